@@ -1,0 +1,1 @@
+"""Everything that knows about elements: meshes, edge-averaged fluxes, lumping and mixed pairs."""
