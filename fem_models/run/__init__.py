@@ -1,0 +1,1 @@
+"""Runs: run files, the time loop, diagnostics, checkpoints and output."""

@@ -1,0 +1,126 @@
+"""Types of the values in a run file: what is accepted, and what it becomes."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+DEFAULT_FIGURES = ("density", "energy", "terms")
+
+
+class FrozenDict(dict):
+    """A dictionary that refuses changes, can be hashed, and can be pickled to travel between ranks."""
+
+    def _refuse(self, *_args: Any, **_kwargs: Any) -> None:
+        raise TypeError("A run configuration cannot be changed; load it again with overrides.")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple:
+        return FrozenDict, (dict(self),)
+
+
+def freeze(value: Any) -> Any:
+    """Turn lists and tables, at any depth, into tuples and FrozenDicts."""
+    if isinstance(value, dict):
+        return FrozenDict({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(freeze(item) for item in value)
+    return value
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like the given one, if any is."""
+    close = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
+def choices(name: str, known: Iterable[str]) -> str:
+    """Say which name was probably meant, and which ones there are."""
+    known = sorted(known)
+    guess = nearest(name, known)
+    listing = f"llowed: {', '.join(known)}"
+    return f"did you mean {guess}? A{listing}" if guess else f"a{listing}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _as_expression(value: Any) -> Any:
+    if _is_number(value):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError("must be finite")
+        return repr(value)
+    if not isinstance(value, str):
+        raise ValueError("must be an expression in quotes, or a number")
+    if not value.strip():
+        raise ValueError("must not be empty; write 0 for nothing")
+    return value
+
+
+def as_tuple(value: Any) -> Any:
+    """Turn a list into a tuple and leave anything else to the next check."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _number_as_tuple(value: Any) -> Any:
+    return (value,) if _is_number(value) else as_tuple(value)
+
+
+def _name_as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else as_tuple(value)
+
+
+def _plain_label(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("must be a short text of printable characters")
+    return value
+
+
+def _petsc_value(value: Any) -> Any:
+    if not isinstance(value, str | int | float) or (isinstance(value, float) and value - value != 0):
+        raise ValueError("must be a string, a finite number, true or false")
+    return value
+
+
+def _as_figures(value: Any) -> Any:
+    if isinstance(value, bool):
+        return DEFAULT_FIGURES if value else ()
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be true, false or a list of figures")
+    return tuple(value)
+
+
+def _once(figures: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(figures))
+
+
+def _increasing(times: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(sorted(set(times)))
+
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, BeforeValidator(_as_expression)]
+Label = Annotated[str, AfterValidator(_plain_label)]
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_number_as_tuple), Field(min_length=1)]
+Counts = Annotated[tuple[Count, ...], BeforeValidator(_number_as_tuple), Field(min_length=1)]
+Times = Annotated[tuple[float, ...], BeforeValidator(as_tuple), AfterValidator(_increasing)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_name_as_tuple), Field(min_length=1)]
+NumberTable = Annotated[dict[str, float], AfterValidator(freeze)]
+TextTable = Annotated[dict[str, Text], AfterValidator(freeze)]
+PetscTable = Annotated[dict[str, Annotated[Any, AfterValidator(_petsc_value)]], AfterValidator(freeze)]
+MassTable = Annotated[dict[str, Positive], AfterValidator(freeze)]
+# The tags cannot be mistaken for keys of a file.
+Mass = Annotated[
+    Annotated[Positive, Tag("(number)")] | Annotated[MassTable, Tag("(table)")],
+    Discriminator(lambda value: "(table)" if isinstance(value, dict) else "(number)"),
+]
+Figure = Literal["density", "profile", "energy", "terms", "overview"]
+Figures = Annotated[tuple[Figure, ...], BeforeValidator(_as_figures), AfterValidator(_once)]
