@@ -1,0 +1,184 @@
+"""The edges of a simplicial mesh with the Voronoi coefficients of the Laplacian, and the nodal volumes.
+
+For an edge ij the coefficient is κ_ij = |face between the Voronoi cells of i and j| / |x_i - x_j|, summed
+from signed parts of the cells around the edge: each part runs from the edge's midpoint over the circumcentres
+of the cell's faces to the circumcentre of the cell. In 1D and 2D this is the P1 stiffness -∫ ∇λ_i·∇λ_j; in 3D
+the stiffness has negative entries on most meshes, the Voronoi coefficients have none on a Delaunay mesh whose
+boundary cells are not too flat. Where they are ≥ 0, sign and energy of the edge-averaged scheme are promises.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx import fem, la
+from mpi4py import MPI
+
+_Array = npt.NDArray[np.float64]
+
+# Coefficients below this share of their mean are round-off: of opposite right angles in 2D (the diagonals of
+# structured meshes), of faces of zero area in 3D.
+_ROUND_OFF = 1e-12
+
+# Vertices of the edges of a cell, in the order of its edges (basix).
+_EDGE_VERTICES = {
+    1: ((0, 1),),
+    2: ((1, 2), (0, 2), (0, 1)),
+    3: ((2, 3), (1, 3), (1, 2), (0, 3), (0, 2), (0, 1)),
+}
+
+
+class EdgeGeometry:
+    """Edges, coefficients and volumes for the nodes of a P1 space. Collective to build.
+
+    Attributes:
+        pairs: Local node numbers i, j of this rank's edges, shape (edges, 2), int32.
+        kappa: Their coefficients κ_ij, shape (edges,); in units of length^(d-2).
+        volumes: Nodal volumes m_i, ghosts included, shape (nodes,); Σ_i m_i is the volume of the domain.
+            Those of the Voronoi cells in 3D, a share 1/(d+1) of every cell otherwise.
+        lengths: Edge lengths, shape (edges,).
+        negative_share: Share of edges of the whole mesh whose coefficient is negative.
+        voronoi_volumes: Whether `volumes` are those of Voronoi cells.
+        h_min, h_max: Shortest and longest edge of the whole mesh.
+    """
+
+    def __init__(self, space: fem.FunctionSpace) -> None:
+        mesh = space.mesh
+        dim = mesh.topology.dim
+        comm = mesh.comm
+        mesh.topology.create_entities(1)
+        mesh.topology.create_connectivity(dim, 1)
+        cells = mesh.topology.index_map(dim).size_local
+        dofs = space.dofmap.list[:cells]
+        corners = mesh.geometry.x[mesh.geometry.dofmaps[0][:cells]][:, :, :dim]
+        parts, shares = _CELL_PARTS[dim](corners)
+
+        edge_map = mesh.topology.index_map(1)
+        # In 1D the edges are the cells, and no connectivity between them is needed.
+        of_cell = (
+            np.arange(cells, dtype=np.int32)[:, None]
+            if dim == 1
+            else mesh.topology.connectivity(dim, 1).array[: cells * parts.shape[1]].reshape(parts.shape)
+        )
+        sums = la.vector(edge_map)
+        np.add.at(sums.array, of_cell, parts)
+        sums.scatter_reverse(la.InsertMode.add)
+        kappa = sums.array[: edge_map.size_local]
+        pairs = self._pairs(space, edge_map.size_local)
+        points = space.tabulate_dof_coordinates()
+        lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
+
+        count, total = comm.allreduce(np.array([len(kappa), np.abs(kappa).sum()]))
+        tiny = np.abs(kappa) <= _ROUND_OFF * total / count
+        negative = comm.allreduce(int(np.count_nonzero((kappa < 0.0) & ~tiny)))
+        self.negative_share = float(negative / count)
+        self.h_min = comm.allreduce(float(lengths.min(initial=math.inf)), op=MPI.MIN)
+        self.h_max = comm.allreduce(float(lengths.max(initial=0.0)), op=MPI.MAX)
+        # Edges without a coefficient carry no flux and are left out.
+        self.pairs = np.ascontiguousarray(pairs[~tiny])
+        self.kappa = np.ascontiguousarray(kappa[~tiny])
+        self.lengths = np.ascontiguousarray(lengths[~tiny])
+        self._set_volumes(space, dofs, corners, shares)
+
+    @staticmethod
+    def _pairs(space: fem.FunctionSpace, edges: int) -> npt.NDArray[np.int32]:
+        """The two nodes of each edge of this rank."""
+        dim = space.mesh.topology.dim
+        pairs = np.empty((edges, 2), dtype=np.int32)
+        # All cells, ghosts too: an edge of this rank may lie in no cell of this rank but in a ghost.
+        dofs = space.dofmap.list
+        if dim == 1:
+            return np.ascontiguousarray(dofs[:edges])
+        of_cell = space.mesh.topology.connectivity(dim, 1).array.reshape(len(dofs), -1)
+        for k, vertices in enumerate(_EDGE_VERTICES[dim]):
+            mine = of_cell[:, k] < edges
+            pairs[of_cell[mine, k]] = dofs[mine][:, vertices]
+        return pairs
+
+    def _set_volumes(
+        self, space: fem.FunctionSpace, dofs: npt.NDArray[np.int32], corners: _Array, shares: _Array | None
+    ) -> None:
+        """Voronoi volumes if they are all positive, and otherwise equal shares of every cell."""
+        comm = space.mesh.comm
+        dim = corners.shape[2]
+        sizes = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / math.factorial(dim)
+        equal = np.repeat(sizes[:, None] / (dim + 1), dim + 1, axis=1)
+        self.voronoi_volumes = False
+        self.volumes = _nodal_sums(space, dofs, equal)
+        if shares is not None:
+            volumes = _nodal_sums(space, dofs, shares)
+            positive = bool(np.all(volumes > 0.0))
+            if comm.allreduce(positive, op=MPI.LAND):
+                self.volumes = volumes
+                self.voronoi_volumes = True
+
+
+def _nodal_sums(space: fem.FunctionSpace, dofs: npt.NDArray[np.int32], parts: _Array) -> _Array:
+    """Sum parts of shape (owned cells, vertices) over the cells of each node; ghosts are updated."""
+    sums = la.vector(space.dofmap.index_map)
+    np.add.at(sums.array, dofs, parts)
+    sums.scatter_reverse(la.InsertMode.add)
+    sums.scatter_forward()
+    return sums.array.copy()
+
+
+def _interval_parts(corners: _Array) -> tuple[_Array, None]:
+    return 1.0 / np.abs(corners[:, 1] - corners[:, 0]), None
+
+
+def _triangle_parts(corners: _Array) -> tuple[_Array, None]:
+    """Half the cotangent of the angle opposite to each edge: the circumcentre's distance over the length."""
+    return np.stack(
+        [
+            0.5 * _cotangent(corners[:, k], corners[:, a], corners[:, b])
+            for k, (a, b) in enumerate(_EDGE_VERTICES[2])
+        ],
+        axis=1,
+    ), None
+
+
+def _tetrahedron_parts(corners: _Array) -> tuple[_Array, _Array]:
+    """Dual face of each edge over its length, and the volume around each vertex.
+
+    The dual face of an edge in a cell is made of two right triangles, one for each face f at the edge, with
+    the legs s_f (from the edge's midpoint to the circumcentre of f) and h_f (from there to that of the cell),
+    both signed.
+    """
+    origin = corners[:, 0]
+    sides = corners[:, 1:] - origin[:, None]
+    center = origin + np.linalg.solve(2.0 * sides, (sides**2).sum(axis=2)[..., None])[..., 0]
+    height = np.empty(corners.shape[:2])  # of the circumcentre above the face opposite to each vertex
+    for d in range(4):
+        a, b, c = (corners[:, k] for k in range(4) if k != d)
+        normal = np.cross(b - a, c - a)
+        normal /= np.linalg.norm(normal, axis=1)[:, None]
+        inside = np.sign(np.einsum("ij,ij->i", corners[:, d] - a, normal))
+        height[:, d] = inside * np.einsum("ij,ij->i", center - a, normal)
+
+    parts = np.empty((len(corners), 6))
+    shares = np.zeros(corners.shape[:2])
+    for e, (a, b) in enumerate(_EDGE_VERTICES[3]):
+        squared = ((corners[:, a] - corners[:, b]) ** 2).sum(axis=1)
+        c, d = (k for k in range(4) if k not in (a, b))
+        # Area / length: s_f = |ab|/2 cot(angle opposite to ab in f), and the face abc is opposite to d.
+        parts[:, e] = 0.25 * (
+            _cotangent(corners[:, c], corners[:, a], corners[:, b]) * height[:, d]
+            + _cotangent(corners[:, d], corners[:, a], corners[:, b]) * height[:, c]
+        )
+        # The pyramid over the dual face with its tip in either end: area · (|ab|/2) / 3.
+        for end in (a, b):
+            shares[:, end] += parts[:, e] * squared / 6.0
+    return parts, shares
+
+
+def _cotangent(tip: _Array, a: _Array, b: _Array) -> _Array:
+    """Cotangent of the angle at `tip` in the triangle with a and b, shape (cells,)."""
+    u, v = a - tip, b - tip
+    dot = np.einsum("ij,ij->i", u, v)
+    square = np.einsum("ij,ij->i", u, u) * np.einsum("ij,ij->i", v, v)
+    return dot / np.sqrt(np.maximum(square - dot**2, np.finfo(float).tiny))
+
+
+_CELL_PARTS = {1: _interval_parts, 2: _triangle_parts, 3: _tetrahedron_parts}

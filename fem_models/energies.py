@@ -1,0 +1,188 @@
+"""Free energies as sums of named terms, each written once as a UFL density.
+
+A term of E(ρ) = ∫ e(ρ, x) dx gives e; potentials δE/δρ, their derivatives and the reports all follow from it
+by UFL's differentiation. Entropies c ρ log ρ are also known by their coefficient c, because the edge fluxes
+treat θ log ρ exactly (see `fem_models.discretization.fluxes`). Everything is dimensionless.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ufl
+from ufl.core.expr import Expr
+
+from fem_models.errors import InputError
+
+Fields = Mapping[str, Expr]
+
+
+class Term:
+    """One term of an energy.
+
+    Attributes:
+        name: Unique within an energy; the term is reported under it.
+        of: Names of the species it depends on.
+    """
+
+    name: str
+    of: tuple[str, ...]
+
+    def density(self, fields: Fields, x: Expr) -> Expr:
+        """The energy density e(ρ, x) as a UFL scalar.
+
+        Args:
+            fields: The densities by name, UFL scalars.
+            x: The coordinates, a UFL vector.
+        """
+        raise NotImplementedError
+
+    @property
+    def entropy(self) -> Mapping[str, float]:
+        """The coefficient c of c ρ log ρ for each species of which the whole term is that entropy."""
+        return {}
+
+    def __add__(self, other: Term | Energy) -> Energy:
+        return Energy((self,)) + other
+
+
+@dataclass(frozen=True)
+class Boltzmann(Term):
+    """Boltzmann's entropy, c ∫ ρ log ρ: linear diffusion with coefficient c > 0 (Wasserstein metric)."""
+
+    of: str | tuple[str, ...] = "rho"
+    coefficient: float = 1.0
+    name: str = "boltzmann"
+
+    def __post_init__(self) -> None:
+        _name_one(self)
+        if not 0.0 < self.coefficient < math.inf:
+            raise InputError(f"The coefficient of {self.name} must be positive, not {self.coefficient!r}.")
+
+    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+        rho = fields[self.of[0]]
+        return self.coefficient * ufl.conditional(ufl.gt(rho, 0.0), rho * ufl.ln(rho), 0.0)
+
+    @property
+    def entropy(self) -> Mapping[str, float]:  # noqa: D102
+        return {self.of[0]: self.coefficient}
+
+
+@dataclass(frozen=True)
+class PowerLaw(Term):
+    """The porous-medium energy c ∫ ρ^m/(m-1), whose flow is ∂tρ = c Δρ^m (Matthes; m = 1 is Boltzmann's).
+
+    For 0 < m < 1 this is fast diffusion: the potential is -∞ in vacuum, and densities are positive at once.
+    """
+
+    m: float
+    of: str | tuple[str, ...] = "rho"
+    coefficient: float = 1.0
+    name: str = "power-law"
+
+    def __post_init__(self) -> None:
+        _name_one(self)
+        if not 0.0 < self.m < math.inf or self.m == 1.0:
+            raise InputError(
+                f"The exponent m of {self.name} must be positive and not 1, not {self.m!r}; "
+                "Boltzmann's entropy is the limit m = 1."
+            )
+        if not 0.0 < self.coefficient < math.inf:
+            raise InputError(f"The coefficient of {self.name} must be positive, not {self.coefficient!r}.")
+
+    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+        # UFL differentiates whole powers down to constants, without pow(0, -1) on the way.
+        exponent = int(self.m) if float(self.m).is_integer() else self.m
+        return self.coefficient / (self.m - 1.0) * fields[self.of[0]] ** exponent
+
+
+@dataclass(frozen=True)
+class Quadratic(Term):
+    """The term c/2 ∫ ρ²; for c = α_u (N-1) ε^d the excluded volume of Bruna, Burger and Carrillo (4.1)."""
+
+    coefficient: float = 1.0
+    of: str | tuple[str, ...] = "rho"
+    name: str = "quadratic"
+
+    def __post_init__(self) -> None:
+        _name_one(self)
+        if not math.isfinite(self.coefficient):
+            raise InputError(f"The coefficient of {self.name} must be finite, not {self.coefficient!r}.")
+
+    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+        return 0.5 * self.coefficient * fields[self.of[0]] ** 2
+
+
+@dataclass(frozen=True)
+class Potential(Term):
+    """The energy ∫ V ρ in an external potential.
+
+    V is a number, a UFL scalar, or a function of x that gives one.
+    """
+
+    V: float | Expr | Callable[[Expr], Any]
+    of: str | tuple[str, ...] = "rho"
+    name: str = "potential"
+
+    def __post_init__(self) -> None:
+        _name_one(self)
+
+    def potential(self, x: Expr) -> Expr:
+        """V as a UFL scalar."""
+        V = self.V(x) if callable(self.V) and not isinstance(self.V, Expr) else self.V
+        return ufl.as_ufl(V)
+
+    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+        return self.potential(x) * fields[self.of[0]]
+
+
+@dataclass(frozen=True)
+class Density(Term):
+    """Any local energy ∫ e(ρ, x), given as a function of the fields (by name) and of x that returns UFL.
+
+    An entropy ρ log ρ inside it is not recognised: write it as a `Boltzmann` term, which allows for vacuum.
+    """
+
+    expression: Callable[[Fields, Expr], Any]
+    of: str | tuple[str, ...] = ("rho",)
+    name: str = "density"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", (self.of,) if isinstance(self.of, str) else tuple(self.of))
+
+    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+        return ufl.as_ufl(self.expression({name: fields[name] for name in self.of}, x))
+
+
+def _name_one(term: Any) -> None:
+    """Keep `of` as a tuple with one name."""
+    of = (term.of,) if isinstance(term.of, str) else tuple(term.of)
+    if len(of) != 1:
+        raise InputError(f"The energy term {term.name} belongs to one species, not to {', '.join(of)}.")
+    object.__setattr__(term, "of", of)
+
+
+class Energy:
+    """A sum of terms; `+` adds terms and energies.
+
+    Raises:
+        InputError: Two terms have the same name.
+    """
+
+    def __init__(self, terms: Sequence[Term] = ()) -> None:
+        self.terms = tuple(terms)
+        names = [term.name for term in self.terms]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"Two energy terms are called {twice[0]}: give each a name of its own.")
+
+    def __add__(self, other: Term | Energy) -> Energy:
+        return Energy((*self.terms, *(other.terms if isinstance(other, Energy) else (other,))))
+
+    def __iter__(self) -> Iterator[Term]:
+        return iter(self.terms)
+
+    def __len__(self) -> int:
+        return len(self.terms)

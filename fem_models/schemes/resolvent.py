@@ -1,0 +1,117 @@
+"""The implicit step that the time schemes share, with its globalisation and its exact mass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from mpi4py import MPI
+
+from fem_models.discretization.edge_averaged import EdgeAveraged, Flux
+from fem_models.errors import SolveError
+from fem_models.gradient_flow import GradientFlow, State
+from fem_models.solvers.newton import Newton, NewtonSettings, Outcome
+
+# Newton iterations from the guess before the way over added entropies is taken, which seldom needs more than
+# 25 in all.
+_FIRST_ATTEMPT = 15
+
+# Added entropies, as shares of the range of the potentials, and the share of the largest density below which
+# what they leave in vacuum is taken away.
+_ENTROPIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+_VACUUM = 1e-10
+
+# Where the potential is singular in vacuum, Newton starts from densities of at least this share of the mean.
+_FLOOR = 1e-8
+
+
+@dataclass(frozen=True)
+class Step:
+    """An accepted step.
+
+    Attributes:
+        state: The new densities.
+        newton: Newton iterations.
+        linear: Iterations of the linear solver.
+        clipped: Mass that BDF2 had to cut from its extrapolation to keep it non-negative.
+    """
+
+    state: State
+    newton: int
+    linear: int
+    clipped: float = 0.0
+
+
+class Resolvent:
+    """Solves m(ρ - h) + τ Σ κ F(ρ) = 0 for ρ. Collective; build it once.
+
+    Where Newton's method does not converge from the guess (large steps from a density with vacuum), the
+    problem is first solved with an added entropy ε ∫ρ log ρ, for which it always does, and ε is lowered to
+    zero.
+
+    Args:
+        flow: The gradient flow.
+        flux: "upwind" or "average".
+        settings: For Newton's method.
+    """
+
+    def __init__(self, flow: GradientFlow, flux: Flux, settings: NewtonSettings | None = None) -> None:
+        self._flow = flow
+        discretization = EdgeAveraged(flow, flux)
+        self._positive = discretization.singular
+        self._newton = Newton(discretization, settings or NewtonSettings())
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time spent so far on this rank, in assembly and in the rest of Newton's method."""
+        return self._newton.seconds
+
+    def solve(self, guess: State, anchor: State, tau: float) -> tuple[State, int, int]:
+        """Return the solution and the numbers of Newton and linear iterations.
+
+        Args:
+            guess: First iterate.
+            anchor: The densities h ≥ 0.
+            tau: Time step.
+
+        Raises:
+            SolveError: Newton's method fails; the message is the report.
+        """
+        outcomes = [self._newton.solve(self._admissible(guess), anchor, tau, limit=_FIRST_ATTEMPT)]
+        if not outcomes[-1].converged:
+            outcomes += self._over_entropies(anchor, tau)
+        if not outcomes[-1].converged:
+            raise SolveError(outcomes[-1].report)
+        state = self._with_mass_of(anchor, outcomes[-1].state)
+        return state, sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
+
+    def _over_entropies(self, anchor: State, tau: float) -> list[Outcome]:
+        """Solve with added entropies, the larger first, and then without."""
+        flow = self._flow
+        psi = flow.smooth_potentials(self._admissible(anchor))[: flow.owned]
+        extent = flow.reduce(psi.max(axis=0, initial=-np.inf), MPI.MAX)
+        extent -= flow.reduce(psi.min(axis=0, initial=np.inf), MPI.MIN)
+        guess, outcomes = self._admissible(anchor), []
+        for share in _ENTROPIES:
+            outcomes.append(self._newton.solve(guess, anchor, tau, entropy=share * extent.max()))
+            if outcomes[-1].converged:
+                guess = outcomes[-1].state
+        guess = np.where(flow.transported & (guess < _VACUUM * flow.scale(guess)), 0.0, guess)
+        outcomes.append(self._newton.solve(self._admissible(guess), anchor, tau))
+        return outcomes
+
+    def _admissible(self, guess: State) -> State:
+        """The guess, positive where it must be."""
+        if not self._positive.any():
+            return guess
+        flow = self._flow
+        volume = flow.comm.allreduce(float(flow.geometry.volumes[: flow.owned].sum()))
+        mean = np.array(list(flow.masses(guess).values())) / volume
+        return np.where(self._positive, np.maximum(guess, _FLOOR * mean), guess)
+
+    def _with_mass_of(self, anchor: State, state: State) -> State:
+        """Scale away the mass error that Newton's tolerance leaves; vacuum stays vacuum."""
+        flow = self._flow
+        wanted, found = (np.array(list(flow.masses(u).values())) for u in (anchor, state))
+        factor = np.where(flow.transported, wanted / np.where(flow.transported, found, 1.0), 1.0)
+        return state * factor

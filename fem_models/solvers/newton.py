@@ -1,0 +1,215 @@
+"""Newton's method for implicit steps, through PETSc SNES, and its report when it fails."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from petsc4py import PETSc
+
+from fem_models.discretization.edge_averaged import EdgeAveraged
+from fem_models.gradient_flow import State
+from fem_models.solvers.linear import LinearSolver, linear_options
+from fem_models.solvers.options import Option, managed
+
+_TESTS = ("snes_atol", "snes_rtol", "snes_stol")
+
+# log ρ changes by at most this much in an iteration, for densities that must stay positive.
+_LARGEST_CHANGE = 4.0
+
+# A residual that grows by this factor, or is beyond this share of it as round-off, is not on its way to zero.
+_HOPELESS = 1e4
+_LARGEST_ROUND_OFF = 1e-7
+
+# The relative tolerance of solutions with an added entropy.
+_ROUGH = 1e-6
+
+
+@dataclass(frozen=True)
+class NewtonSettings:
+    """How to solve an implicit step.
+
+    Attributes:
+        tolerance: The residual, in units of mass, is reduced to this share of the Euclidean norm of the nodal
+            masses (or to round-off, where that is larger).
+        max_iterations: Of Newton's method in a step.
+        linear: "direct", "krylov" or "auto".
+        petsc: PETSc options without a leading dash; those for `snes_atol`, `snes_rtol` or `snes_stol` replace
+            the tolerance.
+    """
+
+    tolerance: float = 1e-10
+    max_iterations: int = 50
+    linear: LinearSolver = "auto"
+    petsc: Mapping[str, Option] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of `Newton.solve` did.
+
+    Attributes:
+        state: The last iterate.
+        converged: Whether it is a solution.
+        newton: Newton iterations.
+        linear: Iterations of the linear solver.
+        report: For a failure: residual history, reasons, extrema.
+    """
+
+    state: State
+    converged: bool
+    newton: int
+    linear: int
+    report: str = ""
+
+
+class Newton:
+    """Newton's method for `EdgeAveraged` steps. Collective; build it once.
+
+    Iterates of Wasserstein species are kept non-negative by cutting the step node by node; where the
+    potential is singular in vacuum, the step is that of Newton's method for log ρ.
+
+    Args:
+        discretization: The equations.
+        settings: Tolerances and options.
+    """
+
+    def __init__(self, discretization: EdgeAveraged, settings: NewtonSettings) -> None:
+        self._discretization = discretization
+        self._settings = settings
+        flow = discretization.flow
+        self._flow = flow
+        self.seconds = {"assemble": 0.0, "solve": 0.0}
+
+        self._matrix = discretization.new_matrix()
+        self._solution = self._matrix.createVecRight()
+        self._residual = self._matrix.createVecRight()
+        self._scatter = flow.vector()
+        unknowns = self._solution.size
+        defaults = {
+            "snes_type": "newtonls",
+            "snes_linesearch_type": "basic",
+            "snes_max_it": settings.max_iterations,
+            **linear_options(settings.linear, unknowns, flow.mesh.topology.dim, flow.comm.size),
+        }
+        self._options = managed(defaults, settings.petsc)
+        self._snes = PETSc.SNES().create(flow.comm)
+        self._snes.setFunction(self._evaluate, self._residual)
+        self._snes.setJacobian(self._assemble, self._matrix)
+        self._snes.setLineSearchPreCheck(self._keep_sign)
+        self._snes.setConvergenceHistory(length=1000, reset=True)
+        with self._options.inserted_options():
+            self._snes.setFromOptions()
+        if not any(test in self._options.parameters for test in _TESTS):
+            self._snes.setConvergenceTest(self._test)
+
+    def solve(
+        self, guess: State, anchor: State, tau: float, entropy: float = 0.0, limit: int | None = None
+    ) -> Outcome:
+        """Solve a step from a guess.
+
+        Args:
+            guess: First iterate.
+            anchor: The densities h of the step.
+            tau: Time step.
+            entropy: Coefficient of an entropy added to the energy, for a solution on the way to another:
+                solved to a lower accuracy.
+            limit: Iterations after which to give up, if fewer than the settings allow.
+        """
+        start = time.perf_counter()
+        before = self.seconds["assemble"]
+        flow = self._flow
+        self._anchor, self._tau, self._entropy = anchor, tau, entropy
+        self._limit = limit
+        masses = (flow.geometry.volumes[:, None] * anchor)[: flow.owned]
+        self._mass_norm = math.sqrt(flow.comm.allreduce(float((masses**2).sum())))
+        self._tolerance = self._settings.tolerance * self._mass_norm
+        self._round_off = 0.0
+        self._solution.array_w[:] = guess[: flow.owned].ravel()
+        with self._options.inserted_options():
+            self._snes.solve(None, self._solution)
+        state = self._state(self._solution).copy()
+        converged = self._snes.getConvergedReason() > 0
+        assembled = self.seconds["assemble"] - before
+        self.seconds["solve"] += time.perf_counter() - start - assembled
+        return Outcome(
+            state,
+            converged,
+            self._snes.getIterationNumber(),
+            self._snes.getLinearSolveIterations(),
+            "" if converged else self._failure(state),
+        )
+
+    def _state(self, x: PETSc.Vec) -> State:
+        """The iterate with its ghosts; a view that is reused."""
+        scatter = self._scatter
+        scatter.array[: len(x.array_r)] = x.array_r
+        scatter.scatter_forward()
+        return scatter.array.reshape(self._flow.nodes, -1)
+
+    def _evaluate(self, snes: PETSc.SNES, x: PETSc.Vec, f: PETSc.Vec) -> None:
+        start = time.perf_counter()
+        f.array_w[:] = self._discretization.residual(
+            self._state(x), self._anchor, self._tau, self._entropy
+        ).ravel()
+        self.seconds["assemble"] += time.perf_counter() - start
+
+    def _assemble(self, snes: PETSc.SNES, x: PETSc.Vec, J: PETSc.Mat, P: PETSc.Mat) -> None:
+        start = time.perf_counter()
+        state = self._state(x)
+        self._discretization.jacobian(state, self._tau, P, self._entropy)
+        terms = self._discretization.round_off(state)
+        norm = math.sqrt(self._flow.comm.allreduce(float((terms**2).sum())))
+        self._round_off = min(4.0 * np.finfo(float).eps * norm, _LARGEST_ROUND_OFF * self._mass_norm)
+        self.seconds["assemble"] += time.perf_counter() - start
+
+    def _keep_sign(self, x: PETSc.Vec, step: PETSc.Vec) -> None:
+        """Cut Newton's step x → x - step where it would leave the densities' range."""
+        shape = (self._flow.owned, len(self._flow.names))
+        densities, y = x.array_r.reshape(shape), step.array_w.reshape(shape)
+        for s in np.flatnonzero(self._flow.transported):
+            if self._discretization.singular[s]:
+                change = np.clip(-y[:, s] / densities[:, s], -_LARGEST_CHANGE, _LARGEST_CHANGE)
+                y[:, s] = -densities[:, s] * np.expm1(change)
+            else:
+                np.minimum(y[:, s], densities[:, s], out=y[:, s])
+
+    def _test(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
+        reasons = PETSc.SNES.ConvergedReason
+        residual = norms[2]
+        if not np.isfinite(residual):
+            return reasons.DIVERGED_FUNCTION_DOMAIN
+        tolerance = _ROUGH * self._mass_norm if self._entropy > 0.0 else self._tolerance
+        if residual <= max(tolerance, self._round_off):
+            return reasons.CONVERGED_FNORM_ABS
+        if iteration == 0:
+            self._first = residual
+        elif residual > _HOPELESS * self._first:
+            return reasons.DIVERGED_DTOL
+        if iteration >= min(snes.max_it, self._limit or snes.max_it):
+            return reasons.DIVERGED_MAX_IT
+        return reasons.ITERATING
+
+    def _failure(self, state: State) -> str:
+        flow = self._flow
+        history, _ = self._snes.getConvergenceHistory()
+        residuals = ", ".join(f"{value:.3e}" for value in history)
+        minima, maxima = flow.minima(state), flow.maxima(state)
+        lines = [
+            f"Newton's method failed with step {self._tau:g}, {self._snes.getIterationNumber()} iterations.",
+            f"SNES reason: {_reason(PETSc.SNES.ConvergedReason, self._snes.getConvergedReason())}",
+            f"KSP reason: {_reason(PETSc.KSP.ConvergedReason, self._snes.ksp.getConvergedReason())}",
+            f"Residual norms: {residuals}",
+            f"Tolerance: {max(self._tolerance, self._round_off):.3e}",
+            *(f"{name}: minimum {minima[name]:.6g}, maximum {maxima[name]:.6g}" for name in flow.names),
+        ]
+        return "\n".join(lines)
+
+
+def _reason(reasons: type, value: int) -> str:
+    """PETSc's name of a reason."""
+    names = [name for name, number in vars(reasons).items() if number == value and name.isupper()]
+    return f"{names[-1] if names else 'unknown'} ({value})"

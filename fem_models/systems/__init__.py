@@ -1,0 +1,1 @@
+"""The systems of the papers: builders that return a gradient flow."""

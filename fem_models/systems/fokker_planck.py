@@ -1,0 +1,39 @@
+"""Fokker–Planck and porous-medium equations with drift (Matthes)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dolfinx.mesh import Mesh
+from ufl.core.expr import Expr
+
+from fem_models.energies import Boltzmann, Energy, Potential, PowerLaw
+from fem_models.errors import InputError
+from fem_models.gradient_flow import GradientFlow, Species
+
+
+def fokker_planck(
+    mesh: Mesh,
+    m: float = 1.0,
+    diffusion: float = 1.0,
+    potential: float | Expr | Callable[[Expr], Any] = 0.0,
+) -> GradientFlow:
+    """The flow ∂tρ = D Δρ^m + div(ρ∇V) of E = D ∫ρ^m/(m-1) + ∫Vρ, with ρ log ρ for m = 1.
+
+    Args:
+        mesh: The mesh.
+        m: Exponent, positive and dimensionless: 1 is linear diffusion, m > 1 porous media, m < 1 fast diffusion.
+        diffusion: D ≥ 0, dimensionless; 0 for transport alone.
+        potential: V: a number, a UFL scalar, or a function of x; dimensionless.
+
+    Raises:
+        InputError: An exponent or a diffusion out of range.
+    """
+    if diffusion < 0.0:
+        raise InputError(f"The diffusion must be zero or more, not {diffusion!r}.")
+    energy = Energy((Potential(potential),))
+    if diffusion > 0.0:
+        first = Boltzmann(coefficient=diffusion) if m == 1.0 else PowerLaw(m, coefficient=diffusion)
+        energy = first + energy
+    return GradientFlow(mesh, Species("rho"), energy)
