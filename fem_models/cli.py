@@ -140,7 +140,7 @@ def run(
 
 
 def _petsc_options(arguments: list[str]) -> list[tuple[str, str]]:
-    """Pairs of a name without dash and a value (true for none), by PETSc's rule for what is a name.
+    """Pairs of a name without dash and a value (empty for none), by PETSc's rule for what is a name.
 
     Raises:
         InputError: Something that is neither an option nor the value of one.
@@ -150,7 +150,7 @@ def _petsc_options(arguments: list[str]) -> list[tuple[str, str]]:
     for argument in arguments:
         name = argument.lstrip("-")
         if argument.startswith("-") and name[:1].isalpha():
-            found.append((name, "true"))
+            found.append((name, ""))
             wants_value = True
         elif wants_value:
             found[-1] = (found[-1][0], argument)

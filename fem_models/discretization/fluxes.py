@@ -22,7 +22,7 @@ import numba
 
 FLUXES = {"upwind": 0, "average": 1}
 
-_AVERAGE = FLUXES["average"]
+_UPWIND, _AVERAGE = FLUXES["upwind"], FLUXES["average"]
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
@@ -140,16 +140,23 @@ def add_flux_derivatives(  # noqa: D417
 
 @numba.njit(cache=True, error_model="numpy")
 def dissipation(theta, transported, pairs, kappa, rho, psi):
-    """The sum Σ κ_ij |2θ(√ρ_i - √ρ_j) + ½(√ρ_i + √ρ_j)(ψ_i - ψ_j)|² over edges, for ∫ρ|∇μ|².
+    """The sum Σ κ_ij F_ij (μ_i - μ_j) over edges with upwind fluxes, for ∫ρ|∇μ|².
 
-    It is ρ|∇μ|² = |2θ∇√ρ + √ρ∇ψ|² on every edge: finite in vacuum, and the same for every flux.
+    With θ > 0 and one of the nodes in vacuum this is infinite; there (a - b) log(a/b) is replaced by its
+    lower bound 4(√a - √b)². Arguments as in `add_fluxes`.
     """
     total = 0.0
     for e in range(len(kappa)):
         i, j = pairs[e, 0], pairs[e, 1]
         for s in range(rho.shape[1]):
-            if transported[s]:
-                a, b = math.sqrt(max(rho[i, s], 0.0)), math.sqrt(max(rho[j, s], 0.0))
-                value = 2.0 * theta[s] * (a - b) + 0.5 * (a + b) * (psi[i, s] - psi[j, s])
-                total += kappa[e] * value * value
+            if not transported[s]:
+                continue
+            a, b, d = rho[i, s], rho[j, s], psi[i, s] - psi[j, s]
+            flux = edge_flux(_UPWIND, theta[s], kappa[e], a, b, d)[0]
+            if theta[s] == 0.0:
+                total += kappa[e] * flux * d
+            elif a > 0.0 and b > 0.0:
+                total += kappa[e] * flux * (theta[s] * math.log(a / b) + d)
+            else:
+                total += kappa[e] * 4.0 * theta[s] * abs(flux)
     return total

@@ -16,10 +16,10 @@ class Bdf2:
     With ω = τ_n/τ_{n-1} and the extrapolation h = ρⁿ + ω²/(1+2ω) (ρⁿ - ρⁿ⁻¹), the step solves
     m (ρ - h) + τ (1+ω)/(1+2ω) Σ κ F(ρ) = 0; the first step is backward Euler's.
 
-    Mass is exact. Where the extrapolation is negative (at fronts that recede) it is cut at zero and scaled back to
-    its mass, and the amount is reported: so densities stay ≥ 0 on meshes without negative edge coefficients. The
-    energy is not promised to decrease at every step, only E(ρ) at the solution of each resolvent with respect to
-    E(h); runs measure and report it.
+    Mass is exact. Where the extrapolation is negative (at fronts that recede) it is cut at zero and scaled
+    back to its mass, and the amount is reported: so densities stay ≥ 0 on meshes without negative edge
+    coefficients. The energy is not promised to decrease at every step, only E(ρ) at the solution of each
+    resolvent with respect to E(h); runs measure and report it.
 
     Args:
         flow: The gradient flow.

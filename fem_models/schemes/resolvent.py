@@ -105,8 +105,7 @@ class Resolvent:
         if not self._positive.any():
             return guess
         flow = self._flow
-        volume = flow.comm.allreduce(float(flow.geometry.volumes[: flow.owned].sum()))
-        mean = np.array(list(flow.masses(guess).values())) / volume
+        mean = np.array(list(flow.masses(guess).values())) / flow.volume
         return np.where(self._positive, np.maximum(guess, _FLOOR * mean), guess)
 
     def _with_mass_of(self, anchor: State, state: State) -> State:

@@ -20,8 +20,8 @@ def excluded_volume(
     Args:
         mesh: The mesh.
         potential: V, in units of the temperature: a number, a UFL scalar, or a function of x.
-        coefficient: c = α_u (N-1) ε^d, see `fem_models.particles.excluded_volume`, in units of length^d; 0 for
-            independent particles.
+        coefficient: c = α_u (N-1) ε^d, see `fem_models.particles.excluded_volume`, in units of length^d; 0
+            for independent particles.
 
     Raises:
         InputError: A coefficient that is not finite.

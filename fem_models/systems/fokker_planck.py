@@ -23,7 +23,8 @@ def fokker_planck(
 
     Args:
         mesh: The mesh.
-        m: Exponent, positive and dimensionless: 1 is linear diffusion, m > 1 porous media, m < 1 fast diffusion.
+        m: Exponent, positive and dimensionless: 1 is linear diffusion, m > 1 porous media, m < 1 fast
+            diffusion.
         diffusion: D ≥ 0, dimensionless; 0 for transport alone.
         potential: V: a number, a UFL scalar, or a function of x; dimensionless.
 
