@@ -6,7 +6,8 @@
 
 DefineConstant[
   radius = {1, Name "Parameters/radius"},
-  h = {0.14, Name "Parameters/h (cell size)"}
+  h = {0.14, Name "Parameters/h (cell size)"},
+  optimize = {0, Choices {0, 1}, Name "Parameters/optimize (gmsh's default 3D mesh)"}
 ];
 
 If (radius <= 0 || h <= 0 || h > 2 * radius)
@@ -40,8 +41,13 @@ Mesh.MeshSizeMin = h;
 Mesh.MeshSizeMax = h;
 
 // Delaunay without optimisation, for the same reason: optimised tetrahedra have more negative coefficients.
-Mesh.Algorithm3D = 10;
-Mesh.Optimize = 0;
+If (optimize)
+  Mesh.Algorithm3D = 1;
+  Mesh.Optimize = 1;
+Else
+  Mesh.Algorithm3D = 10;
+  Mesh.Optimize = 0;
+EndIf
 Mesh.OptimizeNetgen = 0;
 
 Physical Volume("domain") = {1};

@@ -51,6 +51,12 @@ def edge_flux(flux, theta, kappa, a, b, d):
     a_is_upwind = d > 0.0
     upwind, downwind = (a, b) if a_is_upwind else (b, a)
     if flux == _AVERAGE:
+        if downwind == 0.0:
+            # The derivative by the density downwind is left out in vacuum: with it, inflow would seem to feed
+            # itself, and Newton's method would keep the node empty.
+            return (
+                (0.5 * a * d, 0.5 * d, 0.0, 0.5 * a) if a_is_upwind else (0.5 * b * d, 0.0, 0.5 * d, 0.5 * b)
+            )
         if upwind >= downwind:
             return 0.5 * (a + b) * d, 0.5 * d, 0.5 * d, 0.5 * (a + b)
         harmonic = 2.0 * a * b / (a + b)

@@ -18,7 +18,7 @@ _FIRST_ATTEMPT = 15
 
 # Added entropies, as shares of the range of the potentials, and the share of the largest density below which
 # what they leave in vacuum is taken away.
-_ENTROPIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+_ENTROPIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10)
 _VACUUM = 1e-10
 
 # Where the potential is singular in vacuum, Newton starts from densities of at least this share of the mean.

@@ -63,7 +63,9 @@ def steady_state(flow: GradientFlow, mass: float) -> State:
         newton = multiplier - excess / slope if slope > 0.0 else math.inf
         multiplier = newton if low < newton < high else 0.5 * (low + high)
     if not abs(excess) <= 1e-6 * mass:
-        raise SolveError(f"No steady state of mass {mass:g} was found: the energy may have no minimiser.")
+        raise SolveError(
+            f"No steady state of mass {mass:g} was found: the energy may have no minimiser, or not be convex."
+        )
     return state * (mass / (mass + excess))
 
 

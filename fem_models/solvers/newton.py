@@ -17,12 +17,14 @@ from fem_models.solvers.options import Option, managed
 
 _TESTS = ("snes_atol", "snes_rtol", "snes_stol")
 
-# log ρ changes by at most this much in an iteration, for densities that must stay positive.
-_LARGEST_CHANGE = 4.0
-
 # A residual that grows by this factor, or is beyond this share of it as round-off, is not on its way to zero.
-_HOPELESS = 1e4
+_HOPELESS = 1e8
 _LARGEST_ROUND_OFF = 1e-7
+
+# Newton's method may cycle between the two sides of a kink of the flux: after so many iterations, steps are
+# shortened, down to this factor, while the residual does not fall.
+_PATIENCE = 6
+_LEAST_DAMPING = 1.0 / 16.0
 
 # The relative tolerance of solutions with an added entropy.
 _ROUGH = 1e-6
@@ -69,8 +71,8 @@ class Outcome:
 class Newton:
     """Newton's method for `EdgeAveraged` steps. Collective; build it once.
 
-    Iterates of Wasserstein species are kept non-negative by cutting the step node by node; where the
-    potential is singular in vacuum, the step is that of Newton's method for log ρ.
+    Steps are kept to what densities can do (`EdgeAveraged.limited`), and shortened where the residual does
+    not fall.
 
     Args:
         discretization: The equations.
@@ -99,7 +101,7 @@ class Newton:
         self._snes = PETSc.SNES().create(flow.comm)
         self._snes.setFunction(self._evaluate, self._residual)
         self._snes.setJacobian(self._assemble, self._matrix)
-        self._snes.setLineSearchPreCheck(self._keep_sign)
+        self._snes.setLineSearchPreCheck(self._limit_step)
         self._snes.setConvergenceHistory(length=1000, reset=True)
         with self._options.inserted_options():
             self._snes.setFromOptions()
@@ -124,6 +126,7 @@ class Newton:
         flow = self._flow
         self._anchor, self._tau, self._entropy = anchor, tau, entropy
         self._limit = limit
+        self._damping, self._least = 1.0, math.inf
         masses = (flow.geometry.volumes[:, None] * anchor)[: flow.owned]
         self._mass_norm = math.sqrt(flow.comm.allreduce(float((masses**2).sum())))
         self._tolerance = self._settings.tolerance * self._mass_norm
@@ -163,19 +166,14 @@ class Newton:
         self._discretization.jacobian(state, self._tau, P, self._entropy)
         terms = self._discretization.round_off(state)
         norm = math.sqrt(self._flow.comm.allreduce(float((terms**2).sum())))
-        self._round_off = min(4.0 * np.finfo(float).eps * norm, _LARGEST_ROUND_OFF * self._mass_norm)
+        self._round_off = min(16.0 * np.finfo(float).eps * norm, _LARGEST_ROUND_OFF * self._mass_norm)
         self.seconds["assemble"] += time.perf_counter() - start
 
-    def _keep_sign(self, x: PETSc.Vec, step: PETSc.Vec) -> None:
-        """Cut Newton's step x → x - step where it would leave the densities' range."""
+    def _limit_step(self, x: PETSc.Vec, step: PETSc.Vec) -> None:
+        """Shorten Newton's step x → x - step, and keep it to what a density can do."""
         shape = (self._flow.owned, len(self._flow.names))
         densities, y = x.array_r.reshape(shape), step.array_w.reshape(shape)
-        for s in np.flatnonzero(self._flow.transported):
-            if self._discretization.singular[s]:
-                change = np.clip(-y[:, s] / densities[:, s], -_LARGEST_CHANGE, _LARGEST_CHANGE)
-                y[:, s] = -densities[:, s] * np.expm1(change)
-            else:
-                np.minimum(y[:, s], densities[:, s], out=y[:, s])
+        y[:] = self._discretization.limited(densities, self._damping * y)
 
     def _test(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
         reasons = PETSc.SNES.ConvergedReason
@@ -185,6 +183,12 @@ class Newton:
         tolerance = _ROUGH * self._mass_norm if self._entropy > 0.0 else self._tolerance
         if residual <= max(tolerance, self._round_off):
             return reasons.CONVERGED_FNORM_ABS
+        stagnates = iteration > _PATIENCE and residual > (1.0 - 0.5 * self._damping) * self._least
+        if stagnates:
+            self._damping = max(0.5 * self._damping, _LEAST_DAMPING)
+        else:
+            self._damping = min(1.0, 2.0 * self._damping)
+        self._least = min(self._least, residual)
         if iteration == 0:
             self._first = residual
         elif residual > _HOPELESS * self._first:

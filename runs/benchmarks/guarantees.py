@@ -1,0 +1,107 @@
+"""Mass, sign, energy and vacuum over domains, energies, fluxes and steps from 1e-4 to 10: the worst of each.
+
+    python runs/benchmarks/guarantees.py [--quick]
+    mpiexec -n 2 python runs/benchmarks/guarantees.py
+
+A row is a mesh, an energy and a flux; it starts from the indicator of a ball and takes backward Euler steps
+of every size in turn. Mass drift is relative; the energy's largest increase is relative to its range in the row; "vacuum" is
+the share of nodes farther than four cells from the first support that are exactly zero after a step of 1e-4
+(no energy with an entropy keeps vacuum). All quantities are dimensionless.
+"""
+
+import argparse
+
+import numpy as np
+from mpi4py import MPI
+
+from fem_models.discretization import meshes
+from fem_models.energies import Boltzmann, Energy, Potential, PowerLaw, Term
+from fem_models.gradient_flow import GradientFlow, Species
+from fem_models.schemes import BackwardEuler
+from fem_models.solvers.newton import NewtonSettings
+
+STEPS = (1e-4, 1e-2, 1.0, 10.0)
+RADIUS = 0.3
+
+
+def energies(center) -> dict[str, Energy | Term]:
+    """Energies by name; the potential V = 5r² is centred at the first support."""
+
+    def quadratic(x):
+        return 5.0 * sum((x[i] - center[i]) ** 2 for i in range(len(center)))
+
+    return {
+        "m = 2": PowerLaw(2),
+        "m = 3": PowerLaw(3),
+        "m = 2, V = 5r²": PowerLaw(2) + Potential(quadratic),
+        "m = 1, V = 5r²": Boltzmann() + Potential(quadratic),
+    }
+
+
+def mesh_table(quick: bool):
+    """Name, mesh file or domain, its keys, and the centre of the first support."""
+    coarse = 2.0 if quick else 1.0
+    yield "disk", "meshes/disk.geo", {"h": 0.06 * coarse}, (0.1, 0.0)
+    yield "dumbbell", "meshes/dumbbell.geo", {"h": 0.08 * coarse}, (-1.5, 0.0)
+    yield "square with holes", "meshes/square_with_holes.geo", {"h": 0.03 * coarse}, (0.5, 0.5)
+    yield "ball", "meshes/ball.geo", {"h": 0.12 if not quick else 0.14}, (0.0, 0.0, 0.0)
+    optimized = {"h": 0.12 if not quick else 0.14, "parameters": {"optimize": 1}}
+    yield "ball, gmsh's own 3D mesh", "meshes/ball.geo", optimized, (0.0, 0.0, 0.0)
+
+
+def measure(flow: GradientFlow, flux: str, center, steps: int, cell: float):
+    """Worst mass drift, minimum, energy increase, share of nodes in vacuum, and Newton iterations per step."""
+    distance = np.linalg.norm(flow.points - np.array(center), axis=1)
+    start = flow.state(lambda x: np.where(np.linalg.norm(x.T - center, axis=1) < RADIUS, 1.0, 0.0), 1.0)
+    far = (distance > RADIUS + 4.0 * cell)[: flow.owned]
+    drift, least, increase, newton, vacuum = 0.0, np.inf, -np.inf, 0, np.nan
+    energies = [flow.energy(start)]
+    scheme = BackwardEuler(flow, flux, NewtonSettings(linear="direct"))
+    for tau in STEPS:
+        state, energy = start, energies[0]
+        for _ in range(steps):
+            step = scheme.step(state, tau)
+            if tau == STEPS[0] and state is start:
+                count, zero = flow.comm.allreduce(
+                    np.array([far.sum(), (step.state[: flow.owned, 0][far] == 0).sum()])
+                )
+                vacuum = zero / count
+            state, before, newton = step.state, energy, newton + step.newton
+            energy = flow.energy(state)
+            energies.append(energy)
+            increase = max(increase, energy - before)
+            drift = max(drift, abs(flow.masses(state)["rho"] - 1.0))
+            least = min(least, flow.minima(state)["rho"])
+    scale = max(map(abs, energies))
+    return drift, least, increase / scale, vacuum, newton / (steps * len(STEPS))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="coarse meshes and two steps of each size")
+    quick = parser.parse_args().quick
+    comm = MPI.COMM_WORLD
+    head = (
+        "| mesh | negative edges | energy | flux | mass drift | minimum | energy increase | vacuum | Newton |"
+    )
+    if comm.rank == 0:
+        print(f"{head}\n|{'---|' * head.count(' | ')}---|")
+    for name, file, keys, center in mesh_table(quick):
+        mesh = meshes.from_file(comm, file, **keys)
+        for label, energy in energies(center).items():
+            flow = GradientFlow(mesh, Species(), energy)
+            for flux in ("upwind", "average"):
+                row = measure(flow, flux, np.array(center), 2 if quick else 5, keys["h"])
+                drift, least, increase, vacuum, newton = row
+                if comm.rank == 0:
+                    kept = "–" if "m = 1" in label else f"{vacuum:.0%}"
+                    print(
+                        f"| {name} | {flow.geometry.negative_share:.2%} | {label} | {flux} | {drift:.0e} "
+                        f"| {least:.0e} | {increase:.0e} | {kept} | {newton:.1f} |",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    main()
