@@ -213,12 +213,14 @@ class GradientFlow:
     def dissipation(self, state: State) -> float:
         """The dissipation D ≥ 0 of dE/dt = -D: Σ_s ∫ρ_s|∇μ_s|² (Wasserstein) + ∫μ_s² (L²).
 
-        The sum of κ_ij F_ij (μ_i - μ_j) over edges with upwind fluxes, kept finite in vacuum: a step of the
-        upwind backward Euler scheme lowers the energy by at least τ D at its end.
+        The sum of κ_ij F_ij (μ_i - μ_j) over edges with upwind fluxes: a step of the upwind backward Euler
+        scheme lowers the energy by at least τ D at its end. Entropies are kept finite in vacuum; energies
+        with m < 1 have infinite dissipation there.
         """
         psi = self.smooth_potentials(state)
         edges = self.geometry
         local = fluxes.dissipation(self.theta, self.transported, edges.pairs, edges.kappa, state, psi)
+        local = local if math.isfinite(local) else math.inf
         still = ~self.transported
         if still.any():
             squares = (self.potentials(state)[: self.owned, still] ** 2).sum(axis=1)

@@ -6,7 +6,7 @@ DefineConstant[
   side = {1, Name "Parameters/side"},
   holes = {4, Name "Parameters/holes (per side)"},
   hole_radius = {0.06, Name "Parameters/hole_radius"},
-  h = {0.025, Name "Parameters/h (cell size)"}
+  h = {0.02, Name "Parameters/h (cell size)"}
 ];
 
 If (side <= 0 || h <= 0 || h > side)

@@ -8,7 +8,7 @@ import numpy as np
 from mpi4py import MPI
 
 from fem_models.discretization.edge_averaged import EdgeAveraged, Flux
-from fem_models.errors import SolveError
+from fem_models.errors import InputError, SolveError
 from fem_models.gradient_flow import GradientFlow, State
 from fem_models.solvers.newton import Newton, NewtonSettings, Outcome
 
@@ -75,8 +75,11 @@ class Resolvent:
             tau: Time step.
 
         Raises:
+            InputError: A step that is not positive and finite.
             SolveError: Newton's method fails; the message is the report.
         """
+        if not 0.0 < tau < np.inf:
+            raise InputError(f"The time step must be positive, not {tau!r}.")
         outcomes = [self._newton.solve(self._admissible(guess), anchor, tau, limit=_FIRST_ATTEMPT)]
         if not outcomes[-1].converged:
             outcomes += self._over_entropies(anchor, tau)
