@@ -1,0 +1,58 @@
+"""The figures of a run directory, by the names that [output] figures uses."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from fem_models.errors import InputError
+from fem_models.plotting.energy import energy_figure, terms_figure
+from fem_models.plotting.lines import curves_figure
+from fem_models.plotting.overview import overview_figure
+from fem_models.plotting.panels import plane_figure, space_figure
+from fem_models.plotting.rundata import RunData
+from fem_models.plotting.style import save
+from fem_models.run import layout
+
+
+def draw(directory: Path) -> list[Path]:
+    """Draw the figures that a run asks for, from what its directory holds.
+
+    Call it on one process, after the run. A figure that cannot be drawn does not keep the others from
+    being drawn. The figures are those of the examples of Bruna, Burger and Carrillo, section 4.
+
+    Args:
+        directory: A run directory: run.toml, series.csv and fields.pvd, and summary.json and compare/NAME/
+            where there are any.
+
+    Returns:
+        The files figures/NAME.png, in the order of [output] figures; an empty list where it is empty.
+
+    Raises:
+        InputError: If the directory is not a run directory, or what a figure needs is missing or damaged.
+    """
+    run = RunData(Path(directory))
+    paths: list[Path] = []
+    failures: list[InputError] = []
+    for name in run.config.output.figures:
+        try:
+            paths.append(save(_FIGURES[name](run), run.directory / layout.FIGURES / f"{name}.png"))
+        except InputError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return paths
+
+
+def _density_figure(run: RunData) -> Figure:
+    by_dimension = {1: curves_figure, 2: plane_figure, 3: space_figure}
+    return by_dimension[run.fields.first.dimension](run)
+
+
+_FIGURES: dict[str, Callable[[RunData], Figure]] = {
+    "density": _density_figure,
+    "profile": curves_figure,
+    "energy": energy_figure,
+    "terms": terms_figure,
+    "overview": overview_figure,
+}

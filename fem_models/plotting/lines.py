@@ -1,0 +1,146 @@
+"""Densities as curves: along the interval in 1D, along a segment through the domain in 2D and 3D."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyvista as pv
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from fem_models.errors import InputError
+from fem_models.plotting.fields import POTENTIAL, STEADY, Snapshot
+from fem_models.plotting.rundata import RunData
+from fem_models.plotting.style import dashes, new_figure, plain, sequence, symbol, time_labels
+
+_AXES = "xyz"
+_SAMPLES = 400
+_MOST_CURVES = 8
+
+_Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment through the domain, and the coordinate along it.
+
+    Attributes:
+        start: first point, shape (3,) (dimensionless).
+        end: last point, shape (3,) (dimensionless).
+        dimension: dimension of the domain.
+    """
+
+    start: _Array
+    end: _Array
+    dimension: int
+
+    @property
+    def axis(self) -> int | None:
+        """Number of the coordinate axis that the segment is parallel to, None if it is oblique."""
+        along = np.flatnonzero(self.start != self.end)
+        return int(along[0]) if len(along) == 1 else None
+
+    @property
+    def label(self) -> str:
+        """What the coordinate along the segment is, for an axis."""
+        if self.dimension == 1:
+            return "x"
+        if self.axis is None:
+            first, last = (
+                ", ".join(f"{x:.4g}" for x in point[: self.dimension]) for point in (self.start, self.end)
+            )
+            return f"distance along ({first}) to ({last})"
+        others = [axis for axis in range(self.dimension) if axis != self.axis]
+        place = ", ".join(f"{_AXES[axis]} = {self.start[axis] + 0.0:.4g}" for axis in others)
+        return f"{_AXES[self.axis]}  (at {place})"
+
+    def sample(self, snapshot: Snapshot, name: str) -> tuple[_Array, _Array]:
+        """Return the coordinate along the segment and a field there, not a number outside the domain.
+
+        Raises:
+            InputError: If the segment does not meet the domain.
+        """
+        where, values = self._nodes(snapshot, name) if self.dimension == 1 else self._probe(snapshot, name)
+        if not np.any(np.isfinite(values)):
+            raise InputError("[output] profile does not meet the domain; choose from and to inside it.")
+        return where, values
+
+    def _nodes(self, snapshot: Snapshot, name: str) -> tuple[_Array, _Array]:
+        x, index = np.unique(snapshot.points[:, 0], return_index=True)
+        low, high = sorted((self.start[0], self.end[0]))
+        inside = (x >= low) & (x <= high)
+        return x[inside], snapshot.values[name][index][inside]
+
+    def _probe(self, snapshot: Snapshot, name: str) -> tuple[_Array, _Array]:
+        share = np.linspace(0.0, 1.0, _SAMPLES)
+        points = self.start + np.outer(share, self.end - self.start)
+        probe = pv.PolyData(points).sample(snapshot.grid())
+        values = np.where(probe["vtkValidPointMask"] == 1, probe[name], np.nan)
+        where = share * np.linalg.norm(self.end - self.start) if self.axis is None else points[:, self.axis]
+        return where, values
+
+
+def segment_of(run: RunData) -> Segment:
+    """Return the segment of [output] profile, or else one along x through the middle of the domain.
+
+    Raises:
+        InputError: If the points of the profile do not have as many entries as the domain dimensions.
+    """
+    snapshot = run.fields.last
+    line, dimension = run.config.output.profile, snapshot.dimension
+    if line is None:
+        (low, high), middle = snapshot.bounds, snapshot.centre
+        return Segment(np.array([low[0], *middle[1:]]), np.array([high[0], *middle[1:]]), dimension)
+    if (given := len(line.to)) != dimension:
+        raise InputError(f"[output] profile has points with {given} entries; the mesh needs {dimension}.")
+    start, end = (np.pad(np.array(point, dtype=float), (0, 3 - dimension)) for point in (line.from_, line.to))
+    return Segment(start, end, dimension)
+
+
+def draw_curves(axes: Axes, run: RunData, segment: Segment, names: tuple[str, ...]) -> None:
+    """Draw densities along a segment at some written times, dark to light, one line style a species."""
+    times = run.fields.some_times(_MOST_CURVES)
+    for number, name in enumerate(names):
+        for time, label, colour in zip(times, time_labels(times), sequence(len(times)), strict=True):
+            look = {"color": colour, "linestyle": dashes(number), "linewidth": 1.6}
+            axes.plot(*segment.sample(run.fields.at(time), name), label=None if number else label, **look)
+    for number, name in enumerate(names if len(names) > 1 else ()):
+        axes.plot([], [], color="0.3", linestyle=dashes(number), label=symbol(name))
+    axes.set_xlabel(segment.label)
+    plain(axes)
+
+
+def curves_figure(run: RunData) -> Figure:
+    """Draw every density along the segment, with its steady state and, faintly, the potential."""
+    segment = segment_of(run)
+    species = run.fields.species
+    figure = new_figure(height=1.2 + 3.6 * len(species))
+    panels = figure.subplots(len(species), 1, sharex=True, squeeze=False)[:, 0]
+    last = run.fields.last
+    for axes, name in zip(panels, species, strict=True):
+        draw_curves(axes, run, segment, (name,))
+        axes.set_ylabel(f"density {symbol(name)}")
+        if name + STEADY in last.values:
+            where, values = segment.sample(last, name + STEADY)
+            axes.plot(where, values, color="black", linestyle="--", linewidth=1.4, label="steady state")
+        handles, labels = axes.get_legend_handles_labels()
+        if POTENTIAL in last.values:
+            handles.append(_draw_faint_potential(axes, segment, last))
+            labels.append("potential V (right)")
+        axes.label_outer()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    return figure
+
+
+def _draw_faint_potential(axes: Axes, segment: Segment, snapshot: Snapshot) -> Line2D:
+    right = axes.twinx()
+    (line,) = right.plot(*segment.sample(snapshot, POTENTIAL), color="0.7", linewidth=1.0)
+    right.set_ylabel("potential V", color="0.55")
+    right.tick_params(axis="y", colors="0.55")
+    right.spines[["top", "left", "bottom"]].set_visible(False)
+    right.spines["right"].set_color("0.7")
+    # The densities stay in front.
+    axes.set_zorder(right.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    return line

@@ -1,0 +1,116 @@
+"""Four panels: potential, densities, steady states, decay (Bruna, Burger and Carrillo, figures 1 to 4)."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from fem_models.plotting.energy import draw_decay
+from fem_models.plotting.fields import POTENTIAL, STEADY, Snapshot
+from fem_models.plotting.lines import Segment, draw_curves, segment_of
+from fem_models.plotting.panels import colour_range, paint
+from fem_models.plotting.rundata import RunData
+from fem_models.plotting.style import LEGEND, WIDTH, colour, dashes, new_figure, note, plain, symbol
+
+_LEVELS = np.linspace(0.1, 0.9, 5)
+
+
+def overview_figure(run: RunData) -> Figure:
+    """Draw potential, densities, steady states and decay of the run and its variants.
+
+    In 2D with one density and without [output] profile, potential and steady states are maps of the plane;
+    otherwise they are curves along the profile, or along x through the middle of the domain.
+    """
+    segment = segment_of(run)
+    flat = segment.dimension == 2 and run.config.output.profile is None and len(run.fields.species) == 1
+    figure = new_figure(height=0.76 * WIDTH)
+    (potential, densities), (steady, decay) = figure.subplots(2, 2)
+    _draw_potential(potential, run, segment, flat)
+    draw_curves(densities, run, segment, run.fields.species)
+    densities.set_ylabel(_density_label(run))
+    densities.legend(fontsize="small", **LEGEND)
+    if flat:
+        _draw_steady_map(steady, run)
+    else:
+        _draw_steady_curves(steady, run, segment)
+    draw_decay(decay, run)
+    titles = ("(a) potential", "(b) density", f"(c) {_steady_title(run)}", "(d) relative energy")
+    for axes, title in zip((potential, densities, steady, decay), titles, strict=True):
+        axes.set_title(title, loc="left", fontsize="medium")
+    return figure
+
+
+def _density_label(run: RunData) -> str:
+    return f"density {', '.join(symbol(name) for name in run.fields.species)}"
+
+
+def _comparable(run: RunData) -> list[RunData]:
+    """The run and those of its variants that have the same densities, in the same dimension."""
+    kind = run.fields.species, run.fields.last.dimension
+    return [
+        run,
+        *(item for item in run.variants if (item.fields.species, item.fields.last.dimension) == kind),
+    ]
+
+
+def _is_steady(snapshot: Snapshot, run: RunData) -> bool:
+    return all(name + STEADY in snapshot.values for name in run.fields.species)
+
+
+def _steady_title(run: RunData) -> str:
+    known = all(_is_steady(item.fields.last, item) for item in _comparable(run))
+    return "steady state" if known else "steady state, or last density where it is not known"
+
+
+def _steady_name(run: RunData, name: str) -> str:
+    return name + STEADY if _is_steady(run.fields.last, run) else name
+
+
+def _draw_potential(axes: Axes, run: RunData, segment: Segment, flat: bool) -> None:
+    snapshot = run.fields.last
+    if POTENTIAL not in snapshot.values:
+        note(axes, "no external potential")
+    elif flat:
+        picture = paint(axes, snapshot, POTENTIAL, colour_range([snapshot.values[POTENTIAL]]))
+        axes.figure.colorbar(picture, ax=axes, label="V")
+        axes.set(xlabel="x", ylabel="y")
+    else:
+        axes.plot(*segment.sample(snapshot, POTENTIAL), color="black", linewidth=1.6)
+        axes.set(xlabel=segment.label, ylabel="V")
+        plain(axes)
+
+
+def _draw_steady_curves(axes: Axes, run: RunData, segment: Segment) -> None:
+    for number, item in enumerate(_comparable(run)):
+        for kind, name in enumerate(item.fields.species):
+            where, values = segment.sample(item.fields.last, _steady_name(item, name))
+            label = symbol(item.name) + (f", {symbol(name)}" if len(item.fields.species) > 1 else "")
+            look = {"color": colour(number), "linestyle": dashes(kind), "linewidth": 1.8}
+            axes.plot(where, values, label=label, **look)
+    axes.set(xlabel=segment.label, ylabel=_density_label(run))
+    axes.legend(fontsize="small", **LEGEND)
+    plain(axes)
+
+
+def _draw_steady_map(axes: Axes, run: RunData) -> None:
+    """Colours for the run; lines at the same few levels for the run and the variants."""
+    (species,) = run.fields.species
+    runs = _comparable(run)
+    states = [item.fields.last.values[_steady_name(item, species)] for item in runs]
+    scale = colour_range(states[:1])
+    picture = paint(axes, run.fields.last, _steady_name(run, species), scale)
+    axes.figure.colorbar(picture, ax=axes, label=_density_label(run))
+    axes.set(xlabel="x", ylabel="y")
+    if len(runs) == 1:
+        return
+    axes.autoscale(False)
+    handles = []
+    for number, (item, values) in enumerate(zip(runs, states, strict=True)):
+        snapshot, shade = item.fields.last, "white" if number == 0 else colour(number)
+        levels = scale.vmin + _LEVELS * (scale.vmax - scale.vmin)
+        if np.ptp(values) > 0.0:
+            x, y = snapshot.points[:, :2].T
+            axes.tricontour(x, y, snapshot.cells, values, levels, colors=shade, linewidths=1.2)
+        handles.append(Line2D([], [], color=shade, label=symbol(item.name)))
+    look = {"facecolor": "0.35", "framealpha": 0.8, "labelcolor": "white"}
+    axes.legend(handles=handles, fontsize="small", **look).set_zorder(10)

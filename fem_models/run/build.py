@@ -1,0 +1,285 @@
+"""From a run file to what a run works on: the mesh, the gradient flow, the initial state, exact solutions.
+
+Everything that can be wrong with the input beyond the run file itself is found here, before anything is
+written. Every number is dimensionless.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx.mesh import Mesh
+from mpi4py import MPI
+
+from fem_models.discretization import meshes
+from fem_models.energies import Boltzmann, Density, Energy, Potential, PowerLaw, Quadratic, Term
+from fem_models.errors import InputError
+from fem_models.gradient_flow import GradientFlow, Species, State
+from fem_models.particles.excluded_volume import nonlinear_coefficient
+from fem_models.run import config_tables as tables
+from fem_models.run.clock import Clock
+from fem_models.run.config import COORDINATES, INTERACTIONS, RunConfig
+from fem_models.run.config_types import FrozenDict
+from fem_models.run.expressions import Expression
+from fem_models.systems.excluded_volume import excluded_volume
+from fem_models.systems.fokker_planck import fokker_planck
+
+# Names of series.csv that an energy term cannot have.
+COLUMNS = ("step", "time", "dt", "energy", "dissipation", "newton", "linear")
+SPECIES_COLUMNS = ("mass_", "min_", "max_")
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one run works on.
+
+    Attributes:
+        config: The run file.
+        flow: The gradient flow on its mesh.
+        clock: The steps.
+        initial: The initial state, shape (nodes, species).
+        masses: The masses of the Wasserstein species.
+        potential: The external potential at the nodes, shape (nodes,); None where it is constant.
+        exact: Exact densities by species, expressions in the coordinates and t.
+    """
+
+    config: RunConfig
+    flow: GradientFlow
+    clock: Clock
+    initial: State
+    masses: Mapping[str, float]
+    potential: Values | None
+    exact: Mapping[str, Expression]
+
+
+def build_mesh(comm: MPI.Comm, table: tables.Mesh) -> Mesh:
+    """Build or read the mesh of a run file. Collective.
+
+    Args:
+        comm: The communicator over which the cells are shared out.
+        table: The table [mesh].
+
+    Returns:
+        A mesh of simplices.
+
+    Raises:
+        InputError: The mesh cannot be made, or has fewer cells than there are ranks.
+    """
+    if table.file is not None:
+        return meshes.from_file(comm, table.file, h=table.h, parameters=table.parameters)
+    keys = ("lower", "upper", "radius", "center", "cells", "h")
+    return meshes.build(comm, str(table.domain), **{key: getattr(table, key) for key in keys})
+
+
+def build(config: RunConfig, mesh: Mesh) -> Problem:
+    """Build the problem of a run file on its mesh. Collective.
+
+    Args:
+        config: The run file.
+        mesh: Its mesh, from `build_mesh`.
+
+    Returns:
+        The problem, checked: all expressions are finite on the mesh, densities are densities.
+
+    Raises:
+        InputError: An expression that is not finite on the mesh or names a coordinate it lacks, an initial
+            density that is negative or zero everywhere, a profile outside the mesh, a step that is too small.
+    """
+    clock = Clock(config.time.start, config.time.end, config.time.step, config.output.field_times or ())
+    _check_profile(config, mesh)
+    flow = _flow(config, mesh)
+    potentials = [
+        _finite(flow, _formula(config, text, where), where) for where, text in _potential_texts(config)
+    ]
+    masses = _masses(config)
+    initial = _initial(config, flow, masses)
+    exact = {name: _formula(config, text, f"[exact] {name}", ("t",)) for name, text in config.exact.items()}
+    for name, expression in exact.items():
+        _finite(flow, expression, f"[exact] {name}", config.time.end)
+    for name, value in flow.energy_terms(initial).items():
+        if not np.isfinite(value):
+            raise InputError(
+                f"The energy term {name} is not finite for the initial density; change its expression or the "
+                "density."
+            )
+    return Problem(
+        config,
+        flow,
+        clock,
+        initial,
+        {s.name: masses[s.name] for s in flow.species if s.metric == "wasserstein"},
+        _varying(flow, potentials) if len(flow.names) == 1 and "V" not in flow.names else None,
+        exact,
+    )
+
+
+def _formula(config: RunConfig, text: str, where: str, variables: tuple[str, ...] = ()) -> Expression:
+    """An expression of the run file in the coordinates and other variables."""
+    return Expression(text, (*COORDINATES, *variables), config.constants, where=where)
+
+
+def _flow(config: RunConfig, mesh: Mesh) -> GradientFlow:
+    system = config.system
+    if isinstance(system, tables.ExcludedVolume):
+        potential = _formula(config, system.potential, "[system] potential")
+        return excluded_volume(mesh, potential.ufl, _coefficient(system, config, mesh.geometry.dim))
+    if isinstance(system, tables.FokkerPlanck):
+        potential = _formula(config, system.potential, "[system] potential")
+        return fokker_planck(mesh, m=system.m, diffusion=system.diffusion, potential=potential.ufl)
+    species = [Species(name=s.name, metric=s.metric) for s in config.species]
+    return GradientFlow(mesh, species, Energy(list(_terms(config))))
+
+
+def _coefficient(system: tables.ExcludedVolume, config: RunConfig, dimension: int) -> float:
+    """The coefficient of the excluded volume, given or from the interaction of the particles."""
+    if system.coefficient is not None:
+        return system.coefficient
+    interaction = str(system.interaction)
+    potential = interaction
+    if interaction not in INTERACTIONS:
+        pair = Expression(interaction, ("r",), config.constants, where="[system] interaction")
+
+        def potential(r: Values) -> Values:
+            return pair.numpy(r[None, :], fields={"r": r})
+
+    try:
+        return nonlinear_coefficient(
+            potential, dimension, system.particles, system.diameter, exponent=system.exponent
+        )
+    except InputError as error:
+        raise InputError(f"[system] interaction: {error}") from None
+
+
+def _terms(config: RunConfig) -> Iterator[Term]:
+    """The energy terms of a gradient flow; a term of several species is one term for each."""
+    taken: dict[str, int] = {}
+    for number, entry in enumerate(config.energy, start=1):
+        label = entry.label or entry.term
+        taken[label] = taken.get(label, 0) + 1
+        if entry.label is None and taken[label] > 1:
+            label = f"{label}-{taken[label]}"
+        names = entry.of or ()
+        if isinstance(entry, tables.DensityTerm):
+            groups = {label: names}
+        else:
+            groups = {f"{label}-{name}" if len(names) > 1 else label: (name,) for name in names}
+        for name, of in groups.items():
+            if name in COLUMNS or name.startswith(SPECIES_COLUMNS):
+                raise InputError(
+                    f'[[energy]] #{number} label = "{name}" is another column of series.csv; choose another.'
+                )
+            yield _term(config, number, entry, name, of)
+
+
+def _term(config: RunConfig, number: int, entry: tables.Term, name: str, of: tuple[str, ...]) -> Term:
+    match entry:
+        case tables.BoltzmannTerm():
+            return Boltzmann(of=of, coefficient=entry.coefficient, name=name)
+        case tables.PowerLawTerm():
+            return PowerLaw(entry.m, of=of, coefficient=entry.coefficient, name=name)
+        case tables.QuadraticTerm():
+            return Quadratic(entry.coefficient, of=of, name=name)
+        case tables.PotentialTerm():
+            potential = _formula(config, entry.V, f"[[energy]] #{number} V")
+            return Potential(potential.ufl, of=of, name=name)
+        case tables.DensityTerm():
+            density = _formula(config, entry.expression, f"[[energy]] #{number} expression", of)
+            return Density(lambda fields, x: density.ufl(x, fields), of=of, name=name)
+    raise TypeError(f"No energy term is made of {entry!r}.")
+
+
+def _potential_texts(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """The external potentials of a run file: their key and their text."""
+    system = config.system
+    if isinstance(system, tables.ExcludedVolume | tables.FokkerPlanck):
+        yield "[system] potential", system.potential
+    for number, entry in enumerate(config.energy, start=1):
+        if isinstance(entry, tables.PotentialTerm):
+            yield f"[[energy]] #{number} V", entry.V
+
+
+def _finite(flow: GradientFlow, expression: Expression, where: str, time: float | None = None) -> Values:
+    """The values of an expression at the nodes, shape (nodes,).
+
+    Raises:
+        InputError: A value is not finite; every rank raises it.
+    """
+    values = expression.numpy(flow.points.T, t=time)
+    bad = np.flatnonzero(~np.isfinite(values))
+    first = tuple(flow.points[bad[0]]) if len(bad) else None
+    found = [point for point in flow.comm.allgather(first) if point is not None]
+    if found:
+        point = ", ".join(f"{coordinate:.6g}" for coordinate in min(found))
+        when = "" if time is None else f" at t = {time:g}"
+        raise InputError(
+            f"{where} = {expression.text!r} is not finite on the mesh, for example at ({point}){when}; "
+            "change the expression or the domain."
+        )
+    return values
+
+
+def _varying(flow: GradientFlow, potentials: list[Values]) -> Values | None:
+    """The sum of the potentials, or None where it is constant."""
+    total = np.sum(potentials, axis=0) if potentials else np.zeros(flow.nodes)
+    least = flow.comm.allreduce(float(total.min(initial=np.inf)), op=MPI.MIN)
+    largest = flow.comm.allreduce(float(total.max(initial=-np.inf)), op=MPI.MAX)
+    return total if largest > least else None
+
+
+def _masses(config: RunConfig) -> dict[str, float]:
+    """The masses to scale to: those of all Wasserstein species, and of others where a mass names them."""
+    common = config.initial.mass
+    named = set(common) if isinstance(common, FrozenDict) else set()
+    named |= {s.name for s in config.species if s.mass is not None}
+    free = {s.name for s in config.species if s.metric != "wasserstein"} - named
+    return {name: mass for name, mass in config.masses.items() if name not in free}
+
+
+def _initial(config: RunConfig, flow: GradientFlow, masses: Mapping[str, float]) -> State:
+    densities = {
+        name: _formula(config, text, f"[initial] {name}").numpy
+        for name, text in config.initial_expressions.items()
+    }
+    state = flow.state(densities)
+    found = flow.masses(state)
+    for column, name in enumerate(flow.names):
+        if name not in masses:
+            continue
+        factor = masses[name] / found[name] if found[name] else math.inf
+        if not 0.0 < factor < math.inf:
+            raise InputError(
+                f"The mass {masses[name]:g} of {name} cannot be reached by scaling its initial values, which "
+                f"have the mass {found[name]:g}; change one of them."
+            )
+        state[:, column] *= factor
+    return state
+
+
+def _check_profile(config: RunConfig, mesh: Mesh) -> None:
+    """Refuse a profile whose ends are not in the bounding box of the mesh."""
+    line = config.output.profile
+    if line is None:
+        return
+    dimension = mesh.geometry.dim
+    # Ranks without points of their own take part with an empty box.
+    points = mesh.geometry.x[:, :dimension]
+    lower, upper = np.empty(dimension), np.empty(dimension)
+    mesh.comm.Allreduce(points.min(axis=0, initial=np.inf), lower, op=MPI.MIN)
+    mesh.comm.Allreduce(points.max(axis=0, initial=-np.inf), upper, op=MPI.MAX)
+    for key, point in (("from", line.from_), ("to", line.to)):
+        if len(point) != dimension:
+            raise InputError(
+                f"[output] profile.{key} = {list(point)} must have {dimension} "
+                f"{'entry' if dimension == 1 else 'entries'}, as the mesh has dimensions."
+            )
+        # The facets of a polygonal disk lie a little inside the circle.
+        slack = 0.02 * (upper - lower)
+        if np.any(np.array(point) < lower - slack) or np.any(np.array(point) > upper + slack):
+            box = " and ".join(str([float(f"{c:.6g}") for c in corner]) for corner in (lower, upper))
+            raise InputError(
+                f"[output] profile.{key} = {list(point)} is outside of the mesh, which lies between {box}."
+            )

@@ -1,0 +1,166 @@
+"""The time loop: steps until the end, a steady state, an interruption or a failure."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from mpi4py import MPI
+from petsc4py import PETSc
+
+from fem_models.errors import SolveError
+from fem_models.gradient_flow import State
+from fem_models.run.build import Problem
+from fem_models.run.clock import Clock, Tick
+from fem_models.run.config_tables import Output
+from fem_models.run.diagnostics import Diagnostics
+from fem_models.schemes.resolvent import Step
+
+StopReason = Literal["end", "steady", "interrupted", "failed"]
+
+# Pictures of a run that does not say when to write fields, besides the initial one.
+_PICTURES = 5
+
+
+class Scheme(Protocol):
+    """A way to take a step."""
+
+    def step(self, old: State, tau: float) -> Step:
+        """Take a step of size tau from a state, or raise SolveError."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where and why a run stopped.
+
+    Attributes:
+        reason: Its name in summary.json.
+        time: The time reached (dimensionless).
+        state: The last good state, shape (nodes, species).
+        report: Of a failed solve, several lines; else empty.
+        signal: The number of the signal that interrupted the run, else 0.
+    """
+
+    reason: StopReason
+    time: float
+    state: State
+    report: str = ""
+    signal: int = 0
+
+
+class Interruption:
+    """Notes SIGINT (Ctrl-C) and SIGTERM, so that a run ends after the step it is in.
+
+    A second signal acts as usual: it ends the process at once.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, comm: MPI.Comm) -> None:
+        self._comm = comm
+        self._noted = 0
+        self._usual: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Begin to listen."""
+        self._usual = {number: signal.signal(number, self._note) for number in self._SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Put the usual handlers back."""
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._noted = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._usual.items():
+            signal.signal(number, handler)
+
+    def signal(self) -> int:
+        """Return the number of a signal that any rank has noted, 0 if none has. Collective."""
+        return self._comm.allreduce(self._noted, op=MPI.MAX)
+
+
+def advance(
+    problem: Problem,
+    scheme: Scheme,
+    diagnostics: Diagnostics,
+    write_fields: Callable[[float, State], None],
+    after_step: Callable[[bool], None],
+    interruption: Interruption,
+) -> Stop:
+    """Take the steps of a run. Collective.
+
+    Args:
+        problem: The run.
+        scheme: Takes the steps.
+        diagnostics: Looks at every state.
+        write_fields: Takes the time and the state when fields are due, and when the run stops before its end.
+        after_step: Called after every step, with whether the run ends here.
+        interruption: Says whether to stop.
+
+    Returns:
+        Where and why the run stopped; a failed solve is a reason to stop, not an exception.
+    """
+    state, time = problem.initial, problem.clock.start
+    due = fields_due(problem.config.output, problem.clock)
+    if due(Tick(0, time, 0.0, problem.clock.marked_start)):
+        write_fields(time, state)
+    for tick in problem.clock:
+        try:
+            step = scheme.step(state, tick.step)
+        except (SolveError, PETSc.Error) as error:
+            write_fields(time, state)
+            return Stop("failed", time, state, report=_report(tick, time, error))
+        diagnostics.step(tick, step.state, step.newton, step.linear, step.clipped)
+        steady = problem.config.time.stop_when_steady and diagnostics.is_steady(state, step.state, tick.step)
+        state, time = step.state, tick.time
+        last = tick.number == problem.clock.count
+        noted = 0 if last or steady else interruption.signal()
+        if due(tick) or noted or (steady and not last):
+            write_fields(time, state)
+        after_step(last or steady or noted > 0)
+        if noted:
+            return Stop("interrupted", time, state, signal=noted)
+        if steady:
+            return Stop("steady", time, state)
+    return Stop("end", time, state)
+
+
+def fields_due(table: Output, clock: Clock) -> Callable[[Tick], bool]:
+    """Return what tells whether fields are written after a step (step 0 is the initial state).
+
+    Args:
+        table: The table [output]. With `field_times`, fields are written at these times and no others; with
+            `fields_every` = n at the beginning, after every n steps and at the end; with neither at the
+            beginning and at five times evenly spread over the steps, the last of which is the end.
+        clock: The steps.
+    """
+    if table.field_times is not None:
+        return lambda tick: tick.marked
+    every = table.fields_every
+    if every is not None:
+        return lambda tick: tick.number % every == 0 or tick.number == clock.count
+    chosen = {round(picture * clock.count / _PICTURES) for picture in range(_PICTURES + 1)}
+    return lambda tick: tick.number in chosen
+
+
+def _report(tick: Tick, time: float, error: Exception) -> str:
+    where = f"Step {tick.number} from t = {time:g} to t = {tick.time:g} failed."
+    what = str(error) if isinstance(error, SolveError) else f"PETSc stopped it: {petsc_message(error)}"
+    return f"{where}\n{what}"
+
+
+def petsc_message(error: Exception) -> str:
+    """Return the sentence in an error of PETSc, without its call stack."""
+    lines = [line.split("] ", maxsplit=1)[-1].strip() for line in str(error).splitlines()]
+    text = [line for line in lines if line and not line.startswith("error code") and "() at /" not in line]
+    return ". ".join(text) or str(error)

@@ -1,0 +1,102 @@
+"""Progress of a run on rank 0: a bar on a terminal, plain lines in a batch log."""
+
+import time as clock
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+from fem_models.run.diagnostics import Row
+
+# A plain line is due when both have passed since the last one, or when the run has been silent for long.
+_SECONDS = 2.0
+_SHARE = 0.05
+_SILENCE = 60.0
+
+
+class ProgressReport:
+    """Tells how far a run is: step, time, step size, energy, mass drift, Newton iterations, time left.
+
+    Plain lines go to the log in any case, and to the console unless it is a terminal. There is a line for the
+    first and the last step, and between them at most one per 5 % of the run and two seconds, at least one per
+    minute.
+    """
+
+    def __init__(self, console: Console | None, log: Callable[[str], None], title: str, steps: int) -> None:
+        """Begin to report.
+
+        Args:
+            console: Where to report to; None on all ranks but one.
+            log: Takes each plain line.
+            title: What runs.
+            steps: Number of steps of the run.
+        """
+        self._console = console
+        self._log = log
+        self._steps = steps
+        self._begin = clock.perf_counter()
+        self._last_line = -float("inf")
+        self._last_step = 0
+        self._bar: Progress | None = None
+        if console is not None and console.is_terminal:
+            # In 80 columns: the numbers are cut before the bar is.
+            self._bar = Progress(
+                TextColumn("{task.description}", table_column=Column(max_width=12, no_wrap=True)),
+                BarColumn(bar_width=10),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[line]}", table_column=Column(ratio=1, no_wrap=True)),
+                console=console,
+                expand=True,
+            )
+            self._task = self._bar.add_task(title, total=steps, line="")
+            self._bar.start()
+
+    def step(self, row: Row, drift: float, last: bool) -> None:
+        """Report a step.
+
+        Args:
+            row: Its row of series.csv.
+            drift: Largest relative change of a mass so far.
+            last: Whether the run ends here.
+        """
+        step = int(row["step"])
+        text = (
+            f"t = {row['time']:.6g}, dt = {row['dt']:.3g}, energy = {row['energy']:.8g}, "
+            f"mass drift = {drift:.1e}, Newton = {row['newton']}"
+        )
+        if self._bar is not None:
+            short = (
+                f"t={row['time']:.5g} dt={row['dt']:.3g} E={row['energy']:.6g} "
+                f"drift={drift:.0e} Newton={row['newton']}"
+            )
+            self._bar.update(self._task, completed=step, line=short)
+        now = clock.perf_counter()
+        silent = now - self._last_line
+        due = silent >= _SECONDS and step - self._last_step >= _SHARE * self._steps
+        if not (last or due or silent >= _SILENCE):
+            return
+        line = f"step {step}/{self._steps}: {text}"
+        if step and not last:
+            line += f", time left = {duration((now - self._begin) / step * (self._steps - step))}"
+        self._last_line, self._last_step = now, step
+        self._log(line)
+        if self._bar is None and self._console is not None:
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """Write a time span (seconds) as people read it."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"

@@ -1,0 +1,60 @@
+"""Plain lines of progress: the first, the last, and not too many between."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from fem_models.run import progress
+from fem_models.run.progress import ProgressReport, duration
+
+
+def _lines(monkeypatch, steps, seconds_per_step):
+    """Return the step numbers of the lines of a run that takes so long."""
+    now = [0.0]
+    monkeypatch.setattr(progress.clock, "perf_counter", lambda: now[0])
+    logged, text = [], io.StringIO()
+    report = ProgressReport(Console(file=text), logged.append, "run", steps)
+    for step in range(steps + 1):
+        now[0] = step * seconds_per_step
+        row = {"step": step, "time": 0.1 * step, "dt": 0.1, "energy": 2.5, "newton": 3}
+        report.step(row, 1.5e-13, step == steps)
+    report.close()
+    assert text.getvalue().splitlines() == logged
+    return logged
+
+
+def _numbers(lines):
+    return [int(line.split("/")[0].removeprefix("step ")) for line in lines]
+
+
+def test_a_fast_run_has_two_lines(monkeypatch):
+    assert _numbers(_lines(monkeypatch, 1000, 1e-3)) == [0, 1000]
+
+
+def test_a_run_of_a_minute_has_a_line_each_five_per_cent(monkeypatch):
+    assert _numbers(_lines(monkeypatch, 100, 0.6)) == list(range(0, 101, 5))
+
+
+def test_there_are_two_seconds_between_lines(monkeypatch):
+    assert _numbers(_lines(monkeypatch, 40, 0.25)) == [0, 8, 16, 24, 32, 40]
+
+
+def test_a_slow_run_has_a_line_each_minute(monkeypatch):
+    assert _numbers(_lines(monkeypatch, 1000, 10.0))[:4] == [0, 6, 12, 18]
+
+
+def test_a_line_says_how_far_and_how_long(monkeypatch):
+    lines = _lines(monkeypatch, 100, 0.6)
+    assert lines[1] == (
+        "step 5/100: t = 0.5, dt = 0.1, energy = 2.5, mass drift = 1.5e-13, Newton = 3, time left = 57 s"
+    )
+    assert "time left" not in lines[0]
+    assert "time left" not in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (61, "1 min 01 s"), (3600 * 5 + 125, "5 h 02 min")]
+)
+def test_durations_are_written_as_people_read_them(seconds, text):
+    assert duration(seconds) == text
