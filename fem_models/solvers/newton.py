@@ -181,7 +181,8 @@ class Newton:
         if not np.isfinite(residual):
             return reasons.DIVERGED_FUNCTION_DOMAIN
         tolerance = _ROUGH * self._mass_norm if self._entropy > 0.0 else self._tolerance
-        if residual <= max(tolerance, self._round_off):
+        # Every step is taken, however small: a first iterate with a small residual is not yet a solution.
+        if residual == 0.0 or (iteration > 0 and residual <= max(tolerance, self._round_off)):
             return reasons.CONVERGED_FNORM_ABS
         stagnates = iteration > _PATIENCE and residual > (1.0 - 0.5 * self._damping) * self._least
         if stagnates:

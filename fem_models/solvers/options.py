@@ -6,10 +6,9 @@ table, the defaults.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import petsctools
-from petsc4py import PETSc
 
 Option = str | int | float | bool | None
 
@@ -21,27 +20,8 @@ def managed(defaults: Mapping[str, Option], given: Mapping[str, Option]) -> pets
         defaults: Options without a leading dash.
         given: The user's options, which win over the defaults.
     """
-    merged = {**defaults, **{key.lstrip("-"): value for key, value in given.items()}}
+    # PETSc's flags have no value: `snes_monitor = true` in a run file is the flag alone.
+    flags = {key.lstrip("-"): None if value is True else value for key, value in given.items()}
+    merged = {**defaults, **flags}
     # Without a prefix, the names on the command line are PETSc's own.
     return petsctools.OptionsManager(merged, options_prefix="")
-
-
-def set_global(arguments: Sequence[str]) -> None:
-    """Put command-line arguments such as ["-snes_monitor", "-ksp_rtol", "1e-8"] into the database."""
-    options = PETSc.Options()
-    key = None
-    for argument in arguments:
-        if argument.startswith("-") and not _is_number(argument):
-            key = argument.lstrip("-")
-            options.setValue(key, None)
-        elif key is not None:
-            options.setValue(key, argument)
-            key = None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
