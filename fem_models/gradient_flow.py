@@ -189,7 +189,7 @@ class GradientFlow:
         return math.fsum(self.energy_terms(state).values())
 
     def smooth_potentials(self, state: State) -> State:
-        """The potentials without the entropy, ψ = δE/δρ - θ log ρ, at the nodes, shape (nodes, species)."""
+        """The potentials without the entropy, ψ = δE/δρ - θ (log ρ + 1), at the nodes: (nodes, species)."""
         psi = self._static_potentials.copy()
         if self._moving_potentials is not None:
             self._load(state)
@@ -197,9 +197,12 @@ class GradientFlow:
         return psi
 
     def potentials(self, state: State) -> State:
-        """The potentials δE/δρ = θ log ρ + ψ at the nodes, shape (nodes, species); -∞ in vacuum if θ > 0."""
+        """The potentials δE/δρ = θ (log ρ + 1) + ψ at the nodes, shape (nodes, species).
+
+        They are -∞ in vacuum where θ > 0.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
-            entropy = np.where(self.theta > 0.0, self.theta * np.log(state), 0.0)
+            entropy = np.where(self.theta > 0.0, self.theta * (np.log(state) + 1.0), 0.0)
         return self.smooth_potentials(state) + entropy
 
     def hessian(self, state: State) -> npt.NDArray[np.float64]:

@@ -21,6 +21,9 @@ _FIRST_ATTEMPT = 15
 _ENTROPIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10)
 _VACUUM = 1e-10
 
+# The share of the largest density below which there is vacuum, for energies that allow for it.
+_DUST = 1e-30
+
 # Where the potential is singular in vacuum, Newton starts from densities of at least this share of the mean.
 _FLOOR = 1e-8
 
@@ -59,6 +62,7 @@ class Resolvent:
         self._flow = flow
         discretization = EdgeAveraged(flow, flux)
         self._positive = discretization.singular
+        self._keeps_vacuum = flow.transported & ~self._positive & (flow.theta == 0.0)
         self._newton = Newton(discretization, settings or NewtonSettings())
 
     @property
@@ -112,8 +116,14 @@ class Resolvent:
         return np.where(self._positive, np.maximum(guess, _FLOOR * mean), guess)
 
     def _with_mass_of(self, anchor: State, state: State) -> State:
-        """Scale away the mass error that Newton's tolerance leaves; vacuum stays vacuum."""
+        """Scale away the mass error that Newton's tolerance leaves; vacuum stays vacuum.
+
+        One implicit step carries geometrically small amounts all the way down a potential. Without an entropy,
+        whose tails are real, what is below any rounding error is taken for the vacuum that it is.
+        """
         flow = self._flow
+        dust = self._keeps_vacuum & (state < _DUST * flow.scale(state))
+        state = np.where(dust, 0.0, state)
         wanted, found = (np.array(list(flow.masses(u).values())) for u in (anchor, state))
         factor = np.where(flow.transported, wanted / np.where(flow.transported, found, 1.0), 1.0)
         return state * factor

@@ -12,7 +12,7 @@ from petsc4py import PETSc
 
 from fem_models.discretization.edge_averaged import EdgeAveraged
 from fem_models.gradient_flow import State
-from fem_models.solvers.linear import LinearSolver, linear_options
+from fem_models.solvers.linear import LinearSolver, Preconditioner, linear_options
 from fem_models.solvers.options import Option, managed
 
 _TESTS = ("snes_atol", "snes_rtol", "snes_stol")
@@ -25,6 +25,9 @@ _LARGEST_ROUND_OFF = 1e-7
 # shortened, down to this factor, while the residual does not fall.
 _PATIENCE = 6
 _LEAST_DAMPING = 1.0 / 16.0
+
+# The relative residual of a first iterate that is as good as any other.
+_NO_CHANGE = 1e-15
 
 # The relative tolerance of solutions with an added entropy.
 _ROUGH = 1e-6
@@ -103,6 +106,7 @@ class Newton:
         self._snes.setJacobian(self._assemble, self._matrix)
         self._snes.setLineSearchPreCheck(self._limit_step)
         self._snes.setConvergenceHistory(length=1000, reset=True)
+        self._preconditioner = Preconditioner(self._snes.ksp, self._options.parameters)
         with self._options.inserted_options():
             self._snes.setFromOptions()
         if not any(test in self._options.parameters for test in _TESTS):
@@ -134,6 +138,8 @@ class Newton:
         self._solution.array_w[:] = guess[: flow.owned].ravel()
         with self._options.inserted_options():
             self._snes.solve(None, self._solution)
+            newton, linear = self._snes.getIterationNumber(), self._snes.getLinearSolveIterations()
+            self._preconditioner.adapt(newton, linear)
         state = self._state(self._solution).copy()
         converged = self._snes.getConvergedReason() > 0
         assembled = self.seconds["assemble"] - before
@@ -141,8 +147,8 @@ class Newton:
         return Outcome(
             state,
             converged,
-            self._snes.getIterationNumber(),
-            self._snes.getLinearSolveIterations(),
+            newton,
+            linear,
             "" if converged else self._failure(state),
         )
 
@@ -181,8 +187,9 @@ class Newton:
         if not np.isfinite(residual):
             return reasons.DIVERGED_FUNCTION_DOMAIN
         tolerance = _ROUGH * self._mass_norm if self._entropy > 0.0 else self._tolerance
-        # Every step is taken, however small: a first iterate with a small residual is not yet a solution.
-        if residual == 0.0 or (iteration > 0 and residual <= max(tolerance, self._round_off)):
+        # Steps are taken even if they are smaller than the tolerance: the first iterate is seldom the solution.
+        enough = max(tolerance, self._round_off) if iteration > 0 else _NO_CHANGE * self._mass_norm
+        if residual <= enough:
             return reasons.CONVERGED_FNORM_ABS
         stagnates = iteration > _PATIENCE and residual > (1.0 - 0.5 * self._damping) * self._least
         if stagnates:

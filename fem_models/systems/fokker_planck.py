@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,8 +32,8 @@ def fokker_planck(
     Raises:
         InputError: An exponent or a diffusion out of range.
     """
-    if diffusion < 0.0:
-        raise InputError(f"The diffusion must be zero or more, not {diffusion!r}.")
+    if not 0.0 <= diffusion < math.inf:
+        raise InputError(f"The diffusion must be zero or more and finite, not {diffusion!r}.")
     energy = Energy((Potential(potential),))
     if diffusion > 0.0:
         first = Boltzmann(coefficient=diffusion) if m == 1.0 else PowerLaw(m, coefficient=diffusion)

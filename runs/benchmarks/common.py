@@ -1,0 +1,227 @@
+"""What the benchmarks share: an exact solution, meshes, timed runs, and tables.
+
+Import this first: it holds every library to one thread.
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import argparse
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import fem_models  # noqa: F401
+
+# isort: split
+import numpy as np
+import numpy.typing as npt
+import ufl
+from dolfinx import fem
+from dolfinx.mesh import GhostMode, Mesh, create_cell_partitioner, refine
+from mpi4py import MPI
+
+from fem_models.discretization import meshes
+from fem_models.gradient_flow import GradientFlow, State
+from fem_models.schemes import SCHEMES
+from fem_models.solvers.newton import NewtonSettings
+from fem_models.systems.fokker_planck import fokker_planck
+
+START, END = 0.01, 0.03
+DOMAINS = {1: "interval", 2: "rectangle", 3: "box"}
+
+
+@dataclass(frozen=True)
+class Barenblatt:
+    """The solution t^(-dβ) (C - k |x-x_c|² t^(-2β))₊^(1/(m-1)) of ∂tρ = Δρ^m, centred in the unit cube.
+
+    Attributes:
+        dim: Dimension d.
+        m: Exponent, more than 1.
+        C: Height; the peers' benchmark has 0.05.
+    """
+
+    dim: int
+    m: float
+    C: float
+
+    @classmethod
+    def of_radius(cls, dim: int, m: float, radius: float) -> "Barenblatt":
+        """The solution whose support has this radius at the end."""
+        unit = cls(dim, m, 1.0)
+        return cls(dim, m, unit.k * radius**2 * END ** (-2.0 * unit.beta))
+
+    @property
+    def beta(self) -> float:
+        """The exponent β = 1/(d(m-1)+2)."""
+        return 1.0 / (self.dim * (self.m - 1.0) + 2.0)
+
+    @property
+    def k(self) -> float:
+        """The coefficient k = β(m-1)/(2m)."""
+        return self.beta * (self.m - 1.0) / (2.0 * self.m)
+
+    def __call__(self, x: npt.NDArray[np.float64], t: float) -> npt.NDArray[np.float64]:
+        """Values at points of shape (dim, n)."""
+        profile = self.C - self.k * ((x - 0.5) ** 2).sum(axis=0) * t ** (-2.0 * self.beta)
+        return t ** (-self.dim * self.beta) * np.maximum(profile, 0.0) ** (1.0 / (self.m - 1.0))
+
+    def expression(self, x, t):
+        """The same as UFL."""
+        square = sum((x[i] - 0.5) ** 2 for i in range(self.dim))
+        profile = ufl.max_value(self.C - self.k * square * t ** (-2.0 * self.beta), 0.0)
+        return t ** (-self.dim * self.beta) * profile ** (1.0 / (self.m - 1.0))
+
+
+PEERS = Barenblatt(2, 2.0, 0.05)
+
+
+class L1Error:
+    """The L¹ distance ∫|ρ_h - ρ(t)| of a P1 density from the exact one, by quadrature."""
+
+    def __init__(self, flow: GradientFlow, exact: Barenblatt) -> None:
+        self._density = fem.Function(flow.space)
+        self._time = fem.Constant(flow.mesh, START)
+        self._comm = flow.comm
+        difference = abs(self._density - exact.expression(flow.x, self._time))
+        self._form = fem.form(difference * ufl.dx(metadata={"quadrature_degree": 4}))
+
+    def __call__(self, state: State, t: float) -> float:
+        """The distance at time t."""
+        self._density.x.array[:] = state[:, 0]
+        self._time.value = t
+        return float(self._comm.allreduce(fem.assemble_scalar(self._form)))
+
+
+def unit_mesh(comm: MPI.Comm, dim: int, h: float, refinements: int = 0) -> Mesh:
+    """An unstructured mesh of the unit cube, halved uniformly; an interval has equal cells."""
+    mesh = meshes.build(comm, DOMAINS[dim], h=h)
+    for _ in range(refinements):
+        mesh.topology.create_entities(1)
+        mesh = refine(mesh, None, partitioner=create_cell_partitioner(GhostMode.shared_facet, 2))[0]
+    return mesh
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of equal steps from START to END, or fewer of them.
+
+    Attributes:
+        states: At START and after each step.
+        times: Of the states.
+        walls: Seconds of each step.
+        assemble: Seconds in all steps.
+        solve: Seconds in all steps.
+        newton: Newton iterations in all steps.
+        linear: Iterations of the linear solver in all steps.
+    """
+
+    states: list[State]
+    times: list[float]
+    walls: list[float]
+    assemble: float
+    solve: float
+    newton: int
+    linear: int
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole loop."""
+        return math.fsum(self.walls)
+
+
+def march(
+    flow: GradientFlow,
+    exact: Barenblatt,
+    scheme: str,
+    flux: str,
+    tau: float,
+    steps: int,
+    settings: NewtonSettings | None = None,
+) -> Run:
+    """Take steps from the exact solution at START; only the steps are timed, and only they happen."""
+    state = flow.state(lambda x: exact(x, START))
+    # Kernels and forms are compiled, and PETSc is warm, before the clock starts.
+    SCHEMES[scheme](flow, flux, settings).step(state, tau)
+    stepper = SCHEMES[scheme](flow, flux, settings)
+    states, walls, newton, linear = [state], [], 0, 0
+    for _ in range(steps):
+        flow.comm.Barrier()
+        begin = time.perf_counter()
+        step = stepper.step(states[-1], tau)
+        walls.append(time.perf_counter() - begin)
+        states.append(step.state)
+        newton, linear = newton + step.newton, linear + step.linear
+    times = [START + n * tau for n in range(steps + 1)]
+    spent = stepper.seconds
+    return Run(states, times, walls, spent["assemble"], spent["solve"], newton, linear)
+
+
+def flow_on(mesh: Mesh, m: float) -> GradientFlow:
+    """The porous-medium flow ∂tρ = Δρ^m."""
+    return fokker_planck(mesh, m=m)
+
+
+def peak_memory(comm: MPI.Comm) -> float:
+    """Peak resident memory of all ranks, in MB."""
+    return comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024.0
+
+
+def one_core() -> None:
+    """Keep this process and its children on one core, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def arguments(description: str, add: Callable[[argparse.ArgumentParser], None] = lambda parser: None):
+    """The command line that all benchmarks share, with what `add` adds."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a smoke test of a few seconds")
+    parser.add_argument("--output", type=Path, help="write the tables to this file too")
+    add(parser)
+    return parser.parse_args()
+
+
+class Report:
+    """Markdown tables, printed row by row on rank 0 and written to a file at the end."""
+
+    def __init__(self, output: Path | None) -> None:
+        self._output = output
+        self._lines: list[str] = []
+
+    def line(self, text: str = "") -> None:
+        """Add a line of text."""
+        self._lines.append(text)
+        if MPI.COMM_WORLD.rank == 0:
+            print(text, flush=True)
+
+    def head(self, *columns: str) -> None:
+        """Start a table."""
+        self.line()
+        self.row(*columns)
+        self.row(*("---" for _ in columns))
+
+    def row(self, *entries: str) -> None:
+        """Add a row."""
+        self.line(f"| {' | '.join(entries)} |")
+
+    def close(self) -> None:
+        """Write the file."""
+        if self._output is not None and MPI.COMM_WORLD.rank == 0:
+            self._output.write_text("\n".join(self._lines).strip() + "\n", encoding="utf-8")
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """The slope of a straight line through the points on log axes."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def stop(message: str) -> None:
+    """End with one sentence."""
+    print(message, file=sys.stderr)
+    sys.exit(2)

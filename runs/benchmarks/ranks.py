@@ -1,0 +1,104 @@
+"""One rank against two at half a million unknowns in 2D: time per step and speed-up.
+
+    python runs/benchmarks/ranks.py [--quick] [--output FILE]
+
+BDF2 with the average flux for ∂tρ = Δρ² on one unstructured mesh. The script starts `mpiexec` itself; each rank
+needs a core of its own.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from common import Barenblatt, Report, arguments, flow_on, march, peak_memory, stop, unit_mesh
+from mpi4py import MPI
+
+H, REFINEMENTS, STEPS = 0.0243, 4, 8
+STEP_PER_SIZE = 0.01  # the time step over the mesh size
+
+
+def add_arguments(parser) -> None:
+    """The arguments of this benchmark alone."""
+    parser.add_argument("--worker", action="store_true", help="a run on the ranks there are, as JSON")
+    parser.add_argument("--repeat", type=int, default=2, help="runs of which the fastest counts (2)")
+
+
+def work(quick: bool) -> None:
+    """Run on all ranks and print the numbers."""
+    comm = MPI.COMM_WORLD
+    refinements = 1 if quick else REFINEMENTS
+    flow = flow_on(unit_mesh(comm, 2, H, refinements), 2.0)
+    exact = Barenblatt.of_radius(2, 2.0, 0.42)
+    run = march(flow, exact, "bdf2", "average", STEP_PER_SIZE * H / 2**refinements, STEPS)
+    # The slowest rank counts; the first step is backward Euler's.
+    seconds = [comm.allreduce(wall, op=MPI.MAX) for wall in run.walls[1:]]
+    spent = [comm.allreduce(part, op=MPI.MAX) / STEPS for part in (run.assemble, run.solve)]
+    memory = peak_memory(comm)
+    energy = flow.energy(run.states[-1])
+    if comm.rank == 0:
+        found = {
+            "unknowns": flow.space.dofmap.index_map.size_global,
+            "seconds": min(seconds),
+            "assemble": spent[0],
+            "solve": spent[1],
+            "linear": run.linear / run.newton,
+            "memory": memory,
+            "energy": energy,
+        }
+        print(json.dumps(found))
+
+
+def launch(ranks: int, quick: bool) -> dict:
+    """A run under mpiexec."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if mpiexec is None:
+        stop("There is no mpiexec beside this Python or on the PATH: install MPI, or run this in .venv.")
+    command = [
+        mpiexec,
+        "-n",
+        f"{ranks}",
+        sys.executable,
+        __file__,
+        "--worker",
+        *(["--quick"] if quick else []),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        stop(f"The run on {ranks} ranks failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Print the table, or do the work of a rank."""
+    args = arguments(__doc__, add_arguments)
+    if args.worker:
+        work(args.quick)
+        return
+    report = Report(args.output)
+    columns = ("unknowns", "time per step [s]", "assembly", "solve", "linear per Newton", "peak memory [MB]")
+    report.head("ranks", *columns, "speed-up")
+    results = {1: [], 2: []}
+    for _ in range(1 if args.quick else args.repeat):
+        for ranks, found in results.items():
+            found.append(launch(ranks, args.quick))
+    best = {ranks: min(found, key=lambda r: r["seconds"]) for ranks, found in results.items()}
+    for ranks, result in best.items():
+        report.row(
+            f"{ranks}",
+            f"{result['unknowns']}",
+            *(f"{result[key]:.3f}" for key in ("seconds", "assemble", "solve")),
+            f"{result['linear']:.1f}",
+            f"{result['memory']:.0f}",
+            f"{best[1]['seconds'] / result['seconds']:.2f}",
+        )
+    gap = abs(best[2]["energy"] / best[1]["energy"] - 1.0)
+    report.line()
+    report.line(f"The energies after {STEPS} steps agree to {gap:.0e}.")
+    report.close()
+
+
+if __name__ == "__main__":
+    main()
