@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fem_models.plotting.rundata import RelativeEnergy, RunData
-from fem_models.plotting.style import LEGEND, TIME, colour, new_figure, note, plain, symbol
+from fem_models.plotting.style import LEGEND, TIME, colour, dashes, new_figure, note, plain, symbol
 
 # Below this share of the largest relative energy there is nothing but round-off.
 _DEEPEST = 1e-14
@@ -20,7 +20,7 @@ def energy_figure(run: RunData) -> Figure:
 
 
 def draw_decay(axes: Axes, run: RunData) -> None:
-    """Draw the relative energy of the run and its variants on a log axis, with the fitted rates (dashed)."""
+    """Draw the relative energy of the run and its variants on a log axis, with the fitted rates."""
     runs = [run, *run.variants]
     curves = [item.relative_energy for item in runs]
     largest = max((float(np.nanmax(curve.value)) for curve in curves), default=0.0)
@@ -30,11 +30,13 @@ def draw_decay(axes: Axes, run: RunData) -> None:
     fit = None
     for number, (item, curve) in enumerate(zip(runs, curves, strict=True)):
         visible = np.where(curve.value > _DEEPEST * largest, curve.value, np.nan)
-        look = {"color": colour(number), "linewidth": 2.2, "marker": "." if len(visible) <= _FEW else None}
+        # Variants are dashed: curves that agree stay visible below each other.
+        look = {"color": colour(number), "linestyle": dashes(number), "linewidth": 2.2}
+        look["marker"] = "." if len(visible) <= _FEW else None
         axes.plot(curve.time, visible, label=_label(item, curve, alone=len(runs) == 1), **look)
         if curve.decay is not None:
             ends = np.array(curve.decay.used)
-            (fit,) = axes.plot(ends, curve.decay(ends), color="black", linestyle="--", linewidth=1.1)
+            (fit,) = axes.plot(ends, curve.decay(ends), color="black", linewidth=0.9)
     if fit is not None:
         fit.set_label("exponential fit")
     axes.set_yscale("log")

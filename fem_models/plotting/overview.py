@@ -85,7 +85,8 @@ def _draw_steady_curves(axes: Axes, run: RunData, segment: Segment) -> None:
         for kind, name in enumerate(item.fields.species):
             where, values = segment.sample(item.fields.last, _steady_name(item, name))
             label = symbol(item.name) + (f", {symbol(name)}" if len(item.fields.species) > 1 else "")
-            look = {"color": colour(number), "linestyle": dashes(kind), "linewidth": 1.8}
+            style = dashes(kind if len(item.fields.species) > 1 else number)
+            look = {"color": colour(number), "linestyle": style, "linewidth": 1.8}
             axes.plot(where, values, label=label, **look)
     axes.set(xlabel=segment.label, ylabel=_density_label(run))
     axes.legend(fontsize="small", **LEGEND)

@@ -54,6 +54,8 @@ def check_free(directory: Path, overwrite: bool) -> None:
     """
     try:
         _check_free(directory, overwrite)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"The output directory {directory} cannot be used: {reason}.") from None

@@ -118,8 +118,8 @@ class Resolvent:
     def _with_mass_of(self, anchor: State, state: State) -> State:
         """Scale away the mass error that Newton's tolerance leaves; vacuum stays vacuum.
 
-        One implicit step carries geometrically small amounts all the way down a potential. Without an entropy,
-        whose tails are real, what is below any rounding error is taken for the vacuum that it is.
+        One implicit step carries geometrically small amounts all the way down a potential. Without an
+        entropy, whose tails are real, what is below any rounding error is taken for the vacuum that it is.
         """
         flow = self._flow
         dust = self._keeps_vacuum & (state < _DUST * flow.scale(state))

@@ -187,7 +187,7 @@ class Newton:
         if not np.isfinite(residual):
             return reasons.DIVERGED_FUNCTION_DOMAIN
         tolerance = _ROUGH * self._mass_norm if self._entropy > 0.0 else self._tolerance
-        # Steps are taken even if they are smaller than the tolerance: the first iterate is seldom the solution.
+        # Steps smaller than the tolerance are taken too: the first iterate is seldom the solution.
         enough = max(tolerance, self._round_off) if iteration > 0 else _NO_CHANGE * self._mass_norm
         if residual <= enough:
             return reasons.CONVERGED_FNORM_ABS

@@ -4,9 +4,9 @@
 
 ∂tρ = Δρ^m on the unit cube from t = 0.01 to 0.03; the support ends at radius 0.42. Errors are relative L¹
 distances at the end. Orders in h: from the exact solution, by quadrature, on unstructured meshes (equal
-cells in 1D), with steps τ ~ h² (backward Euler) and τ ~ h (BDF2). Orders in τ: from BDF2 with many steps on one
-mesh, so that the error in space cancels. An order is the slope of a straight line on log axes; that in h is
-through the last three points.
+cells in 1D), with steps τ ~ h² (backward Euler) and τ ~ h (BDF2). Orders in τ: from BDF2 with many steps on
+one mesh, so that the error in space cancels. An order is the slope of a straight line on log axes; that in h
+is through the last three points.
 """
 
 import math

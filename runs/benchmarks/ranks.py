@@ -2,8 +2,8 @@
 
     python runs/benchmarks/ranks.py [--quick] [--output FILE]
 
-BDF2 with the average flux for ∂tρ = Δρ² on one unstructured mesh. The script starts `mpiexec` itself; each rank
-needs a core of its own.
+BDF2 with the average flux for ∂tρ = Δρ² on one unstructured mesh. The script starts `mpiexec` itself; each
+rank needs a core of its own.
 """
 
 import json

@@ -2,9 +2,10 @@
 
     python runs/benchmarks/scaling.py [--dimension 2|3] [--quick] [--output FILE]
 
-BDF2 with the average flux for ∂tρ = Δρ² and steps proportional to the mesh size. The meshes are unstructured: in
-2D one mesh halved again and again, in 3D one from gmsh for each size. Each size runs in a process of its own, so
-that its peak memory is its own. The slope is that of a straight line through the times per step on log axes.
+BDF2 with the average flux for ∂tρ = Δρ² and steps proportional to the mesh size. The meshes are unstructured:
+in 2D one mesh halved again and again, in 3D one from gmsh for each size. Each size runs in a process of its
+own, so that its peak memory is its own. The slope is that of a straight line through the times per step on
+log axes.
 """
 
 import json
