@@ -19,7 +19,7 @@ import numpy as np
 from scipy.integrate import quad
 
 from fem_models.errors import InputError
-from fem_models.run.expressions import Expression
+from fem_models.expressions import Expression
 
 INTERACTIONS = ("hard-sphere", "yukawa", "power-law")
 

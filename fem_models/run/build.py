@@ -16,13 +16,13 @@ from mpi4py import MPI
 from fem_models.discretization import meshes
 from fem_models.energies import Boltzmann, Density, Energy, Potential, PowerLaw, Quadratic, Term
 from fem_models.errors import InputError
+from fem_models.expressions import Expression
 from fem_models.gradient_flow import GradientFlow, Species, State
 from fem_models.particles.excluded_volume import nonlinear_coefficient
 from fem_models.run import config_tables as tables
 from fem_models.run.clock import Clock
 from fem_models.run.config import COORDINATES, INTERACTIONS, RunConfig
 from fem_models.run.config_types import FrozenDict
-from fem_models.run.expressions import Expression
 from fem_models.systems.excluded_volume import excluded_volume
 from fem_models.systems.fokker_planck import fokker_planck
 

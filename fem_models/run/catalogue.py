@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from fem_models.expressions.operations import FUNCTIONS
 from fem_models.run import config
 from fem_models.run.config_errors import models_in, tag_of
 from fem_models.run.config_tables import Mesh, Species, Time
 from fem_models.run.config_types import Figure
-from fem_models.run.operations import FUNCTIONS
 
 _REPOSITORY = Path(__file__).parents[2]
 _MESH_FILES = (".geo", ".msh", ".xdmf")

@@ -157,7 +157,9 @@ def _problems(config: RunConfig) -> Iterator[str]:
 
 
 def _name_problem(name: str, kind: str) -> str | None:
-    from fem_models.run.operations import FUNCTIONS  # here: it brings UFL, which takes a while to import
+    from fem_models.expressions.operations import (
+        FUNCTIONS,  # here: it brings UFL, which takes a while to import
+    )
 
     if not name.isidentifier() or keyword.iskeyword(name):
         return f"cannot name a {kind}; use letters, digits and underscores, not beginning with a digit"
@@ -270,7 +272,7 @@ def _expressions(config: RunConfig) -> Iterator[tuple[str, tuple[str, ...], str]
 
 
 def _expression_problems(config: RunConfig) -> Iterator[str]:
-    from fem_models.run.expressions import Expression  # here: it brings UFL, which takes a while to import
+    from fem_models.expressions import Expression  # here: it brings UFL, which takes a while to import
 
     for text, variables, where in _expressions(config):
         try:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 
 from fem_models.errors import InputError
-from fem_models.run.expressions import Expression
+from fem_models.expressions import Expression
 
 # DOLFINx and what belongs to it come after the package, which loads its libraries.
 import basix.ufl  # isort: skip

@@ -17,7 +17,7 @@ import ufl
 from ufl.core.expr import Expr
 
 from fem_models.errors import InputError
-from fem_models.run.operations import (
+from fem_models.expressions.operations import (
     FUNCTIONS,
     OPERATORS,
     Call,
