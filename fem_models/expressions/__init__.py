@@ -1,4 +1,4 @@
-"""Formulas given as text, by run files and to builders: parsed with a whitelist, evaluated in UFL and NumPy."""
+"""Formulas given as text, in run files and to builders: parsed with a whitelist, for UFL and NumPy."""
 
 from fem_models.expressions.expression import Expression
 

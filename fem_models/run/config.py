@@ -128,22 +128,6 @@ class RunConfig(Table):
         own = {s.name: s.mass for s in self.species if s.mass is not None}
         return {name: own.get(name, table.get(name, 1.0)) for name in self.species_names}
 
-    def variant(self, index: int) -> "RunConfig":
-        """Return the configuration of a variant of [[compare]].
-
-        Args:
-            index: Number of the variant, counted from 0.
-
-        Returns:
-            The same run with the variant's keys set, and without variants of its own.
-
-        Raises:
-            InputError: If there is no such variant, or its values are wrong.
-        """
-        from fem_models.run.config_io import variant  # config_io builds on this module
-
-        return variant(self, index)
-
 
 def _problems(config: RunConfig) -> Iterator[str]:
     """Sentences about what does not fit together, in the order of the tables."""

@@ -69,7 +69,7 @@ def from_dict(data: Mapping[str, Any], base: Path | None = None) -> RunConfig:
     wrong: list[str] = []
     for index in range(len(config.compare)):
         try:
-            config.variant(index)
+            variant(config, index)
         except InputError as error:
             wrong += getattr(error, "sentences", [str(error)])
     if wrong:
@@ -104,7 +104,18 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 
 def variant(config: RunConfig, index: int) -> RunConfig:
-    """Return the configuration of a variant; see `RunConfig.variant`."""
+    """Return the configuration of a variant of [[compare]].
+
+    Args:
+        config: The run with its variants.
+        index: Number of the variant, counted from 0.
+
+    Returns:
+        The same run with the variant's keys set, and without variants of its own.
+
+    Raises:
+        InputError: If there is no such variant, or its values are wrong.
+    """
     if not 0 <= index < len(config.compare):
         raise InputError(f"[[compare]] has {len(config.compare)} entries; there is no entry {index}.")
     chosen = config.compare[index]

@@ -14,7 +14,7 @@ from rich.console import Console
 from fem_models import __version__
 from fem_models.errors import InputError, SolveError
 from fem_models.gradient_flow import State
-from fem_models.run import layout
+from fem_models.run import config_io, layout
 from fem_models.run.build import Problem, build, build_mesh
 from fem_models.run.config import RunConfig
 from fem_models.run.diagnostics import Diagnostics
@@ -117,7 +117,7 @@ def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:
                 f'[[compare]] name = "{variant.name}" and another name give the same directory {place}; '
                 "change one of them."
             )
-        todo.append((variant.name, place, config.variant(index)))
+        todo.append((variant.name, place, config_io.variant(config, index)))
     jobs: list[_Job] = []
     built: dict[Any, Any] = {}
     for title, place, chosen in todo:

@@ -28,12 +28,14 @@ _KRYLOV = {
     # A direction that is not exact is still a good one, as long as it is finite.
     "snes_max_linear_solve_fail": 1000,
     "ksp_type": "bcgs",
-    "ksp_rtol": 1e-5,
+    "ksp_rtol": 1e-4,
     "ksp_max_it": 500,
     "sub_pc_type": "ilu",
     "sub_pc_factor_zeropivot": _SMALLEST_PIVOT,
     # Unsmoothed aggregation: it keeps the coarse operators M-matrices, as the fine ones are.
     "pc_gamg_agg_nsmooths": 0,
+    # The matrix of a later iterate is another one: fronts move.
+    "pc_gamg_reuse_interpolation": False,
     "mg_levels_ksp_type": "richardson",
     "mg_levels_ksp_max_it": 1,
     "mg_levels_pc_type": "bjacobi",
