@@ -100,8 +100,7 @@ class Diagnostics:
 
         Returns:
             Whether Σ_i m_i |new_i - old_i| / step is below 1e-8 per unit of time, relative to
-            Σ_i m_i |new_i|, for every species. Newton's tolerance makes changes that are smaller than about
-            1e-10 a step exactly zero.
+            Σ_i m_i |new_i|, for every species.
         """
         owned = self._flow.owned
         volumes = self._flow.geometry.volumes[:owned]
