@@ -67,6 +67,7 @@ class EdgeAveraged:
         slopes = np.einsum("nss->ns", self._in_vacuum(flow.hessian))
         self._steep = self._species_where(np.isfinite(slopes)) & ~self.singular
         self._lifted = np.zeros((flow.nodes, count))
+        self._state = self._psi = np.full((flow.nodes, count), np.nan)
         self._kernel = (flow.transported, flow.geometry.pairs, flow.geometry.kappa)
 
     def residual(
@@ -81,7 +82,7 @@ class EdgeAveraged:
             entropy: Coefficient of an entropy added to the energy of all Wasserstein species.
         """
         flow = self.flow
-        psi = flow.smooth_potentials(state)
+        psi = self._potentials(state)
         out = self._sums.array.reshape(state.shape)
         out[:] = 0.0
         add_fluxes(self._flux, self.flow.theta + entropy, *self._kernel, state, psi, tau, out)
@@ -130,7 +131,7 @@ class EdgeAveraged:
             entropy: As for the residual.
         """
         flow = self.flow
-        psi = flow.smooth_potentials(state)
+        psi = self._potentials(state)
         self._lifted = np.where(self._steep, np.maximum(state, _FLOOR * flow.scale(state)), state)
         hessian = flow.hessian(self._lifted)
         diagonal = self._diagonal
@@ -154,6 +155,13 @@ class EdgeAveraged:
         self._values[: diagonal.size] = diagonal.ravel()
         self._values[diagonal.size :] = self._off_diagonal.ravel()
         matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
+
+    def _potentials(self, state: State) -> State:
+        """The potentials ψ; Newton's method asks for them twice at each of its iterates."""
+        if not np.array_equal(state, self._state):
+            self._state = state.copy()
+            self._psi = self.flow.smooth_potentials(state)
+        return self._psi
 
     def round_off(self, state: State) -> npt.NDArray[np.float64]:
         """Size of the terms that cancel in each entry of the residual, after a call of `jacobian`."""

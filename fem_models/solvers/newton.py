@@ -157,7 +157,7 @@ class Newton:
         scatter = self._scatter
         scatter.array[: len(x.array_r)] = x.array_r
         scatter.scatter_forward()
-        return scatter.array.reshape(self._flow.nodes, -1)
+        return scatter.array.reshape(self._flow.nodes, len(self._flow.names))
 
     def _evaluate(self, snes: PETSc.SNES, x: PETSc.Vec, f: PETSc.Vec) -> None:
         start = time.perf_counter()
