@@ -28,7 +28,7 @@ _KRYLOV = {
     # A direction that is not exact is still a good one, as long as it is finite.
     "snes_max_linear_solve_fail": 1000,
     "ksp_type": "bcgs",
-    "ksp_rtol": 1e-4,
+    "ksp_rtol": 1e-3,
     "ksp_max_it": 500,
     "sub_pc_type": "ilu",
     "sub_pc_factor_zeropivot": _SMALLEST_PIVOT,

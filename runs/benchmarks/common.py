@@ -115,8 +115,7 @@ class Run:
         states: At START and after each step.
         times: Of the states.
         walls: Seconds of each step.
-        assemble: Seconds in all steps.
-        solve: Seconds in all steps.
+        parts: Seconds of each step in assembly and in the solver, shape (steps, 2).
         newton: Newton iterations in all steps.
         linear: Iterations of the linear solver in all steps.
     """
@@ -124,8 +123,7 @@ class Run:
     states: list[State]
     times: list[float]
     walls: list[float]
-    assemble: float
-    solve: float
+    parts: npt.NDArray[np.float64]
     newton: int
     linear: int
 
@@ -149,17 +147,18 @@ def march(
     # Kernels and forms are compiled, and PETSc is warm, before the clock starts.
     SCHEMES[scheme](flow, flux, settings).step(state, tau)
     stepper = SCHEMES[scheme](flow, flux, settings)
-    states, walls, newton, linear = [state], [], 0, 0
+    states, walls, parts, newton, linear = [state], [], [], 0, 0
     for _ in range(steps):
         flow.comm.Barrier()
+        before = stepper.seconds.copy()
         begin = time.perf_counter()
         step = stepper.step(states[-1], tau)
         walls.append(time.perf_counter() - begin)
+        parts.append([stepper.seconds[name] - before[name] for name in ("assemble", "solve")])
         states.append(step.state)
         newton, linear = newton + step.newton, linear + step.linear
     times = [START + n * tau for n in range(steps + 1)]
-    spent = stepper.seconds
-    return Run(states, times, walls, spent["assemble"], spent["solve"], newton, linear)
+    return Run(states, times, walls, np.array(parts), newton, linear)
 
 
 def flow_on(mesh: Mesh, m: float) -> GradientFlow:
