@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import ufl
-
 from references import flow_of
 
 from fem_models.energies import Boltzmann, Density, Energy, Potential, PowerLaw, Quadratic

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import ufl
 from mpi4py import MPI
-
 from references import COMM, flow_of, mesh_of, quadratic_potential, total, waves
 
 from fem_models.energies import Boltzmann, Density, Energy, Potential, PowerLaw, Quadratic
@@ -46,8 +45,7 @@ def state_of(flow, seed):
 def test_potentials_are_the_derivative_of_the_energy(flow):
     # E'(ρ)v = Σ m_i μ_i v_i for any v, by differences of fourth order.
     rho, step = state_of(flow, 1), 1e-3
-    # The constant θ of the derivative of θ ρ log ρ is left out, as it moves nothing.
-    mu = flow.potentials(rho) + flow.theta
+    mu = flow.potentials(rho)
     for seed in (2, 3, 4):
         v = state_of(flow, seed) - 0.6
         e = [flow.energy(rho + k * step * v) for k in (-2, -1, 1, 2)]
@@ -59,8 +57,7 @@ def test_potentials_are_the_derivative_of_the_energy(flow):
 @pytest.mark.parallel
 def test_potential_of_each_node_is_the_derivative_by_its_density(flow):
     rho, step = state_of(flow, 1), 1e-3
-    # The constant θ of the derivative of θ ρ log ρ is left out, as it moves nothing.
-    mu = flow.potentials(rho) + flow.theta
+    mu = flow.potentials(rho)
     radius = np.linalg.norm(flow.points - [0.3, 0.2], axis=1)
     nearest = COMM.allreduce(float(radius[: flow.owned].min(initial=9.0)), op=MPI.MIN)
     for s in range(2):
@@ -88,8 +85,7 @@ def test_potentials_by_hand():
     rho = state_of(flow, 1)
     psi = 1.5 * rho**2 + 0.5 * rho + 2.0 * (flow.points**2).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(flow.smooth_potentials(rho), psi, rtol=1e-13)
-    # The derivative of ρ log ρ but for its constant, which moves nothing.
-    np.testing.assert_allclose(flow.potentials(rho), psi + 2.0 * np.log(rho), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(flow.potentials(rho), psi + 2.0 * np.log(rho) + 2.0, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(flow.hessian(rho)[:, 0], 3.0 * rho + 0.5, rtol=1e-13)
     np.testing.assert_array_equal(flow.theta, [2.0])
 
@@ -118,7 +114,11 @@ def test_dissipation_of_a_gaussian():
     errors = []
     for cells in (60, 120):
         flow = flow_of(
-            "rectangle", Boltzmann() + quadratic_potential(strength), lower=(-4, -4), upper=(4, 4), cells=(cells,) * 2
+            "rectangle",
+            Boltzmann() + quadratic_potential(strength),
+            lower=(-4, -4),
+            upper=(4, 4),
+            cells=(cells,) * 2,
         )
         state = flow.state(lambda x: np.exp(-(x**2).sum(axis=0) / (2 * s2)), 1.0)
         errors.append(abs(flow.dissipation(state) - 2 * s2 * (strength - 1 / s2) ** 2))
@@ -147,13 +147,21 @@ def test_dissipation_of_an_l2_species_is_the_square_of_its_potential():
 
 
 @pytest.mark.parallel
-@pytest.mark.parametrize("energy", [Boltzmann() + quadratic_potential(9.0), PowerLaw(2) + quadratic_potential(9.0)])
+@pytest.mark.parametrize(
+    "energy", [Boltzmann() + quadratic_potential(9.0), PowerLaw(2) + quadratic_potential(9.0)]
+)
 def test_dissipation_with_vacuum_is_finite_and_not_negative(energy):
     flow = flow_of("disk", energy, h=0.3)
     state = flow.state(lambda x: np.where(x[0] > 0.2, 1.0, 0.0))
     found = flow.dissipation(state)
     assert math.isfinite(found)
     assert found > 0.0
+
+
+@pytest.mark.parallel
+def test_dissipation_of_fast_diffusion_with_vacuum_is_infinite():
+    flow = flow_of("disk", PowerLaw(0.5), h=0.3)
+    assert flow.dissipation(flow.state(lambda x: np.where(x[0] > 0.2, 1.0, 0.0))) == math.inf
 
 
 @pytest.mark.parallel
@@ -183,7 +191,9 @@ def test_mass_moments_and_extrema_of_a_gaussian():
 def test_quantities_are_named_by_species(flow):
     state = flow.state({"u": 1.0, "v": 2.0}, {"v": 5.0})
     assert flow.names == ("u", "v")
-    assert list(flow.masses(state)) == list(flow.second_moments(state)) == list(flow.minima(state)) == ["u", "v"]
+    assert (
+        list(flow.masses(state)) == list(flow.second_moments(state)) == list(flow.minima(state)) == ["u", "v"]
+    )
     assert flow.masses(state)["u"] == pytest.approx(flow.volume, rel=1e-13)
     assert flow.masses(state)["v"] == pytest.approx(5.0, rel=1e-13)
 
@@ -206,7 +216,9 @@ def test_functions_hold_the_nodal_values(flow):
 
 
 @pytest.mark.parallel
-@pytest.mark.parametrize("initial", [2.0, lambda x: 1.0 + x[0] ** 2, lambda x: np.ones(x.shape[1], dtype=int)])
+@pytest.mark.parametrize(
+    "initial", [2.0, lambda x: 1.0 + x[0] ** 2, lambda x: np.ones(x.shape[1], dtype=int)]
+)
 def test_initial_densities_are_scaled_to_their_mass(initial):
     flow = flow_of("disk", PowerLaw(2), h=0.3)
     plain, scaled = flow.state({"rho": initial}), flow.state({"rho": initial}, 7.0)

@@ -42,7 +42,7 @@ def mesh_table(quick: bool):
     """Name, mesh file or domain, its keys, and the centre of the first support."""
     if quick:
         yield "disk", "meshes/disk.geo", {"h": 0.12}, (0.1, 0.0)
-        yield "ball", "meshes/ball.geo", {"h": 0.25}, (0.0, 0.0, 0.0)
+        yield "ball", "meshes/ball.geo", {"h": 0.2}, (0.0, 0.0, 0.0)
         return
     yield "disk", "meshes/disk.geo", {"h": 0.06}, (0.1, 0.0)
     yield "dumbbell", "meshes/dumbbell.geo", {"h": 0.08}, (-1.5, 0.0)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import ufl
 from petsc4py import PETSc
-
 from references import COMM, flow_of, mesh_of, quadratic_potential, waves
 
 from fem_models.discretization.edge_averaged import EdgeAveraged
@@ -168,7 +167,9 @@ def test_added_entropy_is_in_residual_and_jacobian(build, flux):
     expected = ((up - down) / (2.0 * step)).ravel()
     np.testing.assert_allclose(y.array_r, expected, atol=1e-6 * np.abs(expected).max())
     without = discretization.residual(rho, rho, TAU).copy()
-    assert np.abs(discretization.residual(rho, rho, TAU, entropy) - without).max() > 1e-3 * np.abs(without).max()
+    assert (
+        np.abs(discretization.residual(rho, rho, TAU, entropy) - without).max() > 1e-3 * np.abs(without).max()
+    )
 
 
 @pytest.mark.parallel

@@ -5,10 +5,9 @@ import pytest
 import scipy.sparse as sparse
 import ufl
 from mpi4py import MPI
+from references import COMM, mesh_of, waves
 from scipy.sparse.linalg import spsolve
 from scipy.spatial import ConvexHull, Voronoi
-
-from references import COMM, mesh_of, waves
 
 from fem_models.discretization.edges import EdgeGeometry
 
@@ -166,7 +165,7 @@ def test_coefficients_are_those_of_the_voronoi_diagram_in_three_dimensions(name,
         ([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)], [(0, 1, 2, 3)], [2**0.5 / 24 * 8**0.5] * 6),
         # Unit square in two triangles: nothing along the diagonal, cot(45°)/2 along the sides.
         ([(0, 0), (1, 0), (1, 1), (0, 1)], [(0, 1, 2), (0, 2, 3)], [0.5] * 4),
-        # Rhombus with two angles of 120° opposite to its long diagonal, cot(120°), and cot(30°)/2 at its sides.
+        # Rhombus with angles of 120° opposite to its long diagonal, cot(120°), and cot(30°)/2 at its sides.
         (
             [(0, 0), (1.5, 0.75**0.5), (3, 0), (1.5, -(0.75**0.5))],
             [(0, 1, 2), (0, 2, 3)],

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import ufl
-
 from references import mesh_of, waves
 
 from fem_models.discretization.nodal import NodalCover, NodalExpression

@@ -4,7 +4,6 @@ import functools
 
 import numpy as np
 import pytest
-
 from references import barenblatt, flow_of, l1_distance, march, orders, total
 
 from fem_models.energies import PowerLaw

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-
 from references import flow_of, fokker_planck_solution, l1_distance, march, orders
 
 from fem_models.energies import Boltzmann, Potential
@@ -15,7 +14,10 @@ DOMAINS = {"interval": {"cells": 10}, "square": {"h": 0.1}}
 
 
 def problem(domain, refinement=1):
-    keys = {key: value * refinement if key == "cells" else value / refinement for key, value in DOMAINS[domain].items()}
+    keys = {
+        key: value * refinement if key == "cells" else value / refinement
+        for key, value in DOMAINS[domain].items()
+    }
     energy = Boltzmann() + Potential(lambda x: -x[0])
     flow = flow_of("interval" if domain == "interval" else "rectangle", energy, **keys)
     return flow, flow.state(lambda x: fokker_planck_solution(x, 0.0))

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ufl
-
 from references import COMM, DIRECT, bump, mesh_of, quadratic_potential
 
 from fem_models.discretization import meshes
@@ -31,6 +30,15 @@ ENERGIES = {
     "entropy with potential": lambda: Boltzmann() + quadratic_potential(4.0),
 }
 _MESHES = {}
+
+# The others are not worth their time on several ranks.
+each_mesh = pytest.mark.parametrize(
+    "mesh",
+    [
+        pytest.param(name, marks=[pytest.mark.parallel] * (name in ("disk", "ball with negative edges")))
+        for name in MESHES
+    ],
+)
 
 
 def flow_on(mesh, energy):
@@ -70,10 +78,9 @@ def test_negative_shares_of_the_meshes():
     assert set(shares.values()) == {0.0}
 
 
-@pytest.mark.parallel
 @pytest.mark.parametrize("flux", ["upwind", "average"])
 @pytest.mark.parametrize("energy", ENERGIES)
-@pytest.mark.parametrize("mesh", MESHES)
+@each_mesh
 def test_mass_sign_and_energy_for_steps_of_any_size(mesh, energy, flux):
     flow = flow_on(mesh, energy)
     scheme = BackwardEuler(flow, flux, DIRECT)
@@ -84,10 +91,9 @@ def test_mass_sign_and_energy_for_steps_of_any_size(mesh, energy, flux):
         check_energy(flow, states)
 
 
-@pytest.mark.parallel
 @pytest.mark.parametrize("flux", ["upwind", "average"])
 @pytest.mark.parametrize("energy", ["square", "cube", "square with potential"])
-@pytest.mark.parametrize("mesh", MESHES)
+@each_mesh
 def test_vacuum_stays_zero_away_from_the_front(mesh, energy, flux):
     flow = flow_on(mesh, energy)
     center = MESHES[mesh][2]
@@ -98,7 +104,9 @@ def test_vacuum_stays_zero_away_from_the_front(mesh, energy, flux):
     # Mass passes a layer of cells in an iteration of Newton's method where diffusion drives it. Down the
     # potential it reaches all nodes at once, as in every implicit scheme, with densities that do not count.
     far = distance > 0.2 + step.newton * flow.geometry.h_max
-    downhill = far & ("potential" in energy) & (np.linalg.norm(flow.points, axis=1) < np.linalg.norm(center) + 0.2)
+    downhill = (
+        far & ("potential" in energy) & (np.linalg.norm(flow.points, axis=1) < np.linalg.norm(center) + 0.2)
+    )
     exact = far & ~downhill
     assert COMM.allreduce(int(exact[: flow.owned].sum())) > 10
     assert np.all(after[exact] == 0.0)
@@ -122,7 +130,9 @@ def test_bdf2_keeps_mass_and_sign(energy, mesh):
 def test_two_coupled_species_keep_the_promises(tau, flux):
     # The Hessian of the coupling term is bounded by .3 in each direction, those of the squares are 2: convex.
     energy = PowerLaw(2, of="u", name="a") + PowerLaw(2, of="v", name="b")
-    energy = energy + quadratic_potential(4.0, of="u") + Density(lambda f, x: 0.3 * f["u"] * f["v"], of=("u", "v"))
+    energy = (
+        energy + quadratic_potential(4.0, of="u") + Density(lambda f, x: 0.3 * f["u"] * f["v"], of=("u", "v"))
+    )
     flow = GradientFlow(mesh_of("disk", h=0.15), (Species("u"), Species("v")), energy)
     state = flow.state({"u": bump((0.4, 0.0)), "v": bump((-0.3, 0.1))}, {"u": 1.0, "v": 20.0})
     states = history(flow, state, BackwardEuler(flow, flux, DIRECT), tau, 4)
@@ -134,7 +144,9 @@ def test_two_coupled_species_keep_the_promises(tau, flux):
 @pytest.mark.parametrize("tau", STEPS)
 def test_a_signal_in_the_l2_metric_lowers_the_energy_with_the_density(tau):
     # E = ∫ρ² + c²/2 + cρ/2, convex in both; c may have either sign.
-    coupled = Density(lambda f, x: 0.5 * f["c"] ** 2 + 0.5 * f["c"] * f["rho"] - f["c"] * ufl.sin(x[0]), of=("rho", "c"))
+    coupled = Density(
+        lambda f, x: 0.5 * f["c"] ** 2 + 0.5 * f["c"] * f["rho"] - f["c"] * ufl.sin(x[0]), of=("rho", "c")
+    )
     flow = GradientFlow(mesh_of("disk", h=0.15), (Species("rho"), Species("c", "l2")), PowerLaw(2) + coupled)
     state = flow.state({"rho": bump((0.3, 0.0)), "c": lambda x: np.sin(3.0 * x[1])}, {"rho": 1.0})
     states = history(flow, state, BackwardEuler(flow, "upwind", DIRECT), tau, 4)

@@ -1,7 +1,6 @@
 """The same numbers on 1, 2 and 3 ranks."""
 
 import pytest
-
 from references import DIRECT, bump, flow_of, fokker_planck_solution, mesh_of, quadratic_potential
 
 from fem_models.energies import Boltzmann, Density, Potential, PowerLaw
@@ -67,4 +66,6 @@ def test_energies_are_those_of_one_rank(problem, scheme, flux):
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("flux", ["upwind", "average"])
 def test_energies_on_an_unstructured_mesh_are_those_of_each_rank_alone(scheme, flux):
-    assert energies(coupled, scheme, flux) == pytest.approx(energies(coupled, scheme, flux, alone=True), rel=1e-9)
+    assert energies(coupled, scheme, flux) == pytest.approx(
+        energies(coupled, scheme, flux, alone=True), rel=1e-9
+    )
