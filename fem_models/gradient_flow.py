@@ -22,6 +22,7 @@ from dolfinx import fem, la
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 from ufl.algorithms import expand_derivatives, extract_coefficients
+from ufl.classes import Label, Variable
 from ufl.core.expr import Expr
 
 from fem_models.discretization import fluxes
@@ -247,7 +248,9 @@ class GradientFlow:
     @cached_property
     def _derivatives(self) -> tuple[list[Expr], list[Expr], list[list[Expr]]]:
         """ψ split into what does not depend on the densities and what does, and ∂ψ_s/∂ρ_t."""
-        variables = {name: ufl.variable(field) for name, field in self._fields.items()}
+        # Labels of our own: `ufl.variable` counts them up, and every flow would be compiled anew.
+        fields = self._fields.items()
+        variables = {name: Variable(field, Label(s)) for s, (name, field) in enumerate(fields)}
         static: list[Expr] = [ufl.as_ufl(0.0) for _ in self.names]
         moving: list[Expr] = [ufl.as_ufl(0.0) for _ in self.names]
         for term in self.terms:

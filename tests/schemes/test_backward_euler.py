@@ -47,8 +47,7 @@ def test_a_step_of_transport_between_two_nodes():
     np.testing.assert_allclose(state, [3.0 / (1.0 + 4.0 * tau), 4.0 - 3.0 / (1.0 + 4.0 * tau)], rtol=1e-9)
 
 
-@pytest.mark.parallel
-@pytest.mark.parametrize("tau", [1e-3, 0.1, 10.0])
+@pytest.mark.parametrize("tau", [pytest.param(1e-3, marks=pytest.mark.parallel), 0.1, 10.0])
 @pytest.mark.parametrize("term", [PowerLaw(2), PowerLaw(3), Boltzmann()], ids=["m=2", "m=3", "m=1"])
 def test_a_step_lowers_the_energy_by_its_dissipation(term, tau):
     flow = flow_of("disk", term + quadratic_potential(4.0), h=0.15)

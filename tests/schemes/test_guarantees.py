@@ -31,13 +31,9 @@ ENERGIES = {
 }
 _MESHES = {}
 
-# The others are not worth their time on several ranks.
-each_mesh = pytest.mark.parametrize(
-    "mesh",
-    [
-        pytest.param(name, marks=[pytest.mark.parallel] * (name in ("disk", "ball with negative edges")))
-        for name in MESHES
-    ],
+# Large steps take their time on several ranks: there, one size is enough.
+each_step = pytest.mark.parametrize(
+    "tau", [pytest.param(tau, marks=[pytest.mark.parallel] * (tau == 1e-2)) for tau in STEPS]
 )
 
 
@@ -80,7 +76,7 @@ def test_negative_shares_of_the_meshes():
 
 @pytest.mark.parametrize("flux", ["upwind", "average"])
 @pytest.mark.parametrize("energy", ENERGIES)
-@each_mesh
+@pytest.mark.parametrize("mesh", MESHES)
 def test_mass_sign_and_energy_for_steps_of_any_size(mesh, energy, flux):
     flow = flow_on(mesh, energy)
     scheme = BackwardEuler(flow, flux, DIRECT)
@@ -91,9 +87,28 @@ def test_mass_sign_and_energy_for_steps_of_any_size(mesh, energy, flux):
         check_energy(flow, states)
 
 
+@pytest.mark.parallel
+@pytest.mark.parametrize(
+    ("mesh", "energy", "flux"),
+    [
+        ("disk", "entropy with potential", "upwind"),
+        ("disk", "square with potential", "average"),
+        ("ball with negative edges", "square", "upwind"),
+    ],
+)
+def test_mass_sign_and_energy_on_several_ranks(mesh, energy, flux):
+    flow = flow_on(mesh, energy)
+    state = flow.state(bump(MESHES[mesh][2]), 1.0)
+    for tau in (1e-2, 10.0):
+        states = history(flow, state, BackwardEuler(flow, flux, DIRECT), tau, 2)
+        check_mass_and_sign(flow, states)
+        check_energy(flow, states)
+
+
+@pytest.mark.parallel
 @pytest.mark.parametrize("flux", ["upwind", "average"])
 @pytest.mark.parametrize("energy", ["square", "cube", "square with potential"])
-@each_mesh
+@pytest.mark.parametrize("mesh", MESHES)
 def test_vacuum_stays_zero_away_from_the_front(mesh, energy, flux):
     flow = flow_on(mesh, energy)
     center = MESHES[mesh][2]
@@ -114,7 +129,6 @@ def test_vacuum_stays_zero_away_from_the_front(mesh, energy, flux):
     assert COMM.allreduce(float(np.abs(after - state[:, 0]).sum())) > 0.0
 
 
-@pytest.mark.parallel
 @pytest.mark.parametrize("mesh", ["disk", "ball with negative edges"])
 @pytest.mark.parametrize("energy", ["square with potential", "entropy with potential"])
 def test_bdf2_keeps_mass_and_sign(energy, mesh):
@@ -124,9 +138,8 @@ def test_bdf2_keeps_mass_and_sign(energy, mesh):
         check_mass_and_sign(flow, history(flow, state, Bdf2(flow, "upwind", DIRECT), tau, 4))
 
 
-@pytest.mark.parallel
 @pytest.mark.parametrize("flux", ["upwind", "average"])
-@pytest.mark.parametrize("tau", STEPS)
+@each_step
 def test_two_coupled_species_keep_the_promises(tau, flux):
     # The Hessian of the coupling term is bounded by .3 in each direction, those of the squares are 2: convex.
     energy = PowerLaw(2, of="u", name="a") + PowerLaw(2, of="v", name="b")
@@ -140,8 +153,7 @@ def test_two_coupled_species_keep_the_promises(tau, flux):
     check_energy(flow, states)
 
 
-@pytest.mark.parallel
-@pytest.mark.parametrize("tau", STEPS)
+@each_step
 def test_a_signal_in_the_l2_metric_lowers_the_energy_with_the_density(tau):
     # E = ∫ρ² + c²/2 + cρ/2, convex in both; c may have either sign.
     coupled = Density(
