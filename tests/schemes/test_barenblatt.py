@@ -77,11 +77,3 @@ def test_order_in_tau(scheme, order, case, flux):
     assert np.all(np.abs(found - order) < 0.15)
     by_energy = orders([abs(flow.energy(end) - flow.energy(exact)) for end in ends])
     assert np.all(np.abs(by_energy - order) < 0.2)
-
-
-@pytest.mark.parallel
-@each_flux
-def test_error_on_a_coarse_mesh(flux):
-    # Known to be below: 2.5e-4 (average) and 8.1e-3 (upwind) times a margin of a half.
-    error = error_at_two((2, 1), 0.05, 40, flux, Bdf2)
-    assert error < {"average": 4e-4, "upwind": 1.2e-2}[flux]

@@ -66,7 +66,6 @@ def test_clipping_at_a_front_that_recedes_is_reported_and_keeps_mass_and_sign(fl
     assert flow.minima(second.state)["rho"] >= 0.0
 
 
-@pytest.mark.parallel
 def test_mass_is_exact_over_many_steps_of_changing_size():
     flow, state = porous()
     scheme = Bdf2(flow, "average", DIRECT)

@@ -29,7 +29,6 @@ def error(domain, refinement, steps, scheme):
     return l1_distance(flow, state, fokker_planck_solution(flow.points.T, END))
 
 
-@pytest.mark.parallel
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_bdf2_is_of_second_order_in_h_and_tau_together(domain):
     errors = [error(domain, k, 8 * k, Bdf2) for k in (1, 2, 4)]

@@ -105,7 +105,6 @@ def test_mass_sign_and_energy_on_several_ranks(mesh, energy, flux):
         check_energy(flow, states)
 
 
-@pytest.mark.parallel
 @pytest.mark.parametrize("flux", ["upwind", "average"])
 @pytest.mark.parametrize("energy", ["square", "cube", "square with potential"])
 @pytest.mark.parametrize("mesh", MESHES)

@@ -162,7 +162,6 @@ def test_other_flows_than_those_of_one_density_are_refused(species, energy):
         steady_state(flow, 1.0)
 
 
-@pytest.mark.parallel
 @pytest.mark.parametrize(
     "energy",
     [

@@ -23,7 +23,6 @@ def test_terms_and_potentials():
     )
 
 
-@pytest.mark.parallel
 @pytest.mark.parametrize("coefficient", [0.0, 0.5])
 def test_small_waves_decay_with_the_rate_of_the_linearised_equation(coefficient):
     # ρ = 1 + a cos πx on the unit interval: a' = -π²(1 + c) a, up to h² and a².
