@@ -6,7 +6,6 @@ others wait for it inside the test ends the run after a grace period, and a test
 time limit.
 """
 
-import contextlib
 import faulthandler
 import io
 import os
@@ -28,6 +27,7 @@ import pytest
 from mpi4py import MPI
 
 import fem_models
+from fem_models.run.cache import remove_abandoned
 
 # A communicator of its own: what the tests send cannot be mistaken for what is sent here.
 COMM = MPI.COMM_WORLD.Dup()
@@ -55,22 +55,13 @@ def pytest_configure(config):
     # Output is not captured yet, so this is where the user sees it even while a test is captured.
     config.stash[STDERR] = os.dup(2)
     if COMM.rank == 0:
-        _remove_abandoned_compilations()
+        remove_abandoned()
     else:
         sys.stdout = io.StringIO()  # the terminal reporter, made after this, writes here
 
 
 def pytest_report_header(config):
     return f"fem_models {fem_models.__version__}, ranks: {COMM.size}, cache: {os.environ['XDG_CACHE_HOME']}"
-
-
-def _remove_abandoned_compilations():
-    # FFCx takes a source without its mark for a compilation under way and waits for it until it gives up.
-    for source in Path(os.environ["XDG_CACHE_HOME"], "fenics").glob("*.c"):
-        with contextlib.suppress(FileNotFoundError):
-            age = time.time() - source.stat().st_mtime
-            if age > 60 and not source.with_suffix(".c.cached").exists():
-                source.unlink()
 
 
 def pytest_collection_finish(session):

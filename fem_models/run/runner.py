@@ -16,6 +16,7 @@ from fem_models.errors import InputError, SolveError
 from fem_models.gradient_flow import State
 from fem_models.run import config_io, layout
 from fem_models.run.build import Problem, build, build_mesh
+from fem_models.run.cache import remove_abandoned
 from fem_models.run.config import RunConfig
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.loop import Interruption, Stop, advance, petsc_message
@@ -94,6 +95,7 @@ def run(
         InputError: Something about the input is wrong; nothing is left behind.
     """
     on_rank_zero(comm, lambda: layout.check_free(directory, overwrite))
+    on_rank_zero(comm, remove_abandoned)
     jobs = _prepare(config, directory, comm)
     runs: list[Outcome] = []
     with Interruption(comm) as interruption:
