@@ -132,7 +132,9 @@ class EdgeAveraged:
         """
         flow = self.flow
         psi = self._potentials(state)
-        self._lifted = np.where(self._steep, np.maximum(state, _FLOOR * flow.scale(state)), state)
+        self._lifted = state
+        if self._steep.any():
+            self._lifted = np.where(self._steep, np.maximum(state, _FLOOR * flow.scale(state)), state)
         hessian = flow.hessian(self._lifted)
         diagonal = self._diagonal
         diagonal[:] = 0.0

@@ -1,6 +1,6 @@
-"""One rank against two at half a million unknowns in 2D: time per step and speed-up.
+"""One rank against two at half a million unknowns: time per step and speed-up.
 
-    python runs/benchmarks/ranks.py [--quick] [--output FILE]
+    python runs/benchmarks/ranks.py [--dimension 3] [--quick] [--output FILE]
 
 BDF2 with the average flux for ∂tρ = Δρ² on one unstructured mesh. The script starts `mpiexec` itself; each
 rank needs a core of its own.
@@ -16,23 +16,27 @@ import numpy as np
 from common import Barenblatt, Report, arguments, flow_on, march, peak_memory, stop, unit_mesh
 from mpi4py import MPI
 
-H, REFINEMENTS, STEPS = 0.0243, 4, 8
+# Mesh sizes and uniform refinements.
+MESHES = {2: (0.0243, 4), 3: (0.01125, 0)}
+QUICK = {2: (0.0243, 1), 3: (0.1, 0)}
+STEPS = 8
 STEP_PER_SIZE = 0.01  # the time step over the mesh size
 
 
 def add_arguments(parser) -> None:
     """The arguments of this benchmark alone."""
+    parser.add_argument("--dimension", type=int, choices=(2, 3), default=2, help="of the domain (2)")
     parser.add_argument("--worker", action="store_true", help="a run on the ranks there are, as JSON")
     parser.add_argument("--repeat", type=int, default=2, help="runs of which the fastest counts (2)")
 
 
-def work(quick: bool) -> None:
+def work(dimension: int, quick: bool) -> None:
     """Run on all ranks and print the numbers."""
     comm = MPI.COMM_WORLD
-    refinements = 1 if quick else REFINEMENTS
-    flow = flow_on(unit_mesh(comm, 2, H, refinements), 2.0)
-    exact = Barenblatt.of_radius(2, 2.0, 0.42)
-    run = march(flow, exact, "bdf2", "average", STEP_PER_SIZE * H / 2**refinements, STEPS)
+    h, refinements = (QUICK if quick else MESHES)[dimension]
+    flow = flow_on(unit_mesh(comm, dimension, h, refinements), 2.0)
+    exact = Barenblatt.of_radius(dimension, 2.0, 0.42)
+    run = march(flow, exact, "bdf2", "average", STEP_PER_SIZE * h / 2**refinements, STEPS)
     # The slowest rank counts; the first step is backward Euler's.
     seconds = [comm.allreduce(wall, op=MPI.MAX) for wall in run.walls[1:]]
     spent = [comm.allreduce(part, op=MPI.MAX) for part in np.median(run.parts[1:], axis=0)]
@@ -51,7 +55,7 @@ def work(quick: bool) -> None:
         print(json.dumps(found))
 
 
-def launch(ranks: int, quick: bool) -> dict:
+def launch(ranks: int, dimension: int, quick: bool) -> dict:
     """A run under mpiexec."""
     beside = Path(sys.executable).with_name("mpiexec")
     mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
@@ -64,6 +68,7 @@ def launch(ranks: int, quick: bool) -> dict:
         sys.executable,
         __file__,
         "--worker",
+        f"--dimension={dimension}",
         *(["--quick"] if quick else []),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -76,7 +81,7 @@ def main() -> None:
     """Print the table, or do the work of a rank."""
     args = arguments(__doc__, add_arguments)
     if args.worker:
-        work(args.quick)
+        work(args.dimension, args.quick)
         return
     report = Report(args.output)
     columns = ("unknowns", "time per step [s]", "assembly", "solve", "linear per Newton", "peak memory [MB]")
@@ -84,7 +89,7 @@ def main() -> None:
     results = {1: [], 2: []}
     for _ in range(1 if args.quick else args.repeat):
         for ranks, found in results.items():
-            found.append(launch(ranks, args.quick))
+            found.append(launch(ranks, args.dimension, args.quick))
     best = {ranks: min(found, key=lambda r: r["seconds"]) for ranks, found in results.items()}
     for ranks, result in best.items():
         report.row(
