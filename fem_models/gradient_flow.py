@@ -296,6 +296,11 @@ class GradientFlow:
         """The mass Σ_i m_i ρ_i of each species."""
         return self._by_name(self.comm.allreduce(self.geometry.volumes[: self.owned] @ state[: self.owned]))
 
+    def with_masses_of(self, other: State, state: State) -> State:
+        """The state with its Wasserstein species scaled to the masses that they have in another one."""
+        wanted, found = (np.array(list(self.masses(u).values())) for u in (other, state))
+        return state * np.where(self.transported, wanted / np.where(self.transported, found, 1.0), 1.0)
+
     @cached_property
     def volume(self) -> float:
         """The volume Σ_i m_i of the domain."""

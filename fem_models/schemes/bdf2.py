@@ -70,5 +70,4 @@ class Bdf2:
         flow = self._flow
         cut = np.where(flow.transported, np.maximum(h, 0.0), h)
         wanted, found = (np.array(list(flow.masses(u).values())) for u in (old, cut))
-        factor = np.where(flow.transported, wanted / np.where(flow.transported, found, 1.0), 1.0)
-        return cut * factor, float((found - wanted)[flow.transported].sum())
+        return flow.with_masses_of(old, cut), float((found - wanted)[flow.transported].sum())

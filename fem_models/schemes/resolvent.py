@@ -89,7 +89,8 @@ class Resolvent:
             outcomes += self._over_entropies(anchor, tau)
         if not outcomes[-1].converged:
             raise SolveError(outcomes[-1].report)
-        state = self._with_mass_of(anchor, outcomes[-1].state)
+        # What Newton's tolerance leaves of a mass error is scaled away.
+        state = self._flow.with_masses_of(anchor, self._without_dust(outcomes[-1].state))
         return state, sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
 
     def _over_entropies(self, anchor: State, tau: float) -> list[Outcome]:
@@ -115,15 +116,11 @@ class Resolvent:
         mean = np.array(list(flow.masses(guess).values())) / flow.volume
         return np.where(self._positive, np.maximum(guess, _FLOOR * mean), guess)
 
-    def _with_mass_of(self, anchor: State, state: State) -> State:
-        """Scale away the mass error that Newton's tolerance leaves; vacuum stays vacuum.
+    def _without_dust(self, state: State) -> State:
+        """The state with true vacuum.
 
         One implicit step carries geometrically small amounts all the way down a potential. Without an
         entropy, whose tails are real, what is below any rounding error is taken for the vacuum that it is.
         """
-        flow = self._flow
-        dust = self._keeps_vacuum & (state < _DUST * flow.scale(state))
-        state = np.where(dust, 0.0, state)
-        wanted, found = (np.array(list(flow.masses(u).values())) for u in (anchor, state))
-        factor = np.where(flow.transported, wanted / np.where(flow.transported, found, 1.0), 1.0)
-        return state * factor
+        dust = self._keeps_vacuum & (state < _DUST * self._flow.scale(state))
+        return np.where(dust, 0.0, state)
