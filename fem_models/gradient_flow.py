@@ -2,7 +2,7 @@
 
     ∂tρ_s = div(ρ_s ∇ δE/δρ_s)   (Wasserstein)        ∂tu_s = -δE/δu_s   (L²)
 
-(Matthes, "Wasserstein and more general gradient flows"; Bruna, Burger and Carrillo, equation (4.1)). A flow
+(Matthes, on compound metrics for chemotaxis; Bruna, Burger and Carrillo, equation (4.1)). A flow
 knows its energy at nodal densities on a mesh, E_h = Σ_i m_i e(ρ_i, x_i), with all that follows from it,
 and neither a time step nor a solver. Everything is dimensionless.
 """
@@ -152,7 +152,7 @@ class GradientFlow:
         if not positive:
             least = self.comm.allreduce(float(values.min(initial=math.inf)), op=MPI.MIN)
             raise InputError(
-                f"The initial {name} is negative ({least:.3g} at least): a density must be zero or more."
+                f"The initial {name} is negative, its minimum is {least:.3g}: a density must be zero or more."
             )
         if zero:
             raise InputError(

@@ -245,7 +245,7 @@ def near_corner(value):
     [
         (near_corner(np.nan), 1.0, "rho is not finite everywhere"),
         (near_corner(np.inf), 1.0, "rho is not finite everywhere"),
-        (near_corner(-0.5), 1.0, r"rho is negative \(-0.5 at least\)"),
+        (near_corner(-0.5), 1.0, "rho is negative, its minimum is -0.5"),
         (0.0, 1.0, "rho is zero at every vertex"),
         (1.0, 0.0, "mass of rho must be positive, not 0.0"),
         (1.0, -2.0, "mass of rho must be positive"),

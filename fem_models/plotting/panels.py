@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import TriMesh
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure, SubFigure
 
 from fem_models.plotting.fields import Snapshot
@@ -33,6 +33,14 @@ def colour_range(arrays: Sequence[np.ndarray]) -> Normalize:
         width = 0.5 * abs(high) or 0.5
         low, high = low - width, high + width
     return Normalize(float(low), float(high))
+
+
+def _spread_range(arrays: Sequence[np.ndarray]) -> Normalize:
+    """Return one colour scale for several times: of the square root where the later ones are much smaller."""
+    scale = colour_range(arrays)
+    if scale.vmin == 0.0 and max(arrays[-1].max(), 0.0) < 0.5 * scale.vmax:
+        return PowerNorm(0.5, scale.vmin, scale.vmax)
+    return scale
 
 
 def paint(axes: Axes, snapshot: Snapshot, name: str, scale: Normalize) -> TriMesh:
@@ -62,7 +70,7 @@ def plane_figure(run: RunData) -> Figure:
     size = _panel_size(columns, float((high[1] - low[1]) / (high[0] - low[0])))
     figure = _new_figure(max(size[0], _NARROWEST) * columns, (size[1] + _TITLE) * rows * len(fields.species))
     for part, name in _parts(figure, fields.species):
-        scale = colour_range([fields.at(time).values[name] for time in times])
+        scale = _spread_range([fields.at(time).values[name] for time in times])
         grid = part.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for number, axes in enumerate(grid.ravel()):
             if number >= len(times):
