@@ -8,9 +8,10 @@ treat θ log ρ exactly (see `fem_models.discretization.fluxes`). Everything is 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, override
 
 import ufl
 from ufl.core.expr import Expr
@@ -20,7 +21,7 @@ from fem_models.errors import InputError
 Fields = Mapping[str, Expr]
 
 
-class Term:
+class Term(ABC):
     """One term of an energy.
 
     Attributes:
@@ -31,6 +32,7 @@ class Term:
     name: str
     of: tuple[str, ...]
 
+    @abstractmethod
     def density(self, fields: Fields, x: Expr) -> Expr:
         """The energy density e(ρ, x) as a UFL scalar.
 
@@ -38,7 +40,6 @@ class Term:
             fields: The densities by name, UFL scalars.
             x: The coordinates, a UFL vector.
         """
-        raise NotImplementedError
 
     @property
     def entropy(self) -> Mapping[str, float]:
@@ -62,12 +63,14 @@ class Boltzmann(Term):
         if not 0.0 < self.coefficient < math.inf:
             raise InputError(f"The coefficient of {self.name} must be positive, not {self.coefficient!r}.")
 
-    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+    @override
+    def density(self, fields: Fields, x: Expr) -> Expr:
         rho = fields[self.of[0]]
         return self.coefficient * ufl.conditional(ufl.gt(rho, 0.0), rho * ufl.ln(rho), 0.0)
 
     @property
-    def entropy(self) -> Mapping[str, float]:  # noqa: D102
+    @override
+    def entropy(self) -> Mapping[str, float]:
         return {self.of[0]: self.coefficient}
 
 
@@ -93,7 +96,8 @@ class PowerLaw(Term):
         if not 0.0 < self.coefficient < math.inf:
             raise InputError(f"The coefficient of {self.name} must be positive, not {self.coefficient!r}.")
 
-    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+    @override
+    def density(self, fields: Fields, x: Expr) -> Expr:
         # UFL differentiates whole powers down to constants, without pow(0, -1) on the way.
         exponent = int(self.m) if float(self.m).is_integer() else self.m
         return self.coefficient / (self.m - 1.0) * fields[self.of[0]] ** exponent
@@ -112,7 +116,8 @@ class Quadratic(Term):
         if not math.isfinite(self.coefficient):
             raise InputError(f"The coefficient of {self.name} must be finite, not {self.coefficient!r}.")
 
-    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+    @override
+    def density(self, fields: Fields, x: Expr) -> Expr:
         return 0.5 * self.coefficient * fields[self.of[0]] ** 2
 
 
@@ -135,7 +140,8 @@ class Potential(Term):
         V = self.V(x) if callable(self.V) and not isinstance(self.V, Expr) else self.V
         return ufl.as_ufl(V)
 
-    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+    @override
+    def density(self, fields: Fields, x: Expr) -> Expr:
         return self.potential(x) * fields[self.of[0]]
 
 
@@ -153,7 +159,8 @@ class Density(Term):
     def __post_init__(self) -> None:
         object.__setattr__(self, "of", (self.of,) if isinstance(self.of, str) else tuple(self.of))
 
-    def density(self, fields: Fields, x: Expr) -> Expr:  # noqa: D102
+    @override
+    def density(self, fields: Fields, x: Expr) -> Expr:
         return ufl.as_ufl(self.expression({name: fields[name] for name in self.of}, x))
 
 

@@ -2,7 +2,6 @@ import re
 
 import numpy as np
 import pytest
-from petsc4py import PETSc
 from references import COMM, DIRECT, bump, flow_of, l1_distance, quadratic_potential
 
 from fem_models.discretization.edge_averaged import EdgeAveraged
@@ -19,16 +18,6 @@ def porous():
 
 def newton_of(flow, **settings):
     return Newton(EdgeAveraged(flow, "upwind"), NewtonSettings(**settings))
-
-
-@pytest.fixture
-def database():
-    """The options database; what a test puts into it is taken out again."""
-    options = PETSc.Options()
-    before = options.getAll()
-    yield options
-    for name in set(options.getAll()) - set(before):
-        options.delValue(name)
 
 
 # Failures

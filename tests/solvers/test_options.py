@@ -1,17 +1,6 @@
 import pytest
-from petsc4py import PETSc
 
 from fem_models.solvers.options import managed
-
-
-@pytest.fixture
-def database():
-    """The options database; what a test puts into it is taken out again."""
-    options = PETSc.Options()
-    before = options.getAll()
-    yield options
-    for name in set(options.getAll()) - set(before):
-        options.delValue(name)
 
 
 def test_options_are_in_the_database_while_they_are_used(database):
