@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from fem_models.discretization.edge_averaged import Flux
-from fem_models.gradient_flow import GradientFlow, State
-from fem_models.schemes.resolvent import Resolvent, Step
-from fem_models.solvers.newton import NewtonSettings
+from fem_models.gradient_flow import State
+from fem_models.schemes.resolvent import ResolventScheme, Step
 
 
-class BackwardEuler:
+class BackwardEuler(ResolventScheme):
     """m_i (ρ_i - ρ_i^old)/τ + Σ_j κ_ij ρ_ij (μ_i - μ_j) = 0: first order in τ.
 
     Promises, on meshes without negative edge coefficients and for any τ: the mass of every Wasserstein
@@ -23,16 +21,6 @@ class BackwardEuler:
 
     name = "backward-euler"
 
-    def __init__(
-        self, flow: GradientFlow, flux: Flux = "upwind", settings: NewtonSettings | None = None
-    ) -> None:
-        self._resolvent = Resolvent(flow, flux, settings)
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Time spent so far on this rank: "assemble" and "solve"."""
-        return self._resolvent.seconds
-
     def step(self, old: State, tau: float) -> Step:
         """Take a step of size tau.
 
@@ -40,6 +28,3 @@ class BackwardEuler:
             SolveError: Newton's method failed; the message is its report.
         """
         return Step(*self._resolvent.solve(old, old, tau))
-
-    def reset(self) -> None:
-        """Forget earlier steps; there are none to forget."""

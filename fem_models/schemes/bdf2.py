@@ -6,11 +6,11 @@ import numpy as np
 
 from fem_models.discretization.edge_averaged import Flux
 from fem_models.gradient_flow import GradientFlow, State
-from fem_models.schemes.resolvent import Resolvent, Step
+from fem_models.schemes.resolvent import ResolventScheme, Step
 from fem_models.solvers.newton import NewtonSettings
 
 
-class Bdf2:
+class Bdf2(ResolventScheme):
     """BDF2: a backward Euler step from an extrapolation, second order in τ.
 
     With ω = τ_n/τ_{n-1} and the extrapolation h = ρⁿ + ω²/(1+2ω) (ρⁿ - ρⁿ⁻¹), the step solves
@@ -32,15 +32,9 @@ class Bdf2:
     def __init__(
         self, flow: GradientFlow, flux: Flux = "upwind", settings: NewtonSettings | None = None
     ) -> None:
-        self._flow = flow
-        self._resolvent = Resolvent(flow, flux, settings)
+        super().__init__(flow, flux, settings)
         self._older: State | None = None
         self._last_tau = 0.0
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Time spent so far on this rank: "assemble" and "solve"."""
-        return self._resolvent.seconds
 
     def step(self, old: State, tau: float) -> Step:
         """Take a step of size tau from the state that the last step returned, or from a first one.

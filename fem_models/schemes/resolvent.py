@@ -45,6 +45,30 @@ class Step:
     clipped: float = 0.0
 
 
+class ResolventScheme:
+    """What schemes share that take a step by solving a resolvent. Collective; build it once.
+
+    Args:
+        flow: The gradient flow.
+        flux: "upwind" or "average".
+        settings: For Newton's method.
+    """
+
+    def __init__(
+        self, flow: GradientFlow, flux: Flux = "upwind", settings: NewtonSettings | None = None
+    ) -> None:
+        self._flow = flow
+        self._resolvent = Resolvent(flow, flux, settings)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time spent so far on this rank: "assemble" and "solve"."""
+        return self._resolvent.seconds
+
+    def reset(self) -> None:
+        """Forget earlier steps, if any are kept."""
+
+
 class Resolvent:
     """Solves m(ρ - h) + τ Σ κ F(ρ) = 0 for ρ. Collective; build it once.
 
