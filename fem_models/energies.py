@@ -1,8 +1,9 @@
-"""Free energies as sums of named terms, each written once as a UFL density.
+"""Free energies as sums of named terms, each written once.
 
-A term of E(ρ) = ∫ e(ρ, x) dx gives e; potentials δE/δρ, their derivatives and the reports all follow from it
-by UFL's differentiation. Entropies c ρ log ρ are also known by their coefficient c, because the edge fluxes
-treat θ log ρ exactly (see `fem_models.discretization.fluxes`). Everything is dimensionless.
+A term of E(ρ) is the sum of up to three parts: a density, ∫ e(ρ, x) dx with e in UFL; Dirichlet energies,
+½∫ a|∇c|²; and an interaction, ∫∫ K(x-y) ρ₁(x) ρ₂(y). Potentials δE/δρ, their derivatives and the reports all
+follow from it. Entropies c ρ log ρ are also known by their coefficient c, because the edge fluxes treat
+θ log ρ exactly (see `fem_models.discretization.fluxes`). Everything is dimensionless.
 """
 
 from __future__ import annotations
@@ -13,12 +14,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, override
 
+import numpy as np
+import numpy.typing as npt
 import ufl
 from ufl.core.expr import Expr
 
 from fem_models.errors import InputError
 
 Fields = Mapping[str, Expr]
+Coefficient = float | Expr | Callable[[Expr], Any]
+"""A number, a UFL expression, or a function of the coordinates that gives one."""
+Kernel = Callable[[npt.NDArray[np.float64]], npt.ArrayLike]
+"""K(z) at differences z = x - y of shape (dim, n), with n values."""
+
+
+def evaluated(coefficient: Coefficient, x: Expr) -> Expr:
+    """A coefficient as UFL."""
+    value = coefficient(x) if callable(coefficient) and not isinstance(coefficient, Expr) else coefficient
+    return ufl.as_ufl(value)
 
 
 class Term(ABC):
@@ -45,6 +58,15 @@ class Term(ABC):
     def entropy(self) -> Mapping[str, float]:
         """The coefficient c of c ρ log ρ for each species of which the whole term is that entropy."""
         return {}
+
+    def stiffness(self, x: Expr) -> Mapping[str, Expr]:
+        """The coefficient a, a UFL scalar or tensor, of ½∫ ∇c·a∇c for each field with such a part."""
+        return {}
+
+    @property
+    def interaction(self) -> tuple[str, str, Kernel] | None:
+        """Species a and b and the kernel K of a part ∫∫ K(x-y) ρ_a(x) ρ_b(y), if there is one."""
+        return None
 
     def __add__(self, other: Term | Energy) -> Energy:
         return Energy((self,)) + other
@@ -103,6 +125,13 @@ class PowerLaw(Term):
         return self.coefficient / (self.m - 1.0) * fields[self.of[0]] ** exponent
 
 
+def diffusion(m: float, of: str = "rho", name: str = "diffusion", coefficient: float = 1.0) -> Term:
+    """The energy whose flow is ∂tρ = c Δρ^m: Boltzmann's entropy for m = 1, otherwise the power law."""
+    if m == 1.0:
+        return Boltzmann(of, coefficient, name)
+    return PowerLaw(m, of, coefficient, name)
+
+
 @dataclass(frozen=True)
 class Quadratic(Term):
     """The term c/2 ∫ ρ²; for c = α_u (N-1) ε^d the excluded volume of Bruna, Burger and Carrillo (4.1)."""
@@ -128,21 +157,16 @@ class Potential(Term):
     V is a number, a UFL scalar, or a function of x that gives one.
     """
 
-    V: float | Expr | Callable[[Expr], Any]
+    V: Coefficient
     of: str | tuple[str, ...] = "rho"
     name: str = "potential"
 
     def __post_init__(self) -> None:
         _name_one(self)
 
-    def potential(self, x: Expr) -> Expr:
-        """V as a UFL scalar."""
-        V = self.V(x) if callable(self.V) and not isinstance(self.V, Expr) else self.V
-        return ufl.as_ufl(V)
-
     @override
     def density(self, fields: Fields, x: Expr) -> Expr:
-        return self.potential(x) * fields[self.of[0]]
+        return evaluated(self.V, x) * fields[self.of[0]]
 
 
 @dataclass(frozen=True)
@@ -162,6 +186,97 @@ class Density(Term):
     @override
     def density(self, fields: Fields, x: Expr) -> Expr:
         return ufl.as_ufl(self.expression({name: fields[name] for name in self.of}, x))
+
+
+@dataclass(frozen=True)
+class Dirichlet(Term):
+    """The Dirichlet energy ½∫ a|∇c|² of a field of the L² metric, whose flow is ∂tc = div(a∇c) (Matthes)."""
+
+    of: str | tuple[str, ...] = "c"
+    coefficient: Coefficient = 1.0
+    name: str = "dirichlet"
+
+    def __post_init__(self) -> None:
+        _name_one(self)
+
+    @override
+    def density(self, fields: Fields, x: Expr) -> Expr:
+        return ufl.as_ufl(0.0)
+
+    @override
+    def stiffness(self, x: Expr) -> Mapping[str, Expr]:
+        return {self.of[0]: evaluated(self.coefficient, x)}
+
+
+@dataclass(frozen=True)
+class Electrostatic(Term):
+    """The energy of charges in their own potential, ½∫ a|∇ψ|² where -div(a∇ψ) = Σ_s z_s ρ_s + C.
+
+    It is written with ψ as a field of its own (metric "static"), ∫ (Σ_s z_s ρ_s + C) ψ - ½∫ a|∇ψ|², whose
+    largest value over ψ it is: the equation of ψ follows from stationarity, and δE/δρ_s = z_s ψ
+    (Kinderlehrer, Monsaingeon and Xu, (1.2), (1.3) and (2.6), with a = 1, C = 0 and z = 1, -1).
+
+    Attributes:
+        charges: The valence z_s of each species.
+        of: The name of ψ.
+        permittivity: a > 0, a UFL scalar or tensor.
+        doping: C, a density of fixed charges.
+    """
+
+    charges: Mapping[str, float]
+    of: str | tuple[str, ...] = "psi"
+    permittivity: Coefficient = 1.0
+    doping: Coefficient = 0.0
+    name: str = "electrostatic"
+
+    def __post_init__(self) -> None:
+        _name_one(self)
+        object.__setattr__(self, "of", (*self.charges, *self.of))
+        for species, z in self.charges.items():
+            if not math.isfinite(z):
+                raise InputError(f"The valence of {species} must be finite, not {z!r}.")
+
+    @override
+    def density(self, fields: Fields, x: Expr) -> Expr:
+        charge = evaluated(self.doping, x)
+        for species, z in self.charges.items():
+            charge += z * fields[species]
+        return charge * fields[self.of[-1]]
+
+    @override
+    def stiffness(self, x: Expr) -> Mapping[str, Expr]:
+        return {self.of[-1]: -evaluated(self.permittivity, x)}
+
+
+@dataclass(frozen=True)
+class Interaction(Term):
+    """The non-local coupling c ∫∫ K(x-y) ρ_a(x) ρ_b(y) of two species (Matthes, the road ahead).
+
+    Attributes:
+        kernel: K, smooth on the domain.
+        of: The species a and b; twice the same for an interaction of a species with itself.
+    """
+
+    kernel: Kernel
+    of: tuple[str, str] = ("rho", "rho")
+    coefficient: float = 1.0
+    name: str = "interaction"
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.coefficient):
+            raise InputError(f"The coefficient of {self.name} must be finite, not {self.coefficient!r}.")
+
+    @override
+    def density(self, fields: Fields, x: Expr) -> Expr:
+        return ufl.as_ufl(0.0)
+
+    @property
+    @override
+    def interaction(self) -> tuple[str, str, Kernel]:
+        def scaled(z: npt.NDArray[np.float64]) -> npt.ArrayLike:
+            return self.coefficient * np.asarray(self.kernel(z))
+
+        return (*self.of, scaled)
 
 
 def _name_one(term: Any) -> None:

@@ -1,10 +1,12 @@
-"""Gradient flows: species, each a density with its metric, and one free energy.
+"""Gradient flows: species, each a field with its metric, and one free energy.
 
-    ∂tρ_s = div(ρ_s ∇ δE/δρ_s)   (Wasserstein)        ∂tu_s = -δE/δu_s   (L²)
+    ∂tρ_s = div(ρ_s ∇ δE/δρ_s)   (Wasserstein)        ∂tc_s = -δE/δc_s   (L²)        0 = δE/δψ_s   (static)
 
-(Matthes, on compound metrics for chemotaxis; Bruna, Burger and Carrillo, equation (4.1)). A flow
-knows its energy at nodal densities on a mesh, E_h = Σ_i m_i e(ρ_i, x_i), with all that follows from it,
-and neither a time step nor a solver. Everything is dimensionless.
+(Matthes, on compound metrics for chemotaxis; Bruna, Burger and Carrillo, equation (4.1)). A static field
+makes the energy stationary at every moment, as the electrostatic potential does (Kinderlehrer, Monsaingeon
+and Xu, (1.2)). A flow knows its energy at nodal values on a mesh, E_h = Σ_i m_i e(ρ_i, x_i) with P1 Dirichlet
+energies and discrete convolutions, and all that follows from it, and neither a time step nor a solver.
+Everything is dimensionless.
 """
 
 from __future__ import annotations
@@ -26,23 +28,24 @@ from ufl.classes import Label, Variable
 from ufl.core.expr import Expr
 
 from fem_models.discretization import fluxes
+from fem_models.discretization.couplings import Couplings, boundary_weights
 from fem_models.discretization.edges import EdgeGeometry
 from fem_models.discretization.nodal import NodalCover, NodalExpression
 from fem_models.energies import Energy, Term
 from fem_models.errors import InputError
 
 State = npt.NDArray[np.float64]
-"""Nodal densities, shape (nodes of this rank with its ghosts, species); ghost rows are up to date."""
+"""Nodal values, shape (nodes of this rank with its ghosts, species); ghost rows are up to date."""
 
-METRICS = ("wasserstein", "l2")
+METRICS = ("wasserstein", "l2", "static")
 
 
 @dataclass(frozen=True)
 class Species:
-    """A field and its metric: "wasserstein" (a density with mobility ρ) or "l2"."""
+    """A field and its metric: "wasserstein" (a density with mobility ρ), "l2", or "static" (in equilibrium)."""
 
     name: str = "rho"
-    metric: Literal["wasserstein", "l2"] = "wasserstein"
+    metric: Literal["wasserstein", "l2", "static"] = "wasserstein"
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -54,6 +57,14 @@ class Species:
 class GradientFlow:
     """The gradient flow of an energy on a mesh, discretised with P1 and lumped masses. Collective.
 
+    Args:
+        mesh: The mesh of simplices.
+        species: The fields.
+        energy: A sum of terms.
+        cells: Local cells (ghosts included) of the part of the mesh where densities live; all by default.
+            Elsewhere only the Dirichlet energies of other fields act.
+        fixed: Given values of static fields: by name, nodes (ghosts included) and the value at each.
+
     Attributes:
         mesh: The mesh of simplices.
         species: The species; `names` are their names.
@@ -61,24 +72,42 @@ class GradientFlow:
         space: The scalar P1 space of each species.
         x: The coordinates, as UFL.
         geometry: Edges, their coefficients, and the nodal volumes m_i.
+        couplings: The parts of the energy that couple nodes.
+        transported, relaxed, static: Which species have the Wasserstein, the L² or no metric, shape (species,).
+        fixed: Nodes and values of static fields that are given, by the column of the field.
 
     Raises:
-        InputError: Two species with one name, or a term of an unknown species.
+        InputError: Two species with one name, a term of an unknown species, or a part of an energy that does
+            not go with the metric of its species.
     """
 
-    def __init__(self, mesh: Mesh, species: Species | Sequence[Species], energy: Energy | Term) -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        species: Species | Sequence[Species],
+        energy: Energy | Term,
+        cells: npt.NDArray[np.int32] | None = None,
+        fixed: Mapping[str, tuple[npt.NDArray[np.int32], npt.ArrayLike]] | None = None,
+    ) -> None:
         self.mesh = mesh
         self.comm: MPI.Comm = mesh.comm
         self.species = (species,) if isinstance(species, Species) else tuple(species)
         self.names = tuple(s.name for s in self.species)
         self.terms = energy if isinstance(energy, Energy) else Energy((energy,))
+        self.x = ufl.SpatialCoordinate(mesh)
         self._check()
         self.space = fem.functionspace(mesh, ("Lagrange", 1))
-        self.x = ufl.SpatialCoordinate(mesh)
-        self.geometry = EdgeGeometry(self.space)
+        self.geometry = EdgeGeometry(self.space, cells)
         self.owned = self.space.dofmap.index_map.size_local
         self.nodes = self.owned + self.space.dofmap.index_map.num_ghosts
-        self.transported = np.array([s.metric == "wasserstein" for s in self.species])
+        self.transported, self.relaxed, self.static = (
+            np.array([s.metric == metric for s in self.species]) for metric in METRICS
+        )
+        self.couplings = Couplings(self.space, self.names, tuple(self.terms), self.geometry.volumes)
+        self.fixed = {
+            self.names.index(name): (nodes, np.broadcast_to(np.asarray(values, dtype=float), len(nodes)))
+            for name, (nodes, values) in (fixed or {}).items()
+        }
         self._fields = {name: fem.Function(self.space, name=name) for name in self.names}
         self._cover = NodalCover(self.space)
 
@@ -94,10 +123,18 @@ class GradientFlow:
                         f"The energy term {term.name} is of {name!r}, which is not a species: "
                         f"they are {', '.join(self.names)}."
                     )
+            metrics = {s.name: s.metric for s in self.species}
             for name in term.entropy:
-                if self.species[self.names.index(name)].metric != "wasserstein":
+                if metrics[name] != "wasserstein":
                     raise InputError(
-                        f"The entropy {term.name} needs the Wasserstein metric, but that of {name} is L²."
+                        f"The entropy {term.name} needs the Wasserstein metric, but that of {name} is "
+                        f"{metrics[name]}."
+                    )
+            for name in term.stiffness(self.x):
+                if metrics[name] == "wasserstein":
+                    raise InputError(
+                        f"The Dirichlet energy {term.name} needs a field of the L² metric or a static one, but "
+                        f"{name} is a density (its flow would be of fourth order)."
                     )
 
     # States
@@ -127,10 +164,15 @@ class GradientFlow:
         points = self.points.T
         state = np.empty((self.nodes, len(self.names)))
         for s, species in enumerate(self.species):
-            given = initial[species.name]
+            # A static field follows from the others, and needs no initial value.
+            given = initial.get(species.name, 0.0) if self.static[s] else initial[species.name]
             values = given(points) if callable(given) else given
             state[:, s] = np.broadcast_to(np.asarray(values, dtype=float), (self.nodes,))
             self._check_initial(species, state[:, s])
+            if self.transported[s]:
+                state[~self.inside, s] = 0.0
+            for column, (nodes, fixed_values) in self.fixed.items():
+                state[nodes, column] = fixed_values
             if masses is not None and species.name in masses:
                 mass = masses[species.name]
                 if not 0.0 < mass < math.inf:
@@ -160,6 +202,11 @@ class GradientFlow:
             )
 
     @cached_property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """The nodes where densities live, shape (nodes,)."""
+        return self.geometry.volumes > 0.0
+
+    @cached_property
     def points(self) -> npt.NDArray[np.float64]:
         """Coordinates of the nodes, shape (nodes, dim)."""
         return self.space.tabulate_dof_coordinates()[:, : self.mesh.geometry.dim]
@@ -179,10 +226,11 @@ class GradientFlow:
     # Energy and potentials
 
     def energy_terms(self, state: State) -> dict[str, float]:
-        """The energy Σ_i m_i e(ρ_i, x_i) of each term."""
+        """The energy of each term. Collective, as are the other functions of a state below."""
         self._load(state)
         values = self._term_densities()[: self.owned]
-        sums = self.comm.allreduce(self.geometry.volumes[: self.owned] @ values)
+        local = self.geometry.volumes[: self.owned] @ values + self.couplings.energies(state)
+        sums = self.comm.allreduce(local)
         return {term.name: float(value) for term, value in zip(self.terms, sums, strict=True)}
 
     def energy(self, state: State) -> float:
@@ -190,11 +238,16 @@ class GradientFlow:
         return math.fsum(self.energy_terms(state).values())
 
     def smooth_potentials(self, state: State) -> State:
-        """The potentials without the entropy, ψ = δE/δρ - θ (log ρ + 1), at the nodes: (nodes, species)."""
+        """The potentials ψ = δE/δρ - θ (log ρ + 1) at the nodes, without entropies and Dirichlet energies.
+
+        Shape (nodes, species).
+        """
         psi = self._static_potentials.copy()
         if self._moving_potentials is not None:
             self._load(state)
             psi += self._moving_potentials()
+        if self.couplings.interacts:
+            psi += self.couplings.interactions(state)
         return psi
 
     def potentials(self, state: State) -> State:
@@ -204,7 +257,8 @@ class GradientFlow:
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             entropy = np.where(self.theta > 0.0, self.theta * (np.log(state) + 1.0), 0.0)
-        return self.smooth_potentials(state) + entropy
+        volumes = np.where(self.inside, self.geometry.volumes, math.inf)
+        return self.smooth_potentials(state) + entropy + self.couplings.tension(state) / volumes[:, None]
 
     def hessian(self, state: State) -> npt.NDArray[np.float64]:
         """The derivatives ∂ψ_s/∂ρ_t at the nodes, shape (nodes, species, species)."""
@@ -225,9 +279,8 @@ class GradientFlow:
         edges = self.geometry
         local = fluxes.dissipation(self.theta, self.transported, edges.pairs, edges.kappa, state, psi)
         local = local if math.isfinite(local) else math.inf
-        still = ~self.transported
-        if still.any():
-            squares = (self.potentials(state)[: self.owned, still] ** 2).sum(axis=1)
+        if self.relaxed.any():
+            squares = (self.potentials(state)[: self.owned, self.relaxed] ** 2).sum(axis=1)
             local += float(edges.volumes[: self.owned] @ squares)
         return float(self.comm.allreduce(local))
 
@@ -316,12 +369,44 @@ class GradientFlow:
         return self.reduce(state[: self.owned].max(axis=0, initial=-math.inf), MPI.MAX)
 
     def minima(self, state: State) -> dict[str, float]:
-        """The least nodal value of each species."""
-        return self._by_name(self.reduce(state[: self.owned].min(axis=0, initial=math.inf), MPI.MIN))
+        """The least nodal value of each species, where densities live."""
+        inside = state[: self.owned][self.inside[: self.owned]]
+        return self._by_name(self.reduce(inside.min(axis=0, initial=math.inf), MPI.MIN))
 
     def maxima(self, state: State) -> dict[str, float]:
         """The largest nodal value of each species."""
         return self._by_name(self.scale(state))
+
+    # Static fields
+
+    @cached_property
+    def free_constants(self) -> npt.NDArray[np.bool_]:
+        """The static fields that are determined up to a constant only, shape (species,)."""
+        count = len(self.names)
+        curvature = self.hessian(np.ones((self.nodes, count)))[:, np.arange(count), np.arange(count)]
+        curved = self.reduce(np.abs(curvature).max(axis=0, initial=0.0), MPI.MAX) > 0.0
+        given = [
+            self.comm.allreduce(len(self.fixed[s][0]) if s in self.fixed else 0) > 0 for s in range(count)
+        ]
+        return self.static & ~curved & ~np.array(given)
+
+    def charges(self, state: State) -> npt.NDArray[np.float64]:
+        """Σ_i m_i ∂e/∂ψ(ρ_i) for each static field ψ, and Σ_i m_i |∂e/∂ψ(ρ_i)|: shape (2, species)."""
+        densities = self.smooth_potentials(state)[: self.owned] * self.static
+        volumes = self.geometry.volumes[: self.owned]
+        return self.comm.allreduce(np.array([volumes @ densities, volumes @ np.abs(densities)]))
+
+    def gauged(self, state: State) -> State:
+        """The state with mean zero over the boundary for static fields that have a free constant."""
+        if not self.free_constants.any():
+            return state
+        weights = self._boundary_weights[: self.owned]
+        sums = self.comm.allreduce(np.append(weights @ state[: self.owned], weights.sum()))
+        return state - np.where(self.free_constants, sums[:-1] / sums[-1], 0.0)
+
+    @cached_property
+    def _boundary_weights(self) -> npt.NDArray[np.float64]:
+        return boundary_weights(self.space)
 
     def _sum(self, values: npt.NDArray[np.float64]) -> float:
         return float(self.comm.allreduce(values[: self.owned].sum()))

@@ -277,7 +277,7 @@ def test_bad_flows_are_refused(species, energy, message):
 
 
 def test_unknown_metrics_are_refused():
-    with pytest.raises(InputError, match="metric of u must be one of wasserstein, l2, not 'h1'"):
+    with pytest.raises(InputError, match="metric of u must be one of wasserstein, l2, static, not 'h1'"):
         Species("u", "h1")
 
 

@@ -4,9 +4,11 @@ One resolvent of a gradient flow in finite volumes on edges (control-volume fini
 Guichard, Found. Comput. Math. 2017): for given h find nodal densities ρ with
 
     m_i (ρ_i - h_i) + τ Σ_j κ_ij ρ_ij (μ_i - μ_j) = 0   (Wasserstein)
-    m_i (ρ_i - h_i) + τ m_i μ_i = 0                     (L²)
+    m_i (c_i - h_i) + τ m_i μ_i = 0                     (L²)
+    -m_i μ_i = 0                                        (static)
 
-Both are in units of mass. Sums over i show that mass is exact for any flux.
+with m_i μ_i = ∂E_h/∂ρ_i. The first two are in units of mass, the last of charge. Sums over i show that mass is
+exact for any flux. A static field that is determined up to a constant keeps its value h at one node.
 """
 
 from __future__ import annotations
@@ -57,12 +59,15 @@ class EdgeAveraged:
             raise InputError(f"The flux must be one of {', '.join(FLUXES)}, not {flux!r}.")
         self.flow = flow
         self._flux = FLUXES[flux]
-        self._still = ~flow.transported
         self._sums = flow.vector()
         count = len(flow.names)
         self._diagonal = np.empty((flow.nodes, count, count))
         self._off_diagonal = np.empty((len(flow.geometry.kappa), 2, count, count))
-        self._weights = flow.geometry.volumes[:, None]
+        # Where no densities live, their equation is ρ = 0.
+        volumes = flow.geometry.volumes
+        self._weights = np.where(flow.inside, volumes, flow.volume)[:, None] * ~flow.static
+        self._volumes = volumes[:, None]
+        self._hold_fixed()
         self.singular = self._species_where(np.isfinite(self._in_vacuum(flow.smooth_potentials)))
         slopes = np.einsum("nss->ns", self._in_vacuum(flow.hessian))
         self._steep = self._species_where(np.isfinite(slopes)) & ~self.singular
@@ -89,9 +94,36 @@ class EdgeAveraged:
         self._sums.scatter_reverse(la.InsertMode.add)
         owned = slice(0, flow.owned)
         out[owned] += self._weights[owned] * (state[owned] - anchor[owned])
-        if self._still.any():
-            out[owned, self._still] += tau * self._weights[owned] * psi[owned][:, self._still]
+        if not flow.transported.all():
+            forces = self._volumes * psi + flow.couplings.tension(state)
+            out[owned] += (self._time_factors(tau) * forces)[owned]
+            out[owned] += self._pins[owned] * (state - anchor)[owned]
+            out[self._held] = (self._rigidity * state)[self._held] - self._given
         return out[owned]
+
+    def _time_factors(self, tau: float) -> npt.NDArray[np.float64]:
+        """The factor of m μ in the equation of each field, shape (species,)."""
+        return np.where(self.flow.relaxed, tau, np.where(self.flow.static, -1.0, 0.0))
+
+    def _hold_fixed(self) -> None:
+        """Find the entries of the residual whose field is given there, and where free constants are pinned."""
+        flow = self.flow
+        self._rigidity = np.zeros((flow.nodes, len(flow.names)))
+        self._pins = np.zeros_like(self._rigidity)
+        held = np.zeros(self._rigidity.shape, dtype=bool)
+        values = np.zeros_like(self._rigidity)
+        if flow.static.any():
+            self._rigidity = flow.couplings.rigidity()
+        for column, (nodes, given) in flow.fixed.items():
+            held[nodes, column] = True
+            values[nodes, column] = given
+        if flow.free_constants.any():
+            first = flow.comm.exscan(flow.owned) or 0
+            if first == 0 and flow.owned > 0:
+                self._pins[0] = self._rigidity[0] * flow.free_constants
+        held[flow.owned :] = False
+        self._held = np.nonzero(held)
+        self._given = (self._rigidity * values)[self._held]
 
     def new_matrix(self) -> PETSc.Mat:
         """A matrix with the pattern of the Jacobian."""
@@ -111,7 +143,14 @@ class EdgeAveraged:
 
         own, forth, back = blocks(nodes, nodes), blocks(i, j), blocks(j, i)
         rows, columns = (
-            np.concatenate([own[k].ravel(), np.stack([forth[k], back[k]], axis=1).ravel()]) for k in (0, 1)
+            np.concatenate(
+                [
+                    own[k].ravel(),
+                    np.stack([forth[k], back[k]], axis=1).ravel(),
+                    *self._stiff_entries(nodes, k),
+                ]
+            )
+            for k in (0, 1)
         )
         matrix = PETSc.Mat().create(flow.comm)
         sizes = (flow.owned * count, index_map.size_global * count)
@@ -120,6 +159,26 @@ class EdgeAveraged:
         matrix.setPreallocationCOO(rows, columns)
         self._values = np.empty(len(rows))
         return matrix
+
+    def _stiff_entries(self, nodes: npt.NDArray, side: int) -> list[npt.NDArray]:
+        """Rows (side 0) or columns (side 1) of the entries of the stiffnesses: ii, jj, ij and ji of each edge."""
+        found = []
+        for _, s, stiffness in self.flow.couplings.stiffnesses:
+            i, j = nodes[stiffness.pairs.T] * len(self.flow.names) + s
+            found += [i, j, *((i, j) if side == 0 else (j, i))]
+        return found
+
+    def _stiff_values(self, tau: float) -> list[npt.NDArray[np.float64]]:
+        """The entries of `_stiff_entries`, but for those in rows whose field is given."""
+        factors = self._time_factors(tau)
+        found = []
+        for _, s, stiffness in self.flow.couplings.stiffnesses:
+            free = np.ones(self.flow.nodes, dtype=bool)
+            if s in self.flow.fixed:
+                free[self.flow.fixed[s][0]] = False
+            of_i, of_j = (factors[s] * stiffness.k * free[stiffness.pairs[:, end]] for end in (0, 1))
+            found += [of_i, of_j, -of_i, -of_j]
+        return found
 
     def jacobian(self, state: State, tau: float, matrix: PETSc.Mat, entropy: float = 0.0) -> None:
         """Assemble the derivative of the residual with respect to the densities.
@@ -151,16 +210,24 @@ class EdgeAveraged:
         )
         owned = slice(0, flow.owned)
         species = np.arange(len(flow.names))
-        diagonal[owned, species, species] += self._weights[owned]
-        if self._still.any():
-            diagonal[owned, self._still] += tau * self._weights[owned, :, None] * hessian[owned, self._still]
-        self._values[: diagonal.size] = diagonal.ravel()
-        self._values[diagonal.size :] = self._off_diagonal.ravel()
+        diagonal[owned, species, species] += self._weights[owned] + self._pins[owned]
+        if not flow.transported.all():
+            factors = self._time_factors(tau)[:, None]
+            diagonal[owned] += factors * self._volumes[owned, :, None] * hessian[owned]
+            rows, columns = self._held
+            diagonal[rows, columns] = 0.0
+            diagonal[rows, columns, columns] = self._rigidity[self._held]
+        first, second = diagonal.size, diagonal.size + self._off_diagonal.size
+        self._values[:first] = diagonal.ravel()
+        self._values[first:second] = self._off_diagonal.ravel()
+        if second < len(self._values):
+            self._values[second:] = np.concatenate(self._stiff_values(tau))
         matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
 
     def _potentials(self, state: State) -> State:
         """The potentials ψ; Newton's method asks for them twice at each of its iterates."""
-        if not np.array_equal(state, self._state):
+        known = np.array_equal(state, self._state)
+        if not self.flow.comm.allreduce(known, op=MPI.LAND):
             self._state = state.copy()
             self._psi = self.flow.smooth_potentials(state)
         return self._psi

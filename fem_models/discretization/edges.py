@@ -14,6 +14,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 from dolfinx import fem, la
+from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 _Array = npt.NDArray[np.float64]
@@ -23,7 +24,7 @@ _Array = npt.NDArray[np.float64]
 _ROUND_OFF = 1e-12
 
 # Vertices of the edges of a cell, in the order of its edges (basix).
-_EDGE_VERTICES = {
+EDGE_VERTICES = {
     1: ((0, 1),),
     2: ((1, 2), (0, 2), (0, 1)),
     3: ((2, 3), (1, 3), (1, 2), (0, 3), (0, 2), (0, 1)),
@@ -33,45 +34,39 @@ _EDGE_VERTICES = {
 class EdgeGeometry:
     """Edges, coefficients and volumes for the nodes of a P1 space. Collective to build.
 
+    Args:
+        space: The scalar P1 space.
+        cells: Local cells of a region, ghosts among them or not, int32; the same region on all ranks. Only its
+            cells count then: edges outside are left out, and nodes that touch none of its cells have volume 0.
+            Without it, all cells.
+
     Attributes:
         pairs: Local node numbers i, j of this rank's edges, shape (edges, 2), int32.
         kappa: Their coefficients κ_ij, shape (edges,); in units of length^(d-2).
         volumes: Nodal volumes m_i, ghosts included, shape (nodes,); Σ_i m_i is the volume of the domain.
             Those of the Voronoi cells in 3D, a share 1/(d+1) of every cell otherwise.
         lengths: Edge lengths, shape (edges,).
-        negative_share: Share of edges of the whole mesh whose coefficient is negative.
+        negative_share: Share of edges of the whole mesh (or region) whose coefficient is negative.
         voronoi_volumes: Whether `volumes` are those of Voronoi cells.
-        h_min, h_max: Shortest and longest edge of the whole mesh.
+        h_min, h_max: Shortest and longest edge of the whole mesh (or region).
     """
 
-    def __init__(self, space: fem.FunctionSpace) -> None:
+    def __init__(self, space: fem.FunctionSpace, cells: npt.NDArray[np.int32] | None = None) -> None:
         mesh = space.mesh
-        dim = mesh.topology.dim
         comm = mesh.comm
-        mesh.topology.create_entities(1)
-        mesh.topology.create_connectivity(dim, 1)
-        cells = mesh.topology.index_map(dim).size_local
-        dofs = space.dofmap.list[:cells]
-        corners = mesh.geometry.x[mesh.geometry.dofmaps[0][:cells]][:, :, :dim]
-        parts, shares = _CELL_PARTS[dim](corners)
+        owned = mesh.topology.index_map(mesh.topology.dim).size_local
+        cells = np.arange(owned, dtype=np.int32) if cells is None else cells[cells < owned]
+        corners = cell_corners(mesh, cells)
+        parts, shares = _CELL_PARTS[mesh.topology.dim](corners)
 
-        edge_map = mesh.topology.index_map(1)
-        # In 1D the edges are the cells, and no connectivity between them is needed.
-        of_cell = (
-            np.arange(cells, dtype=np.int32)[:, None]
-            if dim == 1
-            else mesh.topology.connectivity(dim, 1).array[: cells * parts.shape[1]].reshape(parts.shape)
-        )
-        sums = la.vector(edge_map)
-        np.add.at(sums.array, of_cell, parts)
-        sums.scatter_reverse(la.InsertMode.add)
-        kappa = sums.array[: edge_map.size_local]
-        pairs = self._pairs(space, edge_map.size_local)
+        of_cell = cell_edges(mesh, cells)
+        inside = sum_over_edges(mesh, of_cell, np.ones_like(parts)) > 0.0
+        kappa = sum_over_edges(mesh, of_cell, parts)[inside]
+        pairs = edge_nodes(space)[inside]
         points = space.tabulate_dof_coordinates()
         lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
 
-        count, total = comm.allreduce(np.array([len(kappa), np.abs(kappa).sum()]))
-        tiny = np.abs(kappa) <= _ROUND_OFF * total / count
+        tiny, count = round_off(comm, kappa)
         negative = comm.allreduce(int(np.count_nonzero((kappa < 0.0) & ~tiny)))
         self.negative_share = float(negative / count)
         self.h_min = comm.allreduce(float(lengths.min(initial=math.inf)), op=MPI.MIN)
@@ -80,39 +75,79 @@ class EdgeGeometry:
         self.pairs = np.ascontiguousarray(pairs[~tiny])
         self.kappa = np.ascontiguousarray(kappa[~tiny])
         self.lengths = np.ascontiguousarray(lengths[~tiny])
-        self._set_volumes(space, dofs, corners, shares)
-
-    @staticmethod
-    def _pairs(space: fem.FunctionSpace, edges: int) -> npt.NDArray[np.int32]:
-        """The two nodes of each edge of this rank."""
-        dim = space.mesh.topology.dim
-        pairs = np.empty((edges, 2), dtype=np.int32)
-        # All cells, ghosts too: an edge of this rank may lie in no cell of this rank but in a ghost.
-        dofs = space.dofmap.list
-        if dim == 1:
-            return np.ascontiguousarray(dofs[:edges])
-        of_cell = space.mesh.topology.connectivity(dim, 1).array.reshape(len(dofs), -1)
-        for k, vertices in enumerate(_EDGE_VERTICES[dim]):
-            mine = of_cell[:, k] < edges
-            pairs[of_cell[mine, k]] = dofs[mine][:, vertices]
-        return pairs
+        self._set_volumes(space, space.dofmap.list[cells], corners, shares)
 
     def _set_volumes(
         self, space: fem.FunctionSpace, dofs: npt.NDArray[np.int32], corners: _Array, shares: _Array | None
     ) -> None:
-        """Voronoi volumes if they are all positive, and otherwise equal shares of every cell."""
+        """Voronoi volumes if all nodes of the cells have positive ones, otherwise equal shares of every cell."""
         comm = space.mesh.comm
         dim = corners.shape[2]
-        sizes = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / math.factorial(dim)
-        equal = np.repeat(sizes[:, None] / (dim + 1), dim + 1, axis=1)
+        equal = np.repeat(cell_volumes(corners)[:, None] / (dim + 1), dim + 1, axis=1)
         self.voronoi_volumes = False
         self.volumes = _nodal_sums(space, dofs, equal)
         if shares is not None:
             volumes = _nodal_sums(space, dofs, shares)
-            positive = bool(np.all(volumes > 0.0))
+            positive = bool(np.all(volumes[self.volumes > 0.0] > 0.0))
             if comm.allreduce(positive, op=MPI.LAND):
                 self.volumes = volumes
                 self.voronoi_volumes = True
+
+
+def cell_corners(mesh: dmesh.Mesh, cells: npt.NDArray[np.int32]) -> _Array:
+    """Corners of cells, shape (cells, dim + 1, dim)."""
+    return mesh.geometry.x[mesh.geometry.dofmaps[0][cells]][:, :, : mesh.topology.dim]
+
+
+def cell_volumes(corners: _Array) -> _Array:
+    """Volumes of cells with these corners, shape (cells,)."""
+    dim = corners.shape[2]
+    return np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / math.factorial(dim)
+
+
+def cell_edges(mesh: dmesh.Mesh, cells: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Local edges of cells in the order of `EDGE_VERTICES`, shape (cells, edges of a cell). Collective."""
+    dim = mesh.topology.dim
+    mesh.topology.create_entities(1)
+    if dim == 1:  # The edges are the cells, and no connectivity between them is needed.
+        return cells[:, None]
+    mesh.topology.create_connectivity(dim, 1)
+    return mesh.topology.connectivity(dim, 1).array.reshape(-1, len(EDGE_VERTICES[dim]))[cells]
+
+
+def sum_over_edges(mesh: dmesh.Mesh, of_cell: npt.NDArray[np.int32], parts: _Array) -> _Array:
+    """Sum the parts of cells over all ranks at the edges of this rank, shape (edges,). Collective.
+
+    Args:
+        mesh: The mesh.
+        of_cell: Edges of cells of this rank (no ghosts), as from `cell_edges`.
+        parts: A number for each, of the same shape.
+    """
+    edge_map = mesh.topology.index_map(1)
+    sums = la.vector(edge_map)
+    np.add.at(sums.array, of_cell, parts)
+    sums.scatter_reverse(la.InsertMode.add)
+    return sums.array[: edge_map.size_local]
+
+
+def edge_nodes(space: fem.FunctionSpace) -> npt.NDArray[np.int32]:
+    """The two nodes of a P1 space at each edge of this rank, shape (edges, 2). Collective."""
+    mesh = space.mesh
+    # All cells, ghosts too: an edge of this rank may lie in no cell of this rank but in a ghost.
+    dofs = space.dofmap.list
+    of_cell = cell_edges(mesh, np.arange(len(dofs), dtype=np.int32))
+    edges = mesh.topology.index_map(1).size_local
+    pairs = np.empty((edges, 2), dtype=np.int32)
+    for k, vertices in enumerate(EDGE_VERTICES[mesh.topology.dim]):
+        mine = of_cell[:, k] < edges
+        pairs[of_cell[mine, k]] = dofs[mine][:, vertices]
+    return pairs
+
+
+def round_off(comm: MPI.Comm, values: _Array) -> tuple[npt.NDArray[np.bool_], float]:
+    """Which coefficients of this rank's edges are round-off, and how many edges all ranks have. Collective."""
+    count, total = comm.allreduce(np.array([len(values), np.abs(values).sum()]))
+    return np.abs(values) <= _ROUND_OFF * total / max(count, 1.0), float(count)
 
 
 def _nodal_sums(space: fem.FunctionSpace, dofs: npt.NDArray[np.int32], parts: _Array) -> _Array:
@@ -133,7 +168,7 @@ def _triangle_parts(corners: _Array) -> tuple[_Array, None]:
     return np.stack(
         [
             0.5 * _cotangent(corners[:, k], corners[:, a], corners[:, b])
-            for k, (a, b) in enumerate(_EDGE_VERTICES[2])
+            for k, (a, b) in enumerate(EDGE_VERTICES[2])
         ],
         axis=1,
     ), None
@@ -159,7 +194,7 @@ def _tetrahedron_parts(corners: _Array) -> tuple[_Array, _Array]:
 
     parts = np.empty((len(corners), 6))
     shares = np.zeros(corners.shape[:2])
-    for e, (a, b) in enumerate(_EDGE_VERTICES[3]):
+    for e, (a, b) in enumerate(EDGE_VERTICES[3]):
         squared = ((corners[:, a] - corners[:, b]) ** 2).sum(axis=1)
         c, d = (k for k in range(4) if k not in (a, b))
         # Area / length: s_f = |ab|/2 cot(angle opposite to ab in f), and the face abc is opposite to d.

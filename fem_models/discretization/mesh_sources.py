@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,10 @@ from dolfinx import io
 from mpi4py import MPI
 
 from fem_models.errors import InputError
+
+# Outer radius of the shell that stands for the rest of space over that of the ball in it, domain "space".
+SHELL_RATIO = 1.5
+_LAYER = 2.0
 
 CELL_NAME = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
@@ -41,25 +47,42 @@ _GMSH_OPTIONS = {
 }
 
 
+_Indices = npt.NDArray[np.int64]
+
+
 class Simplices(NamedTuple):
-    """A whole mesh on rank 0: `points` (n, 3) and `cells` (m, dim + 1), indices into `points`."""
+    """A whole mesh on rank 0: `points` (n, 3) and `cells` (m, dim + 1), indices into `points`.
+
+    `boundaries` are named sets of facets, shape (k, dim), indices into `points`; `regions` are named sets of
+    rows of `cells`, shape (k,).
+    """
 
     points: npt.NDArray[np.float64]
-    cells: npt.NDArray[np.int64]
+    cells: _Indices
+    boundaries: Mapping[str, _Indices] = MappingProxyType({})
+    regions: Mapping[str, _Indices] = MappingProxyType({})
 
 
-def _checked(points: npt.NDArray[np.float64], cells: npt.NDArray[np.int64], origin: str) -> Simplices:
+def _checked(whole: Simplices, origin: str) -> Simplices:
     """Mesh without unused points, after checks that its cells span the space they lie in."""
-    used, local = np.unique(cells, return_inverse=True)
-    whole = Simplices(points[used], local.reshape(cells.shape).astype(np.int64))
-    dim = cells.shape[1] - 1
+    used, local = np.unique(whole.cells, return_inverse=True)
+    index = np.full(len(whole.points), -1, dtype=np.int64)
+    index[used] = np.arange(len(used))
+    # A group of facets may reach beyond the cells.
+    facets = {name: index[corners] for name, corners in whole.boundaries.items()}
+    whole = whole._replace(
+        points=whole.points[used],
+        cells=local.reshape(whole.cells.shape).astype(np.int64),
+        boundaries={name: corners[np.all(corners >= 0, axis=1)] for name, corners in facets.items()},
+    )
+    dim = whole.cells.shape[1] - 1
     if not np.all(np.isfinite(whole.points)):
         raise InputError(f"{origin} has points whose coordinates are not finite numbers.")
     extent = float(np.ptp(whole.points, axis=0).max())
     if dim < 3 and np.abs(whole.points[:, dim:]).max() > 1e-10 * extent:
         place = "on the x axis" if dim == 1 else "in the plane z = 0"
         raise InputError(f"{origin} has {CELL_NAME[dim]}s that do not lie {place}: move or project them.")
-    if _flatness(*whole) <= _ZERO_VOLUME:
+    if _flatness(whole.points, whole.cells) <= _ZERO_VOLUME:
         raise InputError(f"{origin} has cells of zero volume: repair it, or mesh it with another cell size.")
     return whole
 
@@ -102,7 +125,7 @@ def _gmsh_session(origin: str) -> Iterator[Any]:
 def generate_domain(
     domain: str, corner: npt.NDArray[np.float64], extents: npt.NDArray[np.float64], size: float
 ) -> Simplices:
-    """Mesh a domain of `meshes.DOMAINS` with gmsh, given its bounding box and the cell size."""
+    """Mesh a domain with gmsh, given its bounding box (that of the ball for "space") and the cell size."""
     # The largest extent is scaled to one: the geometry kernel has an absolute tolerance of 1e-7.
     scale = float(extents.max())
     sides = extents / scale
@@ -121,9 +144,11 @@ def generate_domain(
         gmsh.option.setNumber("Mesh.MeshSizeMin", size / scale)
         gmsh.option.setNumber("Mesh.MeshSizeMax", size / scale)
         unit = _generate(gmsh, origin)
+    if domain == "space":
+        unit = _with_shell(unit, size / scale)
     points = unit.points * scale
     points[:, : len(corner)] += corner
-    return Simplices(points, unit.cells)
+    return unit._replace(points=points)
 
 
 def _add_ball(geo: Any) -> None:
@@ -145,6 +170,38 @@ def _add_ball(geo: Any) -> None:
         loop = geo.addCurveLoop([arcs[x, y], arcs[y, z], -arcs[x, z]])
         octants.append(geo.addSurfaceFilling([loop], sphereCenterTag=center))
     geo.addVolume([geo.addSurfaceLoop(octants)])
+
+
+def _with_shell(ball: Simplices, size: float) -> Simplices:
+    """The ball of diameter one around (½, ½, ½) with layers of cells around it, between concentric spheres.
+
+    With all nodes on spheres a function of the radius alone has an interpolant whose gradient is normal to the
+    layers, on which the accuracy at the outer sphere rests (see `whole_space.space_coefficient`).
+    """
+    facets = np.sort(np.concatenate([np.delete(ball.cells, k, axis=1) for k in range(4)]), axis=1)
+    facets, count = np.unique(facets, axis=0, return_counts=True)
+    surface, triangles = np.unique(facets[count == 1], return_inverse=True)
+    triangles = np.sort(triangles.reshape(-1, 3), axis=1)
+
+    layers = math.ceil(0.5 * (SHELL_RATIO - 1.0) / (_LAYER * size))
+    factors = np.linspace(1.0, SHELL_RATIO, layers + 1)[1:]
+    rays = ball.points[surface] - 0.5
+    outside = 0.5 + (factors[:, None, None] * rays).reshape(-1, 3)
+    # Numbers of the nodes over each node of the surface, level by level.
+    numbers = np.vstack([surface, len(ball.points) + np.arange(len(outside)).reshape(layers, -1)])
+    low, high = numbers[:-1][:, triangles], numbers[1:][:, triangles]
+    a, b, c = (low[..., k] for k in range(3))
+    d, e, f = (high[..., k] for k in range(3))
+    # Each prism in three: the diagonals of its sides start at the smaller number, on both sides alike.
+    prisms = np.stack([np.stack(corners, axis=-1) for corners in ((a, b, c, f), (a, b, e, f), (a, d, e, f))])
+    shell = prisms.reshape(-1, 4)
+    rows = np.arange(len(ball.cells) + len(shell))
+    return Simplices(
+        np.vstack([ball.points, outside]),
+        np.vstack([ball.cells, shell]),
+        {"infinity": numbers[-1][triangles]},
+        {"ball": rows[: len(ball.cells)], "shell": rows[len(ball.cells) :]},
+    )
 
 
 def run_script(path: Path, settings: dict[str, float]) -> Simplices:
@@ -173,7 +230,7 @@ def read_msh(path: Path) -> Simplices:
     origin = f"The mesh file {path}"
     with _gmsh_session(origin) as gmsh:
         gmsh.merge(str(path))
-        return _checked(*_extract(gmsh, origin), origin)
+        return _checked(_extract(gmsh, origin), origin)
 
 
 def _script_parameters(path: Path, seen: set[Path]) -> list[str]:
@@ -217,7 +274,7 @@ def _generate(gmsh: Any, origin: str) -> Simplices:
     """
     dim = gmsh.model.getDimension()
     if dim <= 0 or len(gmsh.model.mesh.getElements(dim)[0]):
-        return _checked(*_extract(gmsh, origin), origin)
+        return _checked(_extract(gmsh, origin), origin)
     # A model of discrete entities (from an STL file) is lost when its mesh is cleared: one attempt only.
     discrete = any("Discrete" in gmsh.model.getType(*entity) for entity in gmsh.model.getEntities())
     factor = gmsh.option.getNumber("Mesh.MeshSizeFactor")
@@ -228,31 +285,54 @@ def _generate(gmsh: Any, origin: str) -> Simplices:
             gmsh.option.setNumber("Mesh.MeshSizeFactor", factor * 0.98**attempt)
         gmsh.model.mesh.generate(dim)
         whole = _extract(gmsh, origin)
-        attempts.append((_flatness(*whole), whole))
+        attempts.append((_flatness(whole.points, whole.cells), whole))
         if attempts[-1][0] > _FLAT:
             break
-    return _checked(*max(attempts, key=lambda pair: pair[0])[1], origin)
+    return _checked(max(attempts, key=lambda pair: pair[0])[1], origin)
 
 
 def _extract(gmsh: Any, origin: str) -> Simplices:
-    """Cells of the top dimension of the current gmsh model."""
+    """Cells of the top dimension of the current gmsh model, and its physical groups."""
     mesh = gmsh.model.mesh
     dim = next((d for d in (3, 2, 1) if len(mesh.getElements(d)[0])), 0)
-    groups = gmsh.model.getPhysicalGroups(dim)
-    entities = {int(e) for _, tag in groups for e in gmsh.model.getEntitiesForPhysicalGroup(dim, tag)}
-    blocks = []
+    groups = _physical_groups(gmsh, dim)
+    entities = {entity for members in groups.values() for entity in members}
+    blocks, rows, count = [], {}, 0
     for entity in (sorted(entities) or [-1]) if dim > 0 else []:
+        start = count
         kinds, _, corners = mesh.getElements(dim, entity)
         for kind, nodes in zip(kinds, corners, strict=True):
             name, _, order, *_ = mesh.getElementProperties(kind)
             _check_simplex(origin, name, order, kind == _GMSH_SIMPLEX[dim])
             blocks.append(nodes.reshape(-1, dim + 1))
+            count += len(blocks[-1])
+        rows[entity] = np.arange(start, count)
     if not blocks:
         raise InputError(f"{origin} has no cells: it needs intervals, triangles or tetrahedra.")
     tags, coordinates, _ = mesh.getNodes()
     index = np.zeros(int(tags.max()) + 1, dtype=np.int64)
     index[tags] = np.arange(len(tags))
-    return Simplices(coordinates.reshape(-1, 3), index[np.concatenate(blocks)])
+    facets = {
+        name: np.concatenate(
+            [corners for entity in members for corners in mesh.getElements(dim - 1, entity)[2]]
+        )
+        for name, members in _physical_groups(gmsh, dim - 1).items()
+    }
+    return Simplices(
+        coordinates.reshape(-1, 3),
+        index[np.concatenate(blocks)],
+        {name: index[corners.reshape(-1, dim)] for name, corners in facets.items()},
+        {name: np.concatenate([rows[entity] for entity in members]) for name, members in groups.items()},
+    )
+
+
+def _physical_groups(gmsh: Any, dim: int) -> dict[str, list[int]]:
+    """Entities of the physical groups of a dimension by name; one without a name goes by its number."""
+    groups: dict[str, list[int]] = {}
+    for _, tag in gmsh.model.getPhysicalGroups(dim) if dim >= 0 else []:
+        members = groups.setdefault(gmsh.model.getPhysicalName(dim, tag) or str(tag), [])
+        members += [int(entity) for entity in gmsh.model.getEntitiesForPhysicalGroup(dim, tag)]
+    return groups
 
 
 def _check_simplex(origin: str, name: str, order: int, first_order_simplex: bool) -> None:
@@ -293,4 +373,4 @@ def read_xdmf(path: Path) -> Simplices:
         raise InputError(f"{origin} is damaged: cells refer to points that do not exist.")
     padded = np.zeros((len(points), 3))
     padded[:, : points.shape[1]] = points
-    return _checked(padded, cells, origin)
+    return _checked(Simplices(padded, cells), origin)

@@ -20,17 +20,19 @@ import ufl
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
-from fem_models.discretization import mesh_sources
+from fem_models.discretization import marks, mesh_sources
 from fem_models.errors import InputError
 
 _Vector = npt.NDArray[np.float64]
 
 DOMAINS = ("interval", "rectangle", "box", "disk", "ball")
+WHOLE_SPACE = "space"
 
-_DIMENSION = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3}
+_DIMENSION = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3, WHOLE_SPACE: 3}
+_BRICKS = ("interval", "rectangle", "box")
 _BRICK_KEYS = ("lower", "upper", "cells", "h")
 _ROUND_KEYS = ("radius", "center", "h")
-_KEYS = {domain: _ROUND_KEYS if domain in ("disk", "ball") else _BRICK_KEYS for domain in DOMAINS}
+_KEYS = {domain: _BRICK_KEYS if domain in _BRICKS else _ROUND_KEYS for domain in _DIMENSION}
 _CELLS_ACROSS = {1: 32, 2: 32, 3: 12}
 _SUFFIXES = (".geo", ".msh", ".xdmf")
 
@@ -49,30 +51,62 @@ def build(
 ) -> dmesh.Mesh:
     """Build a mesh of a simple domain. Collective.
 
+    The arguments, the mesh and the errors are those of `build_marked`.
+    """
+    return build_marked(
+        comm,
+        domain,
+        lower=lower,
+        upper=upper,
+        radius=radius,
+        center=center,
+        cells=cells,
+        h=h,
+        parameters=parameters,
+    ).mesh
+
+
+def build_marked(
+    comm: MPI.Comm,
+    domain: str,
+    *,
+    lower: Sequence[float] | float | None = None,
+    upper: Sequence[float] | float | None = None,
+    radius: float | None = None,
+    center: Sequence[float] | None = None,
+    cells: Sequence[int] | int | None = None,
+    h: float | None = None,
+    parameters: Mapping[str, float] | None = None,
+) -> marks.MarkedMesh:
+    """Build a mesh of a simple domain, with its parts named. Collective.
+
     Args:
         comm: communicator over which the cells are distributed.
-        domain: one of `DOMAINS`.
+        domain: one of `DOMAINS`, or `WHOLE_SPACE`: a ball in a shell that stands for the rest of space (see
+            `fem_models.discretization.whole_space`).
         lower: lower corner of an interval, rectangle or box, one number per dimension (default 0).
         upper: upper corner, one number per dimension (default 1).
-        radius: radius of a disk or ball (default 1).
+        radius: radius of a disk or ball, also of the ball in space (default 1).
         center: centre of a disk or ball, one number per dimension (default 0).
         cells: cells per direction of a structured mesh; each rectangle of the grid is split into two
-            triangles, each box into six tetrahedra. Not for a disk or ball.
+            triangles, each box into six tetrahedra. Not for a disk, a ball or space.
         h: target cell size of an unstructured mesh; an interval gets equal cells not longer than `h`. In
-            3D it may be taken some per cent smaller, to avoid flat cells.
+            3D it may be taken some per cent smaller, to avoid flat cells. In space it is the size in the ball.
             Without `cells` and `h`: the largest extent over 32 (1D, 2D) or over 12 (3D).
         parameters: belongs to mesh files (see `from_file`); any entry is refused here.
 
     Returns:
         A mesh of affine simplices whose geometric and topological dimension agree, with ghost cells
-        across shared facets.
+        across shared facets. Its boundaries are "boundary" (all of it), for an interval, rectangle or box also
+        "left", "right" (low and high x), "bottom", "top" (y), "front", "back" (z), and for space "infinity"
+        (the outer sphere). Space has the regions "ball" and "shell", the others none.
 
     Raises:
         InputError: an unknown domain, a key that does not belong to it, a value out of range, both
             `cells` and `h`, or fewer cells than ranks.
     """
-    if domain not in DOMAINS:
-        raise InputError(f"Unknown mesh domain {domain!r}: choose one of {', '.join(DOMAINS)}.")
+    if domain not in _DIMENSION:
+        raise InputError(f"Unknown mesh domain {domain!r}: choose one of {', '.join(_DIMENSION)}.")
     given = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells, "h": h}
     given["parameters"] = parameters or None
     _check_keys(domain, {key for key, value in given.items() if value is not None})
@@ -80,12 +114,14 @@ def build(
     corner, extents = _bounding_box(domain, lower, upper, radius, center)
     if cells is not None:
         counts = _counts(cells, _DIMENSION[domain], domain)
-        return _structured(comm, corner, extents, counts)
+        return marks.mark_sides(_structured(comm, corner, extents, counts), corner, extents)
     size = _target_size(h, float(extents.max()), _DIMENSION[domain])
     if domain == "interval":
         # The small slack keeps rounding in L/h from adding a cell (1.1/0.1 > 11).
-        return _structured(comm, corner, extents, [math.ceil(float(extents[0]) / size * (1.0 - 1e-12))])
-    return _distribute(comm, lambda: mesh_sources.generate_domain(domain, corner, extents, size))
+        counts = [math.ceil(float(extents[0]) / size * (1.0 - 1e-12))]
+        return marks.mark_sides(_structured(comm, corner, extents, counts), corner, extents)
+    marked = _distribute(comm, lambda: mesh_sources.generate_domain(domain, corner, extents, size))
+    return marks.mark_sides(marked.mesh, corner, extents) if domain in _BRICKS else marked
 
 
 def from_file(
@@ -96,6 +132,20 @@ def from_file(
     parameters: Mapping[str, float] | None = None,
 ) -> dmesh.Mesh:
     """Read a mesh file or mesh a gmsh script. Collective.
+
+    The arguments, the mesh and the errors are those of `from_file_marked`.
+    """
+    return from_file_marked(comm, path, h=h, parameters=parameters).mesh
+
+
+def from_file_marked(
+    comm: MPI.Comm,
+    path: str | Path,
+    *,
+    h: float | None = None,
+    parameters: Mapping[str, float] | None = None,
+) -> marks.MarkedMesh:
+    """Read a mesh file or mesh a gmsh script, with its parts named. Collective.
 
     Where the file has physical groups of the top dimension, their cells make up the mesh (as in the
     files that gmsh writes); otherwise all cells of the top dimension do. Triangles must lie in the
@@ -111,7 +161,8 @@ def from_file(
 
     Returns:
         A mesh of affine simplices whose geometric and topological dimension agree, with ghost cells
-        across shared facets.
+        across shared facets. Its boundaries are "boundary" (all of it, unless a group has this name) and the
+        physical groups of facets, its regions the physical groups of cells; of XDMF files no groups are read.
 
     Raises:
         InputError: a file that is missing, unreadable or empty, cells that are not straight-sided
@@ -252,7 +303,7 @@ def _structured(comm: MPI.Comm, corner: _Vector, extents: _Vector, counts: list[
     return dmesh.create_box(comm, ends, counts, dtype=np.float64, ghost_mode=mode)
 
 
-def _distribute(comm: MPI.Comm, make: Callable[[], mesh_sources.Simplices]) -> dmesh.Mesh:
+def _distribute(comm: MPI.Comm, make: Callable[[], mesh_sources.Simplices]) -> marks.MarkedMesh:
     """Run `make` on rank 0 and share its cells out; its failure is raised on all ranks."""
     whole: mesh_sources.Simplices | None = None
     failure: Exception | None = None
@@ -276,4 +327,5 @@ def _distribute(comm: MPI.Comm, make: Callable[[], mesh_sources.Simplices]) -> d
     cells = np.empty((0, dim + 1), dtype=np.int64) if whole is None else whole.cells
     element = basix.ufl.element("Lagrange", mesh_sources.CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
     partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)
-    return dmesh.create_mesh(comm, cells, ufl.Mesh(element), points, partitioner)
+    mesh = dmesh.create_mesh(comm, cells, ufl.Mesh(element), points, partitioner)
+    return marks.mark_groups(mesh, whole)

@@ -14,21 +14,18 @@ from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
 from fem_models.discretization import meshes
-from fem_models.energies import Boltzmann, Density, Energy, Potential, PowerLaw, Quadratic, Term
+from fem_models.discretization.marks import MarkedMesh
 from fem_models.errors import InputError
 from fem_models.expressions import Expression
-from fem_models.gradient_flow import GradientFlow, Species, State
-from fem_models.particles.excluded_volume import nonlinear_coefficient
+from fem_models.gradient_flow import GradientFlow, State
 from fem_models.run import config_tables as tables
 from fem_models.run.clock import Clock
-from fem_models.run.config import COORDINATES, INTERACTIONS, RunConfig
+from fem_models.run.config import RunConfig
 from fem_models.run.config_types import FrozenDict
-from fem_models.systems.excluded_volume import excluded_volume
-from fem_models.systems.fokker_planck import fokker_planck
-
-# Names of series.csv that an energy term cannot have.
-COLUMNS = ("step", "time", "dt", "energy", "dissipation", "newton", "linear")
-SPECIES_COLUMNS = ("mass_", "min_", "max_")
+from fem_models.run.flows import build_flow, formula
+from fem_models.run.system_tables import COORDINATES
+from fem_models.solvers.static_fields import StaticFields
+from fem_models.systems.poisson_nernst_planck import check_neutral
 
 Values = npt.NDArray[np.float64]
 
@@ -56,7 +53,7 @@ class Problem:
     exact: Mapping[str, Expression]
 
 
-def build_mesh(comm: MPI.Comm, table: tables.Mesh) -> Mesh:
+def build_mesh(comm: MPI.Comm, table: tables.Mesh) -> MarkedMesh:
     """Build or read the mesh of a run file. Collective.
 
     Args:
@@ -64,18 +61,18 @@ def build_mesh(comm: MPI.Comm, table: tables.Mesh) -> Mesh:
         table: The table [mesh].
 
     Returns:
-        A mesh of simplices.
+        A mesh of simplices with its named parts.
 
     Raises:
         InputError: The mesh cannot be made, or has fewer cells than there are ranks.
     """
     if table.file is not None:
-        return meshes.from_file(comm, table.file, h=table.h, parameters=table.parameters)
+        return meshes.from_file_marked(comm, table.file, h=table.h, parameters=table.parameters)
     keys = ("lower", "upper", "radius", "center", "cells", "h")
-    return meshes.build(comm, str(table.domain), **{key: getattr(table, key) for key in keys})
+    return meshes.build_marked(comm, str(table.domain), **{key: getattr(table, key) for key in keys})
 
 
-def build(config: RunConfig, mesh: Mesh) -> Problem:
+def build(config: RunConfig, mesh: MarkedMesh) -> Problem:
     """Build the problem of a run file on its mesh. Collective.
 
     Args:
@@ -90,14 +87,16 @@ def build(config: RunConfig, mesh: Mesh) -> Problem:
             density that is negative or zero everywhere, a profile outside the mesh, a step that is too small.
     """
     clock = Clock(config.time.start, config.time.end, config.time.step, config.output.field_times or ())
-    _check_profile(config, mesh)
-    flow = _flow(config, mesh)
+    _check_profile(config, mesh.mesh)
+    flow = build_flow(config, mesh)
     potentials = [
-        _finite(flow, _formula(config, text, where), where) for where, text in _potential_texts(config)
+        _finite(flow, formula(config, text, where), where) for where, text in _potential_texts(config)
     ]
     masses = _masses(config)
     initial = _initial(config, flow, masses)
-    exact = {name: _formula(config, text, f"[exact] {name}", ("t",)) for name, text in config.exact.items()}
+    check_neutral(flow, initial)
+    initial = StaticFields(flow).settled(initial)
+    exact = {name: formula(config, text, f"[exact] {name}", ("t",)) for name, text in config.exact.items()}
     for name, expression in exact.items():
         _finite(flow, expression, f"[exact] {name}", config.time.end)
     for name, value in flow.energy_terms(initial).items():
@@ -117,86 +116,11 @@ def build(config: RunConfig, mesh: Mesh) -> Problem:
     )
 
 
-def _formula(config: RunConfig, text: str, where: str, variables: tuple[str, ...] = ()) -> Expression:
-    """An expression of the run file in the coordinates and other variables."""
-    return Expression(text, (*COORDINATES, *variables), config.constants, where=where)
-
-
-def _flow(config: RunConfig, mesh: Mesh) -> GradientFlow:
-    system = config.system
-    if isinstance(system, tables.ExcludedVolume):
-        potential = _formula(config, system.potential, "[system] potential")
-        return excluded_volume(mesh, potential.ufl, _coefficient(system, config, mesh.geometry.dim))
-    if isinstance(system, tables.FokkerPlanck):
-        potential = _formula(config, system.potential, "[system] potential")
-        return fokker_planck(mesh, m=system.m, diffusion=system.diffusion, potential=potential.ufl)
-    species = [Species(name=s.name, metric=s.metric) for s in config.species]
-    return GradientFlow(mesh, species, Energy(list(_terms(config))))
-
-
-def _coefficient(system: tables.ExcludedVolume, config: RunConfig, dimension: int) -> float:
-    """The coefficient of the excluded volume, given or from the interaction of the particles."""
-    if system.coefficient is not None:
-        return system.coefficient
-    interaction = str(system.interaction)
-    potential = interaction
-    if interaction not in INTERACTIONS:
-        pair = Expression(interaction, ("r",), config.constants, where="[system] interaction")
-
-        def potential(r: Values) -> Values:
-            return pair.numpy(r[None, :], fields={"r": r})
-
-    try:
-        return nonlinear_coefficient(
-            potential, dimension, system.particles, system.diameter, exponent=system.exponent
-        )
-    except InputError as error:
-        raise InputError(f"[system] interaction: {error}") from None
-
-
-def _terms(config: RunConfig) -> Iterator[Term]:
-    """The energy terms of a gradient flow; a term of several species is one term for each."""
-    taken: dict[str, int] = {}
-    for number, entry in enumerate(config.energy, start=1):
-        label = entry.label or entry.term
-        taken[label] = taken.get(label, 0) + 1
-        if entry.label is None and taken[label] > 1:
-            label = f"{label}-{taken[label]}"
-        names = entry.of or ()
-        if isinstance(entry, tables.DensityTerm):
-            groups = {label: names}
-        else:
-            groups = {f"{label}-{name}" if len(names) > 1 else label: (name,) for name in names}
-        for name, of in groups.items():
-            if name in COLUMNS or name.startswith(SPECIES_COLUMNS):
-                raise InputError(
-                    f'[[energy]] #{number} label = "{name}" is another column of series.csv; choose another.'
-                )
-            yield _term(config, number, entry, name, of)
-
-
-def _term(config: RunConfig, number: int, entry: tables.Term, name: str, of: tuple[str, ...]) -> Term:
-    match entry:
-        case tables.BoltzmannTerm():
-            return Boltzmann(of=of, coefficient=entry.coefficient, name=name)
-        case tables.PowerLawTerm():
-            return PowerLaw(entry.m, of=of, coefficient=entry.coefficient, name=name)
-        case tables.QuadraticTerm():
-            return Quadratic(entry.coefficient, of=of, name=name)
-        case tables.PotentialTerm():
-            potential = _formula(config, entry.V, f"[[energy]] #{number} V")
-            return Potential(potential.ufl, of=of, name=name)
-        case tables.DensityTerm():
-            density = _formula(config, entry.expression, f"[[energy]] #{number} expression", of)
-            return Density(lambda fields, x: density.ufl(x, fields), of=of, name=name)
-    raise TypeError(f"No energy term is made of {entry!r}.")
-
-
 def _potential_texts(config: RunConfig) -> Iterator[tuple[str, str]]:
     """The external potentials of a run file: their key and their text."""
-    system = config.system
-    if isinstance(system, tables.ExcludedVolume | tables.FokkerPlanck):
-        yield "[system] potential", system.potential
+    for key, text, variables in config.system.formulas():
+        if variables == COORDINATES and key != "kernel":
+            yield f"[system] {key}", text
     for number, entry in enumerate(config.energy, start=1):
         if isinstance(entry, tables.PotentialTerm):
             yield f"[[energy]] #{number} V", entry.V
@@ -235,13 +159,13 @@ def _masses(config: RunConfig) -> dict[str, float]:
     common = config.initial.mass
     named = set(common) if isinstance(common, FrozenDict) else set()
     named |= {s.name for s in config.species if s.mass is not None}
-    free = {s.name for s in config.species if s.metric != "wasserstein"} - named
+    free = {name for name, metric in config.fields if metric != "wasserstein"} - named
     return {name: mass for name, mass in config.masses.items() if name not in free}
 
 
 def _initial(config: RunConfig, flow: GradientFlow, masses: Mapping[str, float]) -> State:
     densities = {
-        name: _formula(config, text, f"[initial] {name}").numpy
+        name: formula(config, text, f"[initial] {name}").numpy
         for name, text in config.initial_expressions.items()
     }
     state = flow.state(densities)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from fem_models.expressions.operations import FUNCTIONS
-from fem_models.run import config
+from fem_models.run import config, system_tables
 from fem_models.run.config_errors import models_in, tag_of
 from fem_models.run.config_tables import Mesh, Species, Time
 from fem_models.run.config_types import Figure
@@ -25,9 +25,12 @@ def catalogue() -> list[tuple[str, list[str]]]:
         ("schemes", _choices(Time, "scheme")),
         ("fluxes", _choices(Time, "flux")),
         ("domains", _choices(Mesh, "domain")),
-        ("interactions", [*config.INTERACTIONS, "or an expression in r"]),
+        ("interactions", [*system_tables.INTERACTIONS, "or an expression in r"]),
         ("figures", list(typing.get_args(Figure))),
-        ("variables of expressions", [*config.COORDINATES, "t (in [exact])", "the species (in [[energy]])"]),
+        (
+            "variables of expressions",
+            [*system_tables.COORDINATES, "t (in [exact])", "the species (in [[energy]])"],
+        ),
         ("constants of expressions", ["pi", "e", "those in [parameters]"]),
         ("functions of expressions", sorted(FUNCTIONS)),
         ("meshes", _found("meshes", _MESH_FILES)),

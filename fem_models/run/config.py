@@ -14,11 +14,11 @@ from fem_models.run.config_tables import (
     DIMENSIONS,
     BoltzmannTerm,
     Compare,
+    Convexity,
     DensityTerm,
-    ExcludedVolume,
-    FokkerPlanck,
-    GradientFlow,
+    DirichletTerm,
     Initial,
+    InteractionTerm,
     Mesh,
     Output,
     PotentialTerm,
@@ -26,18 +26,35 @@ from fem_models.run.config_tables import (
     QuadraticTerm,
     Solver,
     Species,
-    Table,
+    Sweep,
     Time,
 )
-from fem_models.run.config_types import FrozenDict, NumberTable, TextTable, as_tuple, choices, nearest
+from fem_models.run.config_types import FrozenDict, NumberTable, Table, TextTable, as_tuple, choices, nearest
+from fem_models.run.system_tables import (
+    COORDINATES,
+    INTERACTIONS,
+    Chemotaxis,
+    ExcludedVolume,
+    Fields,
+    FokkerPlanck,
+    GradientFlow,
+    PoissonNernstPlanck,
+    TwoComponent,
+)
 
-COORDINATES = ("x", "y", "z", "r")
-INTERACTIONS = ("hard-sphere", "yukawa", "power-law")
-SCALAR_DENSITY = "rho"
-
-System = Annotated[ExcludedVolume | FokkerPlanck | GradientFlow, Field(discriminator="name")]
+System = Annotated[
+    ExcludedVolume | FokkerPlanck | TwoComponent | Chemotaxis | PoissonNernstPlanck | GradientFlow,
+    Field(discriminator="name"),
+]
 Energy = Annotated[
-    BoltzmannTerm | PowerLawTerm | QuadraticTerm | PotentialTerm | DensityTerm, Field(discriminator="term")
+    BoltzmannTerm
+    | PowerLawTerm
+    | QuadraticTerm
+    | PotentialTerm
+    | DensityTerm
+    | DirichletTerm
+    | InteractionTerm,
+    Field(discriminator="term"),
 ]
 
 
@@ -74,6 +91,8 @@ class RunConfig(Table):
     compare: Annotated[tuple[Compare, ...], BeforeValidator(as_tuple)] = Field(
         (), description="variants of the run, drawn in the same figures"
     )
+    sweep: Sweep | None = Field(None, description="the same run for several values of one key")
+    convexity: Convexity | None = Field(None, description="second variations of the energy to compute")
 
     @model_validator(mode="before")
     @classmethod
@@ -103,11 +122,24 @@ class RunConfig(Table):
         return self
 
     @property
+    def fields(self) -> Fields:
+        """Names of the fields with their metrics, in the order of the file."""
+        return self.system.fields or tuple((species.name, species.metric) for species in self.species)
+
+    @property
     def species_names(self) -> tuple[str, ...]:
-        """Names of the densities, in the order of the file; `rho` for the systems with one density."""
-        if isinstance(self.system, GradientFlow):
-            return tuple(species.name for species in self.species)
-        return (SCALAR_DENSITY,)
+        """Names of the fields, in the order of the file."""
+        return tuple(name for name, _ in self.fields)
+
+    @property
+    def initial_names(self) -> tuple[str, ...]:
+        """Names of the fields that have initial values: all but the static ones."""
+        return tuple(name for name, metric in self.fields if metric != "static")
+
+    @property
+    def variants(self) -> tuple[Compare, ...]:
+        """The variants of [[compare]], and those of [sweep] after them."""
+        return (*self.compare, *(self.sweep.variants if self.sweep else ()))
 
     @property
     def constants(self) -> dict[str, float]:
@@ -118,15 +150,15 @@ class RunConfig(Table):
     def initial_expressions(self) -> dict[str, str]:
         """Initial density of every species: text of an expression in x, y, z, r (dimensionless)."""
         written = {s.name: s.initial for s in self.species if s.initial is not None}
-        return {name: (self.initial.expressions | written)[name] for name in self.species_names}
+        return {name: (self.initial.expressions | written)[name] for name in self.initial_names}
 
     @property
     def masses(self) -> dict[str, float]:
         """Mass of every species (dimensionless): its own, else that of [initial], else 1."""
         common = self.initial.mass
-        table = common if isinstance(common, dict) else dict.fromkeys(self.species_names, common)
+        table = common if isinstance(common, dict) else dict.fromkeys(self.initial_names, common)
         own = {s.name: s.mass for s in self.species if s.mass is not None}
-        return {name: own.get(name, table.get(name, 1.0)) for name in self.species_names}
+        return {name: own.get(name, table.get(name, 1.0)) for name in self.initial_names}
 
 
 def _problems(config: RunConfig) -> Iterator[str]:
@@ -136,6 +168,7 @@ def _problems(config: RunConfig) -> Iterator[str]:
     yield from names
     yield from _output_problems(config)
     yield from _repeated("[[compare]]", "name", [variant.name for variant in config.compare])
+    yield from _repeated("[system]", "ions.name", _ion_names(config))
     if not names:  # an expression cannot be judged while the names it may use are in doubt
         yield from _expression_problems(config)
 
@@ -174,7 +207,16 @@ def _species_problems(config: RunConfig) -> Iterator[str]:
     for number, species in enumerate(config.species, start=1):
         if problem := _name_problem(species.name, "species"):
             yield f'[[species]] #{number} name = "{species.name}" {problem}.'
+    for number, name in enumerate(_ion_names(config)):
+        if problem := _name_problem(name, "density"):
+            yield f'[system] ions.{number}.name = "{name}" {problem}.'
+        elif name == "psi":
+            yield '[system] ions cannot have the name "psi", that of the potential; choose another.'
     yield from _repeated("[[species]]", "name", [species.name for species in config.species])
+
+
+def _ion_names(config: RunConfig) -> list[str]:
+    return [ion.name for ion in config.system.ions] if isinstance(config.system, PoissonNernstPlanck) else []
 
 
 def _energy_problems(config: RunConfig) -> Iterator[str]:
@@ -198,7 +240,9 @@ def _density_name_problems(config: RunConfig) -> Iterator[str]:
     tables = {"[initial] ": config.initial.expressions, "[initial] mass.": masses, "[exact] ": config.exact}
     for where, entries in tables.items():
         for name in entries:
-            if name not in known:
+            if name in set(known) - set(config.initial_names) and where != "[exact] ":
+                yield f"{where}{name} is not needed: {name} follows from the other fields; remove it."
+            elif name not in known:
                 yield f"{where}{name} does not name a density of the system; {choices(name, known)}."
     written = {species.name: species for species in config.species}
     for name in known:
@@ -207,7 +251,8 @@ def _density_name_problems(config: RunConfig) -> Iterator[str]:
             yield f"[initial] {name} is given a second time by initial in [[species]]; keep one of them."
         if own is not None and own.mass is not None and name in masses:
             yield f"[initial] mass.{name} is given a second time by mass in [[species]]; keep one of them."
-        if name not in config.initial.expressions and (own is None or own.initial is None):
+        written_in = name in config.initial.expressions or (own is not None and own.initial is not None)
+        if name in config.initial_names and not written_in:
             yield f"[initial] {name} is missing; every density needs an initial expression."
 
 
@@ -235,11 +280,8 @@ def _output_problems(config: RunConfig) -> Iterator[str]:
 
 def _expressions(config: RunConfig) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """Every expression with the variables it may use and the key it is under."""
-    system = config.system
-    if isinstance(system, ExcludedVolume | FokkerPlanck):
-        yield system.potential, COORDINATES, "[system] potential"
-    if isinstance(system, ExcludedVolume) and system.interaction not in (None, *INTERACTIONS):
-        yield system.interaction, ("r",), "[system] interaction"
+    for key, text, variables in config.system.formulas():
+        yield text, variables, f"[system] {key}"
     for number, species in enumerate(config.species, start=1):
         if species.initial is not None:
             yield species.initial, COORDINATES, f"[[species]] #{number} initial"
@@ -249,6 +291,10 @@ def _expressions(config: RunConfig) -> Iterator[tuple[str, tuple[str, ...], str]
         if isinstance(term, DensityTerm):
             variables = (*COORDINATES, *config.species_names)
             yield term.expression, variables, f"[[energy]] #{number} expression"
+        if isinstance(term, DirichletTerm):
+            yield term.coefficient, COORDINATES, f"[[energy]] #{number} coefficient"
+        if isinstance(term, InteractionTerm):
+            yield term.kernel, COORDINATES, f"[[energy]] #{number} kernel"
     for name, text in config.initial.expressions.items():
         yield text, COORDINATES, f"[initial] {name}"
     for name, text in config.exact.items():

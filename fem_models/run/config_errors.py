@@ -44,8 +44,8 @@ _KINDS = {
     "model_attributes_type": "a table",
 }
 _MISSING_TABLES = {
-    "mesh": 'add it with domain = "interval", "rectangle", "box", "disk" or "ball", or with file',
-    "system": 'add it with name = "excluded-volume", "fokker-planck" or "gradient-flow"',
+    "mesh": 'add it with domain = "rectangle" or another one, or with file',
+    "system": 'add it with name = "fokker-planck", for instance; `fem-models list` has them all',
     "time": "add it with end and step",
 }
 

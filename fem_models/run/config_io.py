@@ -23,6 +23,8 @@ from fem_models.run.config_errors import (
     toml_key,
 )
 
+# Tables of variants, which no variant has.
+_OF_VARIANTS = {"compare": "[[compare]]", "sweep": "[sweep]"}
 _DEEPEST = 20
 _LARGEST = 2**63
 
@@ -67,7 +69,7 @@ def from_dict(data: Mapping[str, Any], base: Path | None = None) -> RunConfig:
     _resolve_files(tables, base)
     config = _validated(tables)
     wrong: list[str] = []
-    for index in range(len(config.compare)):
+    for index in range(len(config.variants)):
         try:
             variant(config, index)
         except InputError as error:
@@ -116,16 +118,20 @@ def variant(config: RunConfig, index: int) -> RunConfig:
     Raises:
         InputError: If there is no such variant, or its values are wrong.
     """
-    if not 0 <= index < len(config.compare):
-        raise InputError(f"[[compare]] has {len(config.compare)} entries; there is no entry {index}.")
-    chosen = config.compare[index]
+    if not 0 <= index < len(config.variants):
+        raise InputError(f"The variants have {len(config.variants)} entries; there is no entry {index}.")
+    chosen = config.variants[index]
     where = f"[[compare]] #{index + 1} ({chosen.name})"
+    if index >= len(config.compare):
+        where = f"[sweep] {chosen.name}:"
     tables = to_dict(config)
-    tables.pop("compare")
+    tables.pop("compare", None)
+    tables.pop("sweep", None)
     changes = [(_split_key(key, f"{where} set"), _thaw(value)) for key, value in chosen.set.items()]
     for key, value in changes:
-        if key[0] == "compare":
-            raise InputError(f"{where} set cannot change [[compare]] itself; remove {'.'.join(key)}.")
+        if key[0] in _OF_VARIANTS:
+            table = _OF_VARIANTS[key[0]]
+            raise InputError(f"{where} set cannot change {table} itself; remove {'.'.join(key)}.")
         if key == ["system"] and isinstance(value, dict):
             _replace_system(value, tables, where)
     for key, value in changes:
@@ -378,6 +384,9 @@ def _describe_table(prefix: str, model: type[BaseModel], table: BaseModel | None
 
 
 def _as_tables(value: Any) -> Any:
+    """Models, and lists of models, as tables."""
+    if isinstance(value, tuple):
+        return [_as_tables(item) for item in value]
     return value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
 
 
@@ -385,4 +394,4 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     default = field.get_default(call_default_factory=True)
-    return "" if default is None else toml(default)
+    return "" if default is None else toml(_as_tables(default))

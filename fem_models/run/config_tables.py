@@ -6,14 +6,7 @@ The models check keys, types and ranges; what a validator says is completed with
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fem_models.run.config_types import (
     DEFAULT_FIGURES,
@@ -24,31 +17,26 @@ from fem_models.run.config_types import (
     Label,
     Mass,
     Names,
-    NonNegative,
     Numbers,
     NumberTable,
     PetscTable,
     Positive,
+    Table,
     Text,
     TextTable,
     Times,
     freeze,
 )
 
-DIMENSIONS = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3}
-PETSC_PREFIXES = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "log_", "options_")
-
-
-class Table(BaseModel):
-    """What all tables share: no unknown keys, no silent conversion, only finite numbers, no changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+DIMENSIONS = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3, "space": 3}
+_ROUND = ("disk", "ball", "space")
+PETSC_PREFIXES = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "fieldsplit_", "log_", "options_")
 
 
 class Mesh(Table):
     """[mesh]: a built-in domain, or a mesh file."""
 
-    domain: Literal["interval", "rectangle", "box", "disk", "ball"] | None = Field(
+    domain: Literal["interval", "rectangle", "box", "disk", "ball", "space"] | None = Field(
         None, description="built-in domain; exactly one of domain and file must be given"
     )
     file: str | None = Field(
@@ -61,10 +49,10 @@ class Mesh(Table):
         None, description="upper corner of an interval, rectangle or box (1 unless given), dimensionless"
     )
     center: Numbers | None = Field(
-        None, description="centre of a disk or ball (the origin unless given), dimensionless"
+        None, description="centre of a disk, ball or space (the origin unless given), dimensionless"
     )
     radius: Positive | None = Field(
-        None, description="radius of a disk or ball (1 unless given), dimensionless"
+        None, description="radius of a disk, or of the ball in space (1 unless given), dimensionless"
     )
     cells: Counts | None = Field(None, description="number of cells along each axis; excludes h")
     h: Positive | None = Field(None, description="target edge length, dimensionless; excludes cells")
@@ -80,7 +68,7 @@ class Mesh(Table):
         dimension = DIMENSIONS.get(data["domain"])
         if dimension is None:
             return data
-        if data["domain"] in ("disk", "ball"):
+        if data["domain"] in _ROUND:
             return {"center": [0.0] * dimension, "radius": 1.0} | data
         return {"lower": [0.0] * dimension, "upper": [1.0] * dimension} | data
 
@@ -98,8 +86,7 @@ class Mesh(Table):
     def _check_keys(self) -> None:
         allowed = {
             None: ("h", "parameters"),
-            "disk": ("center", "h", "radius"),
-            "ball": ("center", "h", "radius"),
+            **dict.fromkeys(_ROUND, ("center", "h", "radius")),
         }
         keys = allowed.get(self.domain, ("cells", "h", "lower", "upper"))
         kind = "a mesh file" if self.domain is None else f'domain = "{self.domain}"'
@@ -119,64 +106,13 @@ class Mesh(Table):
             raise ValueError(f"upper = {list(self.upper)} must be greater than lower = {list(self.lower)}")
 
 
-class ExcludedVolume(Table):
-    """[system] name = "excluded-volume": diffusing particles that exclude volume."""
-
-    name: Literal["excluded-volume"] = Field(description="the system")
-    potential: Text = Field("0", description="external potential, expression in x, y, z, r, dimensionless")
-    coefficient: NonNegative | None = Field(
-        None, description="excluded-volume coefficient, dimensionless; excludes interaction"
-    )
-    interaction: Text | None = Field(
-        None, description='pair potential: "hard-sphere", "yukawa", "power-law" or an expression in r'
-    )
-    particles: Count | None = Field(None, description="number of particles (with interaction)")
-    diameter: Positive | None = Field(
-        None, description="range of the interaction, dimensionless (with interaction)"
-    )
-    exponent: Positive | None = Field(None, description='decay exponent of "power-law", dimensionless')
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.coefficient is not None and self.interaction is not None:
-            raise ValueError("coefficient and interaction exclude each other; keep one of them")
-        if self.coefficient is None and self.interaction is None:
-            raise ValueError("needs coefficient, or interaction with particles and diameter")
-        for key in ("particles", "diameter"):
-            if self.coefficient is not None and getattr(self, key) is not None:
-                raise ValueError(f"{key} goes with interaction only; remove it or replace coefficient")
-            if self.interaction is not None and getattr(self, key) is None:
-                raise ValueError(f"{key} is missing; interaction needs particles and diameter")
-        if (self.interaction == "power-law") != (self.exponent is not None):
-            state = (
-                "does not go with anything but"
-                if self.exponent is not None
-                else "is missing; it is required by"
-            )
-            raise ValueError(f'exponent {state} interaction = "power-law"')
-        return self
-
-
-class FokkerPlanck(Table):
-    """[system] name = "fokker-planck": drift and linear or nonlinear diffusion of one density."""
-
-    name: Literal["fokker-planck"] = Field(description="the system")
-    m: Positive = Field(1.0, description="diffusion exponent, 1 is Boltzmann's entropy, dimensionless")
-    diffusion: NonNegative = Field(1.0, description="diffusion coefficient, dimensionless")
-    potential: Text = Field("0", description="potential, expression in x, y, z, r, dimensionless")
-
-
-class GradientFlow(Table):
-    """[system] name = "gradient-flow": the flow of the [[energy]] terms in the metrics of the [[species]]."""
-
-    name: Literal["gradient-flow"] = Field(description="the system")
-
-
 class Species(Table):
     """[[species]]: a density and its metric."""
 
     name: str = Field(description="name of the density, an identifier")
-    metric: Literal["wasserstein", "l2"] = Field("wasserstein", description="metric of the flow")
+    metric: Literal["wasserstein", "l2", "static"] = Field(
+        "wasserstein", description="metric of the flow; static fields are in equilibrium"
+    )
     initial: Text | None = Field(None, description="initial density, expression in x, y, z, r, dimensionless")
     mass: Positive | None = Field(None, description="mass of the initial density, dimensionless")
 
@@ -253,6 +189,23 @@ class DensityTerm(Term):
     expression: Text = Field(
         description="energy density, expression in the species, x, y, z, r, dimensionless"
     )
+
+
+class DirichletTerm(Term):
+    """The integral of coefficient |grad u|^2/2."""
+
+    term: Literal["dirichlet"] = Field(description="kind of the term")
+    coefficient: Text = Field(
+        "1", description="coefficient, expression in x, y, z, r, dimensionless; negative for a static field"
+    )
+
+
+class InteractionTerm(Term):
+    """Coefficient times the double integral of K(x - y) u(x) w(y), for `of` with one or two species."""
+
+    term: Literal["interaction"] = Field(description="kind of the term")
+    kernel: Text = Field(description="K, expression in x, y, z, r of the difference, dimensionless")
+    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
 
 
 class Initial(Table):
@@ -359,4 +312,35 @@ class Compare(Table):
     name: Label = Field(description="unique name of the variant")
     set: Annotated[dict[str, Any], AfterValidator(freeze)] = Field(
         description='what differs, { "system.coefficient" = 0.0, ... }'
+    )
+
+
+class Sweep(Table):
+    """[sweep]: the run for several values of one key, and the decay rates over them."""
+
+    key: Label = Field(description='dotted key that changes, such as "system.epsilon"')
+    values: Numbers = Field(description="its values, dimensionless")
+
+    @property
+    def label(self) -> str:
+        """The last part of the key."""
+        return self.key.rsplit(".", maxsplit=1)[-1]
+
+    @property
+    def variants(self) -> tuple[Compare, ...]:
+        """A variant for each value."""
+        return tuple(
+            Compare(name=f"{self.label} = {value:g}", set=freeze({self.key: value})) for value in self.values
+        )
+
+
+class Convexity(Table):
+    """[convexity]: second variations of the energy of two densities that oscillate (Matthes, the lemma).
+
+    The densities are ρ_1 = ρ⁰_1 (1 + a sin kx) and ρ_2 = ρ⁰_2 (1 + a sin kx), with the initial ones for ρ⁰.
+    """
+
+    frequencies: Numbers = Field(description="frequencies k of the oscillation along x, dimensionless")
+    amplitude: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="amplitude a of the oscillation, between 0 and 1, dimensionless"
     )

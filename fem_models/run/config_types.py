@@ -4,9 +4,15 @@ import difflib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 DEFAULT_FIGURES = ("density", "energy", "terms")
+
+
+class Table(BaseModel):
+    """What all tables share: no unknown keys, no silent conversion, only finite numbers, no changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class FrozenDict(dict):

@@ -13,6 +13,9 @@ from fem_models.errors import InputError
 RUN_FILE = "run.toml"
 SUMMARY = "summary.json"
 SERIES = "series.csv"
+STUDY = "study.csv"
+SWEEP = "sweep.csv"
+CONVEXITY = "convexity.csv"
 FIELDS = "fields.pvd"
 LOG = "log.txt"
 FIGURES = "figures"
@@ -107,7 +110,7 @@ def _clear(directory: Path) -> None:
 
 
 def _run_files(directory: Path) -> Iterator[Path]:
-    for name in (RUN_FILE, SUMMARY, SERIES, FIELDS, LOG):
+    for name in (RUN_FILE, SUMMARY, SERIES, STUDY, SWEEP, CONVEXITY, FIELDS, LOG):
         yield directory / name
     yield from (file for file in directory.iterdir() if _PIECES.fullmatch(file.name))
     yield from (directory / FIGURES).glob("*.png")

@@ -43,7 +43,7 @@ class RunOutput:
         self.directory = directory
         self._flow = problem.flow
         self._comm: MPI.Comm = problem.flow.comm
-        self._series: TextIOWrapper | None = None
+        self._tables: dict[str, TextIOWrapper] = {}
         self._log: TextIOWrapper | None = None
         self._vtk: VTKFile | None = None
         self._times: list[float] = []
@@ -54,7 +54,6 @@ class RunOutput:
         layout.make(self.directory)
         (self.directory / layout.RUN_FILE).write_text(run_file, encoding="utf-8")
         self._log = (self.directory / layout.LOG).open("w", encoding="utf-8", buffering=1)
-        self._series = (self.directory / layout.SERIES).open("w", encoding="utf-8", newline="", buffering=1)
 
     def _static_fields(self, problem: Problem, steady: State | None) -> list[Function]:
         """The fields that do not change, as functions under the names they are written with."""
@@ -62,7 +61,9 @@ class RunOutput:
         if problem.potential is not None:
             found.append(self._function(problem.potential, "V"))
         if steady is not None:
-            found.append(self._function(steady[:, 0], f"{self._flow.names[0]}_steady"))
+            found += [
+                self._function(steady[:, s], f"{name}_steady") for s, name in enumerate(self._flow.names)
+            ]
         return found
 
     def _function(self, values: Values, name: str) -> Function:
@@ -77,12 +78,21 @@ class RunOutput:
         if self._log is not None:
             self._log.writelines(f"{line}\n" for line in lines)
 
-    def row(self, row: Row) -> None:
-        """Write a row of series.csv, after the header where it is the first."""
-        if self._series is None:
+    def row(self, name: str, row: Row) -> None:
+        """Write a row of a table such as series.csv, after the header where it is the first.
+
+        Args:
+            name: The file, one of `layout`.
+            row: Its columns; nothing is written where there are none.
+        """
+        if self._comm.rank != 0 or not row:
             return
-        writer = csv.writer(self._series, lineterminator="\n")
-        if self._series.tell() == 0:
+        first = name not in self._tables
+        if first:
+            file = (self.directory / name).open("w", encoding="utf-8", newline="", buffering=1)
+            self._tables[name] = file
+        writer = csv.writer(self._tables[name], lineterminator="\n")
+        if first:
             writer.writerow(row)
         writer.writerow(row.values())
 
@@ -118,7 +128,7 @@ class RunOutput:
         """Close the files; what is written stays complete without it."""
         if self._vtk is not None:
             self._vtk.close()
-        for file in (self._series, self._log):
+        for file in (*self._tables.values(), self._log):
             if file is not None:
                 file.close()
 

@@ -23,6 +23,7 @@ from fem_models.run.loop import Interruption, Stop, advance, petsc_message
 from fem_models.run.output import RunOutput, draw
 from fem_models.run.progress import ProgressReport, duration
 from fem_models.run.ranks import on_rank_zero
+from fem_models.run.studies import study_of
 from fem_models.schemes import SCHEMES
 from fem_models.schemes.steady_state import steady_state
 from fem_models.solvers.newton import NewtonSettings
@@ -112,7 +113,7 @@ def run(
 def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:
     """Build the run and all its variants, so that bad input is found before the first step."""
     todo = [("run", directory, config)]
-    for index, variant in enumerate(config.compare):
+    for index, variant in enumerate(config.variants):
         place = layout.variant_directory(directory, variant.name)
         if place in [taken for _, taken, _ in todo]:
             raise InputError(
@@ -153,7 +154,7 @@ def _scheme(problem: Problem) -> Any:
 
 
 def _steady(problem: Problem) -> tuple[State | None, list[str]]:
-    """The steady state, where the system is one scalar flow, and a warning where it was not found."""
+    """The steady state with the masses of the run, and a warning where it was not found."""
     if [species.metric for species in problem.flow.species] != ["wasserstein"]:
         return None, []
     [mass] = problem.masses.values()
@@ -169,6 +170,7 @@ def _run_one(job: _Job, interruption: Interruption, console: Console | None) -> 
     problem, scheme = job.problem, job.scheme
     steady, warnings = _steady(problem)
     diagnostics = Diagnostics(problem, steady)
+    study = study_of(problem, steady)
     set_up = time.perf_counter()
     output = RunOutput(problem, job.directory, steady)
     output.log(*_heading(job))
@@ -184,16 +186,19 @@ def _run_one(job: _Job, interruption: Interruption, console: Console | None) -> 
 
     progress = ProgressReport(console, output.log, job.title, problem.clock.count)
 
-    def after_step(last: bool) -> None:
-        output.row(diagnostics.row)
+    def after_step(state: State, last: bool) -> None:
+        output.row(layout.SERIES, diagnostics.row)
+        time = diagnostics.row["time"]
+        if columns := study.columns(time, state):
+            output.row(layout.STUDY, {"time": time} | columns)
         progress.step(diagnostics.row, diagnostics.mass_drift, last)
 
     try:
-        timed(after_step)(False)
+        timed(after_step)(problem.initial, False)
         stop = advance(problem, scheme, diagnostics, timed(output.fields), timed(after_step), interruption)
     finally:
         progress.close()
-    warnings += diagnostics.warnings(problem.config.time.scheme)
+    warnings += diagnostics.warnings(problem.config.time.scheme) + study.warnings()
     summary = _summary(problem, diagnostics, stop) | {"warnings": warnings}
     spent = {"total": time.perf_counter() - begin, "setup": set_up - begin, **scheme.seconds, **seconds}
     summary["wall_seconds"] = _largest(problem.flow.comm, spent)

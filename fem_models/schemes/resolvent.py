@@ -115,6 +115,7 @@ class Resolvent:
             raise SolveError(outcomes[-1].report)
         # What Newton's tolerance leaves of a mass error is scaled away.
         state = self._flow.with_masses_of(anchor, self._without_dust(outcomes[-1].state))
+        state = self._flow.gauged(state)
         return state, sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
 
     def _over_entropies(self, anchor: State, tau: float) -> list[Outcome]:
@@ -125,7 +126,8 @@ class Resolvent:
         extent -= flow.reduce(psi.min(axis=0, initial=np.inf), MPI.MIN)
         guess, outcomes = self._admissible(anchor), []
         for share in _ENTROPIES:
-            outcomes.append(self._newton.solve(guess, anchor, tau, entropy=share * extent.max()))
+            entropy = share * extent[flow.transported].max()
+            outcomes.append(self._newton.solve(guess, anchor, tau, entropy=entropy))
             if outcomes[-1].converged:
                 guess = outcomes[-1].state
         guess = np.where(flow.transported & (guess < _VACUUM * flow.scale(guess)), 0.0, guess)

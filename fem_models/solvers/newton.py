@@ -131,7 +131,8 @@ class Newton:
         self._anchor, self._tau, self._entropy = anchor, tau, entropy
         self._limit = limit
         self._damping, self._least = 1.0, math.inf
-        masses = (flow.geometry.volumes[:, None] * anchor)[: flow.owned]
+        measured = flow.transported if flow.transported.any() else flow.relaxed
+        masses = (flow.geometry.volumes[:, None] * anchor)[: flow.owned, measured]
         self._mass_norm = math.sqrt(flow.comm.allreduce(float((masses**2).sum())))
         self._tolerance = self._settings.tolerance * self._mass_norm
         self._round_off = 0.0

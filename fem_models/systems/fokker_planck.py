@@ -9,7 +9,8 @@ from typing import Any
 from dolfinx.mesh import Mesh
 from ufl.core.expr import Expr
 
-from fem_models.energies import Boltzmann, Energy, Potential, PowerLaw
+from fem_models.energies import Energy, Potential
+from fem_models.energies import diffusion as diffusion_energy
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, Species
 
@@ -36,6 +37,6 @@ def fokker_planck(
         raise InputError(f"The diffusion must be zero or more and finite, not {diffusion!r}.")
     energy = Energy((Potential(potential),))
     if diffusion > 0.0:
-        first = Boltzmann(coefficient=diffusion) if m == 1.0 else PowerLaw(m, coefficient=diffusion)
-        energy = first + energy
+        name = "boltzmann" if m == 1.0 else "power-law"
+        energy = diffusion_energy(m, name=name, coefficient=diffusion) + energy
     return GradientFlow(mesh, Species("rho"), energy)

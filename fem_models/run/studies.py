@@ -1,0 +1,53 @@
+"""What a run measures beside the contract of every run: the questions of the papers, by system.
+
+A study looks at the states of a run. Its columns go to study.csv, a row for each row of series.csv.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from fem_models.gradient_flow import State
+from fem_models.run.build import Problem
+
+Columns = dict[str, float]
+
+
+class Study(Protocol):
+    """Follows a run. All methods are collective."""
+
+    def columns(self, time: float, state: State) -> Columns:
+        """Numbers of a state, the same names at every call.
+
+        Args:
+            time: Of the state (dimensionless).
+            state: Shape (nodes, species).
+        """
+
+    def warnings(self) -> list[str]:
+        """Sentences about what went against expectation, after the last state."""
+
+
+class NoStudy:
+    """Nothing beside the contract."""
+
+    def columns(self, time: float, state: State) -> Columns:
+        """No columns."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """None."""
+        return []
+
+
+def study_of(problem: Problem, steady: State | None) -> Study:
+    """The study of a run. Collective.
+
+    Args:
+        problem: The run.
+        steady: The steady state, where it is known.
+    """
+    begin = _STUDIES.get(problem.config.system.name)
+    return NoStudy() if begin is None else begin(problem, steady)
+
+
+_STUDIES: Mapping[str, Callable[[Problem, State | None], Any]] = {}

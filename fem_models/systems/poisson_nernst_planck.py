@@ -1,0 +1,106 @@
+"""The Poisson–Nernst–Planck system (Kinderlehrer, Monsaingeon and Xu)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx.mesh import Mesh
+
+from fem_models.energies import Coefficient, Electrostatic, Energy, Potential, diffusion
+from fem_models.errors import InputError
+from fem_models.gradient_flow import GradientFlow, Species, State
+
+FIELD = "psi"
+
+# A net charge beyond this share of the charges of either sign is no rounding of the masses.
+_NEUTRAL = 1e-8
+
+
+@dataclass(frozen=True)
+class Ion:
+    """One kind of charged particles.
+
+    Attributes:
+        name: Of its density.
+        valence: Its charge number z, dimensionless.
+        potential: An external potential that acts on it, dimensionless.
+    """
+
+    name: str
+    valence: float
+    potential: Coefficient = 0.0
+
+
+IONS = (Ion("u", 1.0), Ion("v", -1.0))
+
+
+def poisson_nernst_planck(
+    mesh: Mesh,
+    ions: Sequence[Ion] = IONS,
+    m: float = 1.0,
+    permittivity: Coefficient = 1.0,
+    doping: Coefficient = 0.0,
+    cells: npt.NDArray[np.int32] | None = None,
+    electrodes: Mapping[str, tuple[npt.NDArray[np.int32], npt.ArrayLike]] | None = None,
+) -> GradientFlow:
+    """The flow of densities ρ_s with valences z_s in their own electrostatic potential ψ,
+
+        ∂tρ_s = Δρ_s^m + div(ρ_s ∇(U_s + z_s ψ)),    -div(a∇ψ) = Σ_s z_s ρ_s + C,
+
+    equation (1.1) with its energy (1.3) for u and v with z = 1 and -1, a = 1 and C = 0. ψ is an unknown of every
+    step, so that the energy, convex in the densities, falls for steps of any size.
+
+    Args:
+        mesh: The mesh. Where ψ is not given the condition on the boundary is ∂ψ/∂ν = 0; with no electrode at
+            all, ψ has mean zero over the boundary (end of section 2), and the charges must add up to zero.
+        ions: The densities, u and v by default.
+        m: Exponent, m ≥ 1, dimensionless.
+        permittivity: a > 0, a UFL scalar or tensor, dimensionless.
+        doping: C, dimensionless.
+        cells: Local cells of the part of the mesh where there are ions; all by default.
+        electrodes: Where ψ is given: a name (for messages), nodes and values of each.
+
+    Raises:
+        InputError: No ions, or an exponent out of range.
+    """
+    if not ions:
+        raise InputError("A Poisson–Nernst–Planck system needs at least one kind of ions.")
+    if not 1.0 <= m < math.inf:
+        raise InputError(f"The exponent m of the ions must be 1 or more, not {m!r}.")
+    terms = [diffusion(m, ion.name, f"diffusion-{ion.name}") for ion in ions]
+    terms += [Potential(ion.potential, ion.name, f"potential-{ion.name}") for ion in ions]
+    charges = {ion.name: ion.valence for ion in ions}
+    terms.append(Electrostatic(charges, FIELD, permittivity, doping))
+    species = [*(Species(ion.name) for ion in ions), Species(FIELD, "static")]
+    given = list((electrodes or {}).values())
+    fixed = {}
+    if given:
+        nodes = np.concatenate([n for n, _ in given])
+        values = np.concatenate([np.broadcast_to(np.asarray(v, dtype=float), len(n)) for n, v in given])
+        # Where two electrodes meet, the first one counts.
+        nodes, first = np.unique(nodes, return_index=True)
+        fixed = {FIELD: (nodes, values[first])}
+    return GradientFlow(mesh, species, Energy(terms), cells, fixed)
+
+
+def check_neutral(flow: GradientFlow, state: State) -> None:
+    """Refuse charges that do not add up to zero where the potential of Neumann's problem needs it. Collective.
+
+    Raises:
+        InputError: The net charge is not zero; the message has both signs' charges.
+    """
+    if not flow.free_constants.any():
+        return
+    net, size = flow.charges(state)
+    for name, total, scale in zip(flow.names, net, size, strict=True):
+        if abs(total) > _NEUTRAL * scale:
+            raise InputError(
+                f"The charges that make {name} add up to {total:g} (positive {0.5 * (scale + total):g}, negative "
+                f"{0.5 * (scale - total):g}), but without an electrode the field lines have nowhere to end: "
+                "change the masses, the valences or the doping so that they balance, or give the potential on "
+                "a part of the boundary."
+            )
