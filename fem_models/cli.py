@@ -133,9 +133,9 @@ def run(
     outcomes = run_all(config, directory, overwrite, comm, console)
     if console is not None:
         _tell(console, outcomes)
-    stop = outcomes.runs[-1].stop
-    if stop.reason == "failed":
+    if outcomes.failure is not None:
         return FAILED_SOLVE
+    stop = outcomes.runs[-1].stop
     return SIGNALLED + stop.signal if stop.signal else 0
 
 
@@ -177,11 +177,10 @@ def _tell(console: "Console", outcomes: "Outcomes") -> None:
         say(_line("pictures", ", ".join(map(str, outcomes.figures))))
     if outcomes.note:
         say(f"warning: {outcomes.note}")
-    last = outcomes.runs[-1]
-    if last.stop.reason == "failed":
-        print(last.stop.report, file=sys.stderr)
+    if (failed := outcomes.failure) is not None:
+        print(failed.stop.report, file=sys.stderr)
         again = f"`fem-models plot {outcomes.runs[0].directory}` draws it"
-        print(f"What was computed is in {last.directory}; {again}.", file=sys.stderr, flush=True)
+        print(f"What was computed is in {failed.directory}; {again}.", file=sys.stderr, flush=True)
 
 
 def _block(outcome: "Outcome") -> list[str]:
@@ -190,10 +189,11 @@ def _block(outcome: "Outcome") -> list[str]:
     energy, species = summary["energy"], summary["species"]
     steady = "" if energy["steady"] is None else f", steady {energy['steady']:.8g}"
     rate = "" if energy["rate"] is None else f", decay rate {energy['rate']:.6g}"
+    densities = {name: s for name, s in species.items() if s["mass_drift"] is not None}
     lines = [
         str(outcome.directory),
         _line("energy", f"{energy['initial']:.8g} to {energy['final']:.8g}{steady}{rate}"),
-        _line("mass drift", ", ".join(f"{name} {s['mass_drift']:.1e}" for name, s in species.items())),
+        _line("mass drift", ", ".join(f"{name} {s['mass_drift']:.1e}" for name, s in densities.items())),
         _line("minimum", ", ".join(f"{name} {s['min']:.3g}" for name, s in species.items())),
     ]
     if "error" in summary:

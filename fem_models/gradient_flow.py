@@ -28,7 +28,7 @@ from ufl.classes import Label, Variable
 from ufl.core.expr import Expr
 
 from fem_models.discretization import fluxes
-from fem_models.discretization.couplings import Couplings, boundary_weights
+from fem_models.discretization.couplings import Couplings, boundary_weights, region_rim
 from fem_models.discretization.edges import EdgeGeometry
 from fem_models.discretization.nodal import NodalCover, NodalExpression
 from fem_models.energies import Energy, Term
@@ -42,7 +42,7 @@ METRICS = ("wasserstein", "l2", "static")
 
 @dataclass(frozen=True)
 class Species:
-    """A field and its metric: "wasserstein" (a density with mobility ρ), "l2", or "static" (in equilibrium)."""
+    """A field and its metric: "wasserstein" (a density, mobility ρ), "l2", or "static" (in equilibrium)."""
 
     name: str = "rho"
     metric: Literal["wasserstein", "l2", "static"] = "wasserstein"
@@ -73,7 +73,8 @@ class GradientFlow:
         x: The coordinates, as UFL.
         geometry: Edges, their coefficients, and the nodal volumes m_i.
         couplings: The parts of the energy that couple nodes.
-        transported, relaxed, static: Which species have the Wasserstein, the L² or no metric, shape (species,).
+        transported, relaxed, static: Which species have which metric: Wasserstein, L², none; shape
+            (species,).
         fixed: Nodes and values of static fields that are given, by the column of the field.
 
     Raises:
@@ -103,6 +104,7 @@ class GradientFlow:
         self.transported, self.relaxed, self.static = (
             np.array([s.metric == metric for s in self.species]) for metric in METRICS
         )
+        self._cells = cells
         self.couplings = Couplings(self.space, self.names, tuple(self.terms), self.geometry.volumes)
         self.fixed = {
             self.names.index(name): (nodes, np.broadcast_to(np.asarray(values, dtype=float), len(nodes)))
@@ -133,8 +135,8 @@ class GradientFlow:
             for name in term.stiffness(self.x):
                 if metrics[name] == "wasserstein":
                     raise InputError(
-                        f"The Dirichlet energy {term.name} needs a field of the L² metric or a static one, but "
-                        f"{name} is a density (its flow would be of fourth order)."
+                        f"The Dirichlet energy {term.name} needs a field of the L² metric or a static one, "
+                        f"but {name} is a density (its flow would be of fourth order)."
                     )
 
     # States
@@ -403,6 +405,11 @@ class GradientFlow:
         weights = self._boundary_weights[: self.owned]
         sums = self.comm.allreduce(np.append(weights @ state[: self.owned], weights.sum()))
         return state - np.where(self.free_constants, sums[:-1] / sums[-1], 0.0)
+
+    @cached_property
+    def rim(self) -> npt.NDArray[np.bool_]:
+        """The nodes at the boundary of where densities live, shape (nodes,)."""
+        return region_rim(self.space, self._cells)
 
     @cached_property
     def _boundary_weights(self) -> npt.NDArray[np.float64]:

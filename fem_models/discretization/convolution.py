@@ -143,9 +143,9 @@ def _resolve(kernel: Kernel, half: _Array, comm: MPI.Comm) -> tuple[int, float, 
     p = 1
     while True:
         matrix = _kernel_matrix(kernel, half, p)
-        size = max(np.abs(exact).max(initial=0.0), matrix.max(), -matrix.min())
-        finite = bool(np.isfinite(size) and np.all(np.isfinite(exact)))
-        if not comm.allreduce(finite, op=MPI.LAND):
+        # NumPy's maximum is not a number as soon as one of the values is not; Python's may hide it.
+        size = np.max([np.abs(exact).max(initial=0.0), matrix.max(), -matrix.min()])
+        if not comm.allreduce(bool(np.isfinite(size)), op=MPI.LAND):
             raise InputError(
                 "The kernel must be finite at all differences x - y of points in the box around the mesh: "
                 "smooth its singularity, for instance by sqrt(|z|² + δ²) in place of |z|."

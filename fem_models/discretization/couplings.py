@@ -31,7 +31,8 @@ class Couplings:
         volumes: Nodal volumes, shape (nodes,).
 
     Attributes:
-        stiffnesses: The number of the term, the column of the field, and its stiffness, for each Dirichlet part.
+        stiffnesses: The number of the term, the column of the field, and its stiffness, for each Dirichlet
+            part.
         interacts: Whether there are interactions.
     """
 
@@ -118,6 +119,29 @@ class Couplings:
             self._sums.scatter_forward()
             out[:, s] += self._sums.array
         return out
+
+
+def region_rim(space: fem.FunctionSpace, cells: npt.NDArray[np.int32] | None) -> npt.NDArray[np.bool_]:
+    """The nodes where a region ends: on the boundary of the mesh, or at cells outside. Collective.
+
+    Args:
+        space: The scalar P1 space.
+        cells: Local cells of the region, ghosts included; all by default.
+
+    Returns:
+        Whether each node, ghosts included, is one of them, shape (nodes,).
+    """
+    if cells is None:
+        return boundary_weights(space) > 0.0
+    outside = np.setdiff1d(np.arange(len(space.dofmap.list), dtype=np.int32), cells)
+    found = []
+    for chosen in (cells, outside):
+        marks = la.vector(space.dofmap.index_map)
+        marks.array[np.unique(space.dofmap.list[chosen])] = 1.0
+        marks.scatter_reverse(la.InsertMode.add)
+        marks.scatter_forward()
+        found.append(marks.array > 0.0)
+    return found[0] & found[1]
 
 
 def boundary_weights(space: fem.FunctionSpace) -> _Array:

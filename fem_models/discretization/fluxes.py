@@ -145,6 +145,24 @@ def add_flux_derivatives(  # noqa: D417
 
 
 @numba.njit(cache=True, error_model="numpy")
+def add_drift_changes(flux, theta, transported, pairs, kappa, rho, psi, change, tau, out):  # noqa: D417
+    """Add the change of τ Σ_j κ_ij F_ij with a change of the potentials; arguments as in `add_fluxes`, and
+    this.
+
+    Args:
+        change: Of the potentials, shape (nodes, species).
+    """
+    for e in range(len(kappa)):
+        i, j = pairs[e, 0], pairs[e, 1]
+        for s in range(rho.shape[1]):
+            if transported[s]:
+                by_d = edge_flux(flux, theta[s], kappa[e], rho[i, s], rho[j, s], psi[i, s] - psi[j, s])[3]
+                value = tau * kappa[e] * by_d * (change[i, s] - change[j, s])
+                out[i, s] += value
+                out[j, s] -= value
+
+
+@numba.njit(cache=True, error_model="numpy")
 def dissipation(theta, transported, pairs, kappa, rho, psi):
     """The sum Σ κ_ij F_ij (μ_i - μ_j) over edges with upwind fluxes, for ∫ρ|∇μ|².
 

@@ -25,6 +25,8 @@ Row = dict[str, float]
 _ROUNDING = 1e-12
 # A mass that drifts by more, relative, is worth a warning: Newton's tolerance leaves less.
 _MASS_TOLERANCE = 1e-8
+# The share of a mass at the boundary of a mesh that stands for the whole space which is worth a warning.
+_AT_RIM = 1e-6
 # Relative change per unit of time below which a state counts as steady.
 _STEADY = 1e-8
 
@@ -55,6 +57,10 @@ class Diagnostics:
         self._times: list[float] = []
         self._energies: list[float] = []
         self._drift = dict.fromkeys(self._flow.names, 0.0)
+        # A mesh with a shell for the rest of space has its densities in a part of it.
+        self._confined = problem.config.system.confined or not self._flow.inside.all()
+        self._confined = self._flow.comm.allreduce(self._confined, op=MPI.LOR)
+        self._at_rim = dict.fromkeys(problem.masses, 0.0)
         self._least = dict.fromkeys(self._flow.names, math.inf)
         self._most = dict.fromkeys(self._flow.names, -math.inf)
         self.row = self._look(Tick(0, problem.clock.start, 0.0, False), problem.initial, 0, 0)
@@ -124,9 +130,20 @@ class Diagnostics:
             self._drift[name] = max(self._drift[name], abs(masses[name] - self._masses[name]) / scale)
             self._least[name] = min(self._least[name], least[name])
             self._most[name] = max(self._most[name], most[name])
+        if self._confined:
+            self._look_at_rim(state)
         self._times.append(tick.time)
         self._energies.append(row["energy"])
         return row | {"newton": newton, "linear": linear}
+
+    def _look_at_rim(self, state: State) -> None:
+        flow = self._flow
+        owned = slice(0, flow.owned)
+        volumes = np.where(flow.rim, flow.geometry.volumes, 0.0)[owned]
+        shares = flow.comm.allreduce(volumes @ state[owned])
+        for name in self._at_rim:
+            share = shares[flow.names.index(name)] / self._masses[name]
+            self._at_rim[name] = max(self._at_rim[name], share)
 
     def _error(self, size: Values) -> dict[str, float]:
         """Nodal norms of the absolute errors at this rank's own nodes."""
@@ -161,7 +178,8 @@ class Diagnostics:
             name: {
                 "mass_initial": self._masses[name],
                 "mass_final": self.row[f"mass_{name}"],
-                "mass_drift": self._drift[name],
+                # Only densities have a mass to keep.
+                "mass_drift": self._drift[name] if name in self._problem.masses else None,
                 "min": self._least[name],
                 "max": self._most[name],
                 "second_moment": moments[name],
@@ -218,6 +236,12 @@ class Diagnostics:
                 f"The extrapolation of the scheme became negative somewhere; mass {self._clipped:.2e} in all "
                 "was cut off there and given back elsewhere, so that the total is exact."
             )
+        for name, share in self._at_rim.items():
+            if share > _AT_RIM:
+                found.append(
+                    f"Mass has reached the boundary: {share:.2e} of the mass of {name} was at its vertices, where "
+                    "the mesh stands in for the whole space; take a larger mesh, or a potential that confines."
+                )
         for name in self._problem.masses:
             if self._least[name] < -_ROUNDING * self._most[name]:
                 found.append(

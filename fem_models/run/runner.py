@@ -24,6 +24,7 @@ from fem_models.run.output import RunOutput, draw
 from fem_models.run.progress import ProgressReport, duration
 from fem_models.run.ranks import on_rank_zero
 from fem_models.run.studies import study_of
+from fem_models.run.sweep import conclude
 from fem_models.schemes import SCHEMES
 from fem_models.schemes.steady_state import steady_state
 from fem_models.solvers.newton import NewtonSettings
@@ -54,11 +55,13 @@ class Outcomes:
         runs: The run, and the variants that were run.
         figures: The pictures of all of them.
         note: Why there are no pictures, where they could not be drawn.
+        failure: The run that failed, if one did; those of a sweep may fail.
     """
 
     runs: tuple[Outcome, ...]
     figures: Sequence[Path]
     note: str | None
+    failure: Outcome | None
 
 
 @dataclass(frozen=True)
@@ -99,15 +102,22 @@ def run(
     on_rank_zero(comm, remove_abandoned)
     jobs = _prepare(config, directory, comm)
     runs: list[Outcome] = []
+    values = config.sweep.variants if config.sweep else ()
+    swept = {layout.variant_directory(directory, variant.name) for variant in values}
     with Interruption(comm) as interruption:
         while jobs:
             # Taken from the list, so that its solvers are gone when the next one runs.
             runs.append(_run_one(jobs.pop(0), interruption, console if comm.rank == 0 else None))
-            if runs[-1].stop.reason in ("failed", "interrupted"):
+            reason = runs[-1].stop.reason
+            # A sweep goes on to where it fails, and beyond.
+            if reason == "interrupted" or (reason == "failed" and runs[-1].directory not in swept):
                 break
-    if runs[-1].stop.reason == "failed" or not config.output.figures:
-        return Outcomes(tuple(runs), (), None)
-    return Outcomes(tuple(runs), *draw(comm, directory))
+    on_rank_zero(comm, lambda: conclude(directory, config))
+    failures = [run for run in runs if run.stop.reason == "failed" and run.directory not in swept]
+    failure = failures[0] if failures else None
+    if failure or not config.output.figures:
+        return Outcomes(tuple(runs), (), None, failure)
+    return Outcomes(tuple(runs), *draw(comm, directory), failure)
 
 
 def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:

@@ -33,6 +33,11 @@ class System(Table):
         yield from ()
 
     @property
+    def confined(self) -> bool:
+        """Whether the theory has the whole space, so that the mesh must hold all of the mass."""
+        return False
+
+    @property
     def exponential_rate(self) -> float | None:
         """The rate at which the theory has the energy decay without coupling, where there is one."""
         return None
@@ -160,6 +165,11 @@ class TwoComponent(System):
             yield "kernel", self.kernel, COORDINATES
 
     @property
+    def confined(self) -> bool:
+        """Yes: the potentials confine."""
+        return True
+
+    @property
     def exponential_rate(self) -> float | None:
         """2λ (Matthes, with |∂L|² ≥ 2λL)."""
         return None if self.centers is None else 2.0 * self.convexity
@@ -184,6 +194,11 @@ class Chemotaxis(System):
         """The potential and the signal's effect."""
         yield "potential", self.potential, COORDINATES
         yield "phi", self.phi, ("c",)
+
+    @property
+    def confined(self) -> bool:
+        """Where there is a potential; without one the mesh is the domain."""
+        return self.potential != "0"
 
     @property
     def exponential_rate(self) -> float | None:
