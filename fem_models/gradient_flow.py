@@ -71,6 +71,7 @@ class GradientFlow:
         terms: The energy, a sum of named terms.
         space: The scalar P1 space of each species.
         x: The coordinates, as UFL.
+        cells: Local cells of the part of the mesh where densities live; None for all.
         geometry: Edges, their coefficients, and the nodal volumes m_i.
         couplings: The parts of the energy that couple nodes.
         transported, relaxed, static: Which species have which metric: Wasserstein, L², none; shape
@@ -104,7 +105,7 @@ class GradientFlow:
         self.transported, self.relaxed, self.static = (
             np.array([s.metric == metric for s in self.species]) for metric in METRICS
         )
-        self._cells = cells
+        self.cells = cells
         self.couplings = Couplings(self.space, self.names, tuple(self.terms), self.geometry.volumes)
         self.fixed = {
             self.names.index(name): (nodes, np.broadcast_to(np.asarray(values, dtype=float), len(nodes)))
@@ -409,7 +410,7 @@ class GradientFlow:
     @cached_property
     def rim(self) -> npt.NDArray[np.bool_]:
         """The nodes at the boundary of where densities live, shape (nodes,)."""
-        return region_rim(self.space, self._cells)
+        return region_rim(self.space, self.cells)
 
     @cached_property
     def _boundary_weights(self) -> npt.NDArray[np.float64]:

@@ -120,7 +120,7 @@ def curves_figure(run: RunData) -> Figure:
     last = run.fields.last
     for axes, name in zip(panels, species, strict=True):
         draw_curves(axes, run, segment, (name,))
-        axes.set_ylabel(f"density {symbol(name)}")
+        axes.set_ylabel(run.label(name))
         if name + STEADY in last.values:
             where, values = segment.sample(last, name + STEADY)
             axes.plot(where, values, color="black", linestyle="--", linewidth=1.4, label="steady state")

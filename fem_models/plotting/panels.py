@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from fem_models.plotting.fields import Snapshot
 from fem_models.plotting.rundata import RunData
 from fem_models.plotting.scene import render, slice_plane
-from fem_models.plotting.style import WIDTH, new_figure, symbol, time_labels
+from fem_models.plotting.style import WIDTH, new_figure, time_labels
 
 _MOST_TIMES = 6
 _MOST_SCENES = 4
@@ -84,7 +84,7 @@ def plane_figure(run: RunData) -> Figure:
             if number + columns >= len(times):  # the lowest of its column
                 axes.set_xlabel("x")
                 axes.tick_params(labelbottom=True)
-        _add_bar(part, grid, name, scale)
+        _add_bar(part, grid, run.label(name), scale)
     return figure
 
 
@@ -116,7 +116,7 @@ def space_figure(run: RunData) -> Figure:
                 if column:
                     axes.tick_params(labelleft=False)
                     axes.set_ylabel("")
-        _add_bar(part, grid, name, scale)
+        _add_bar(part, grid, run.label(name), scale)
     return figure
 
 
@@ -134,9 +134,9 @@ def _parts(figure: Figure, species: Sequence[str]) -> Iterator[tuple[SubFigure, 
     return zip(figure.subfigures(len(species), 1, squeeze=False)[:, 0], species, strict=True)
 
 
-def _add_bar(part: SubFigure, grid: np.ndarray, name: str, scale: Normalize) -> None:
+def _add_bar(part: SubFigure, grid: np.ndarray, label: str, scale: Normalize) -> None:
     bar = part.colorbar(ScalarMappable(scale, "viridis"), ax=grid, shrink=0.9, aspect=30)
-    bar.set_label(f"density {symbol(name)}")
+    bar.set_label(label)
 
 
 def _new_figure(width: float, height: float) -> Figure:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fem_models.errors import InputError
 from fem_models.plotting.fields import Fields
+from fem_models.plotting.style import symbol
 from fem_models.run import layout
 from fem_models.run.config import RunConfig
 from fem_models.run.config_io import load
@@ -56,6 +57,11 @@ class RunData:
         self.name = name
         self.config: RunConfig = load(directory / layout.RUN_FILE)
 
+    def label(self, name: str) -> str:
+        """What an axis says of a field: "density ρ", or the name alone where it is no density."""
+        is_density = dict(self.config.fields).get(name) == "wasserstein"
+        return f"density {symbol(name)}" if is_density else symbol(name)
+
     @cached_property
     def fields(self) -> Fields:
         """The written fields.
@@ -67,8 +73,8 @@ class RunData:
 
     @cached_property
     def variants(self) -> list["RunData"]:
-        """The variants of [[compare]] that have been run, in the order of the run file."""
-        names = [item.name for item in self.config.compare]
+        """The variants of [[compare]] and [sweep] that have been run, in the order of the run file."""
+        names = [item.name for item in self.config.variants]
         places = [(name, layout.variant_directory(self.directory, name)) for name in names]
         return [RunData(place, name) for name, place in places if (place / layout.SERIES).is_file()]
 

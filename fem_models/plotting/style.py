@@ -57,9 +57,14 @@ def dashes(index: int) -> str | tuple:
 
 
 def symbol(name: str) -> str:
-    """Return a name as matplotlib shows it: Greek letters by their sign, anything else as it is written."""
-    if name in _GREEK:
-        return rf"$\{name}$"
+    """Return a name as matplotlib shows it: Greek letters by their sign, anything else as it is written.
+
+    A number after a Greek letter is its index: rho1 is ρ₁.
+    """
+    letter = name.rstrip("0123456789")
+    if letter in _GREEK:
+        index = name.removeprefix(letter)
+        return rf"$\{letter}_{{{index}}}$" if index else rf"$\{letter}$"
     # A dollar sign would begin a formula, and matplotlib hides what begins with an underscore.
     escaped = name.replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped

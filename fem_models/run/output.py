@@ -14,6 +14,7 @@ from dolfinx.fem import Function
 from dolfinx.io import VTKFile
 from mpi4py import MPI
 
+from fem_models.discretization.parts import Part
 from fem_models.gradient_flow import State
 from fem_models.run import layout
 from fem_models.run.build import Problem, Values
@@ -47,6 +48,9 @@ class RunOutput:
         self._log: TextIOWrapper | None = None
         self._vtk: VTKFile | None = None
         self._times: list[float] = []
+        flow = problem.flow
+        # The shell around densities in the whole space is no place to look at: its coordinates are not real.
+        self._part = None if flow.cells is None else Part(flow.space, flow.cells)
         self._static = list(self._static_fields(problem, steady))
         on_rank_zero(self._comm, lambda: self._begin(dump(problem.config)))
 
@@ -107,7 +111,8 @@ class RunOutput:
             return
         if self._vtk is None:
             self._vtk = VTKFile(self._comm, self.directory / layout.FIELDS, "w")
-        self._vtk.write_function([*self._flow.functions(state).values(), *self._static], time)
+        functions = [*self._flow.functions(state).values(), *self._static]
+        self._vtk.write_function(self._part.restricted(functions) if self._part else functions, time)
         self._times.append(time)
         # VTKFile writes its table of contents when it is closed; a killed run needs it before.
         self._replace(layout.FIELDS, _contents(self._times))
