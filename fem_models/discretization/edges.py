@@ -36,9 +36,8 @@ class EdgeGeometry:
 
     Args:
         space: The scalar P1 space.
-        cells: Local cells of a region, ghosts among them or not, int32; the same region on all ranks. Only its
-            cells count then: edges outside are left out, and nodes that touch none of its cells have volume 0.
-            Without it, all cells.
+        cells: Local cells of a region, ghosts among them or not, int32. Only these count then: edges outside
+            are left out, and nodes that touch none of the cells have volume 0. Without it, all cells.
 
     Attributes:
         pairs: Local node numbers i, j of this rank's edges, shape (edges, 2), int32.
@@ -80,7 +79,7 @@ class EdgeGeometry:
     def _set_volumes(
         self, space: fem.FunctionSpace, dofs: npt.NDArray[np.int32], corners: _Array, shares: _Array | None
     ) -> None:
-        """Voronoi volumes if all nodes of the cells have positive ones, otherwise equal shares of every cell."""
+        """Voronoi volumes if they are positive at all nodes of the cells, and otherwise equal shares."""
         comm = space.mesh.comm
         dim = corners.shape[2]
         equal = np.repeat(cell_volumes(corners)[:, None] / (dim + 1), dim + 1, axis=1)
@@ -145,7 +144,7 @@ def edge_nodes(space: fem.FunctionSpace) -> npt.NDArray[np.int32]:
 
 
 def round_off(comm: MPI.Comm, values: _Array) -> tuple[npt.NDArray[np.bool_], float]:
-    """Which coefficients of this rank's edges are round-off, and how many edges all ranks have. Collective."""
+    """Which coefficients of this rank's edges are round-off, and the number of all edges. Collective."""
     count, total = comm.allreduce(np.array([len(values), np.abs(values).sum()]))
     return np.abs(values) <= _ROUND_OFF * total / max(count, 1.0), float(count)
 

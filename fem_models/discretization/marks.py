@@ -25,8 +25,8 @@ class MarkedMesh:
 
     Attributes:
         mesh: The mesh.
-        boundaries: Facets of this rank on the boundary, by name; int32, shape (facets,), sorted. "boundary" are
-            all of them unless a physical group of the mesh file has this name.
+        boundaries: Facets of this rank on the boundary, by name; int32, shape (facets,), sorted. "boundary"
+            are all of them unless a physical group of the mesh file has this name.
         regions: Cells by name, ghosts included; int32, shape (cells,), sorted.
     """
 
@@ -104,7 +104,7 @@ def boundary_nodes(space: fem.FunctionSpace, facets: _Entities) -> _Entities:
     dim = space.mesh.topology.dim
     space.mesh.topology.create_connectivity(dim - 1, dim)
     marks = la.vector(space.dofmap.index_map, dtype=np.int32)
-    marks.array[fem.locate_dofs_topological(space, dim - 1, facets)] = 1
+    marks.array[fem.locate_dofs_topological(space, dim - 1, facets, remote=False)] = 1
     marks.scatter_reverse(la.InsertMode.add)
     marks.scatter_forward()
     return np.flatnonzero(marks.array).astype(np.int32)

@@ -22,9 +22,9 @@ from mpi4py import MPI
 
 from fem_models.errors import InputError
 
-# Outer radius of the shell that stands for the rest of space over that of the ball in it, domain "space".
-SHELL_RATIO = 1.5
-_LAYER = 2.0
+# The shell that stands for the rest of space, in the domain "space": its outer radius over that of the ball
+# in it, and the thickness of its layers of cells over the cell size in the ball.
+_SHELL_RATIO, _SHELL_LAYER = 1.5, 1.5
 
 CELL_NAME = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
@@ -125,7 +125,7 @@ def _gmsh_session(origin: str) -> Iterator[Any]:
 def generate_domain(
     domain: str, corner: npt.NDArray[np.float64], extents: npt.NDArray[np.float64], size: float
 ) -> Simplices:
-    """Mesh a domain with gmsh, given its bounding box (that of the ball for "space") and the cell size."""
+    """Mesh a domain with gmsh, given its bounding box and the cell size; for "space", those of the ball."""
     # The largest extent is scaled to one: the geometry kernel has an absolute tolerance of 1e-7.
     scale = float(extents.max())
     sides = extents / scale
@@ -175,16 +175,16 @@ def _add_ball(geo: Any) -> None:
 def _with_shell(ball: Simplices, size: float) -> Simplices:
     """The ball of diameter one around (½, ½, ½) with layers of cells around it, between concentric spheres.
 
-    With all nodes on spheres a function of the radius alone has an interpolant whose gradient is normal to the
-    layers, on which the accuracy at the outer sphere rests (see `whole_space.space_coefficient`).
+    With all nodes on spheres a function of the radius alone has an interpolant whose gradient is normal to
+    the layers, on which the accuracy at the outer sphere rests (see `whole_space.space_coefficient`).
     """
     facets = np.sort(np.concatenate([np.delete(ball.cells, k, axis=1) for k in range(4)]), axis=1)
     facets, count = np.unique(facets, axis=0, return_counts=True)
     surface, triangles = np.unique(facets[count == 1], return_inverse=True)
     triangles = np.sort(triangles.reshape(-1, 3), axis=1)
 
-    layers = math.ceil(0.5 * (SHELL_RATIO - 1.0) / (_LAYER * size))
-    factors = np.linspace(1.0, SHELL_RATIO, layers + 1)[1:]
+    layers = math.ceil(0.5 * (_SHELL_RATIO - 1.0) / (_SHELL_LAYER * size))
+    factors = np.linspace(1.0, _SHELL_RATIO, layers + 1)[1:]
     rays = ball.points[surface] - 0.5
     outside = 0.5 + (factors[:, None, None] * rays).reshape(-1, 3)
     # Numbers of the nodes over each node of the surface, level by level.

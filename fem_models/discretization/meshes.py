@@ -91,15 +91,16 @@ def build_marked(
         cells: cells per direction of a structured mesh; each rectangle of the grid is split into two
             triangles, each box into six tetrahedra. Not for a disk, a ball or space.
         h: target cell size of an unstructured mesh; an interval gets equal cells not longer than `h`. In
-            3D it may be taken some per cent smaller, to avoid flat cells. In space it is the size in the ball.
+            3D it may be taken some per cent smaller, to avoid flat cells. In space it is the size in the
+            ball, and the layers of the shell are 1.5 times as thick.
             Without `cells` and `h`: the largest extent over 32 (1D, 2D) or over 12 (3D).
         parameters: belongs to mesh files (see `from_file`); any entry is refused here.
 
     Returns:
         A mesh of affine simplices whose geometric and topological dimension agree, with ghost cells
-        across shared facets. Its boundaries are "boundary" (all of it), for an interval, rectangle or box also
-        "left", "right" (low and high x), "bottom", "top" (y), "front", "back" (z), and for space "infinity"
-        (the outer sphere). Space has the regions "ball" and "shell", the others none.
+        across shared facets. Its boundaries are "boundary" (all of it), for an interval, rectangle or box
+        also "left", "right" (low and high x), "bottom", "top" (y), "front", "back" (z), and for space
+        "infinity" (the outer sphere). Space has the regions "ball" and "shell", the others none.
 
     Raises:
         InputError: an unknown domain, a key that does not belong to it, a value out of range, both

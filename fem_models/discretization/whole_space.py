@@ -4,8 +4,8 @@ Charges live in the ball |x - c| < R. The shell R ≤ r = |x - c| ≤ S is mappe
 
     r' = R (S - R) / (S - r),
 
-which keeps the sphere r = R and sends the outer sphere r = S to infinity, where the potential is zero. Nothing is
-cut off: a potential that decays like 1/r' is linear in r near r = S, and so an ordinary P1 function there.
+which keeps the sphere r = R and sends the outer sphere r = S to infinity, where the potential is zero.
+Nothing is cut off: a potential that decays like 1/r' is linear in r near r = S, an ordinary P1 function.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ufl.core.expr import Expr
 from fem_models.discretization.marks import MarkedMesh, boundary_nodes
 from fem_models.errors import InputError
 
-# Cosine from which on the direction of an interpolated radius counts as that of the radius. It has none in cells
-# with all nodes on one sphere, and a wild one in slivers.
+# Cosine from which on the direction of an interpolated radius counts as that of the radius. In cells with all
+# nodes on one sphere it has none, and in slivers a wild one.
 _ALIGNED = 0.8
 
-# How far the nodes at infinity may be from a sphere, relative to its radius.
-_ROUND = 1e-6
+# How far the nodes at infinity may be from a sphere, relative to its radius. gmsh's layers are round to 3e-5.
+_ROUND = 1e-3
 
 _WHY_NOT = {
     1: "the potential of a charge grows like |x|",
@@ -43,8 +43,9 @@ def require_three_dimensions(dim: int) -> None:
     """
     if dim != 3:
         raise InputError(
-            f"The whole space needs a mesh of dimension 3: in dimension {dim} {_WHY_NOT[dim]} and does not vanish "
-            "at infinity, so the energy of a net charge is infinite; use a bounded domain with boundary values."
+            f"The whole space needs a mesh of dimension 3: in dimension {dim} {_WHY_NOT[dim]} and does not "
+            "vanish at infinity, so that the energy of a net charge is infinite; use a bounded domain with "
+            "boundary values."
         )
 
 
@@ -77,11 +78,13 @@ def _coefficient(direction: Expr, r: Expr, radius: float, outer: float) -> Expr:
 
 
 def space_coefficient(marked: MarkedMesh) -> Expr:
-    """Coefficient of the Laplacian on a ball and its shell: the identity in the ball, a tensor in the shell.
+    """Coefficient of the Laplacian on a ball and its shell: the identity and a tensor. Collective.
 
-    The direction of the radius in a cell of the shell is that of ∇r_h, where r_h is r interpolated at the nodes.
-    It differs from x/r by O(h) with mean O(h²), and keeps a function of r alone from having a derivative across
-    the radius in the outermost cells, where O(h) meets a coefficient of O(h⁻²).
+    The direction of the radius in a cell of the shell is that of ∇r_h, where r_h is r interpolated at the
+    nodes. It differs from (x-c)/r by O(h) with a mean of O(h²), and the interpolant of a function of r alone
+    has no derivative across it if all nodes are on spheres one cell apart. With (x-c)/r it would have one of
+    O(h), which meets a coefficient of O(h⁻²) in the outermost cells and makes potentials accurate to first
+    order only. In shells whose nodes are not on such spheres the order is about 3/2.
 
     Args:
         marked: A mesh with the regions "ball" and "shell" and the boundary "infinity", concentric spheres.
@@ -94,8 +97,7 @@ def space_coefficient(marked: MarkedMesh) -> Expr:
     """
     mesh = marked.mesh
     require_three_dimensions(mesh.topology.dim)
-    parts = {"ball", "shell"} <= marked.regions.keys() and "infinity" in marked.boundaries
-    if not parts:
+    if not ({"ball", "shell"} <= marked.regions.keys() and "infinity" in marked.boundaries):
         raise InputError(
             'The mesh of the whole space needs the regions "ball" and "shell" and the boundary "infinity": '
             'use domain = "space", or name physical groups of your mesh so.'

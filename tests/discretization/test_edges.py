@@ -339,3 +339,72 @@ def test_polygon_area_of_the_voronoi_reference():
     fan = np.cross(corners[1:-1] - corners[0], corners[2:] - corners[0])
     flat = (corners - corners[0]) @ np.linalg.svd(corners - corners[0])[2][:2].T
     assert 0.5 * np.linalg.norm(fan.sum(axis=0)) == pytest.approx(ConvexHull(flat).volume)
+
+
+# Regions
+
+
+def cells_where(mesh, condition):
+    """Local cells, ghosts included, whose midpoints fulfil a condition."""
+    dim = mesh.topology.dim
+    cells = np.arange(len(mesh.geometry.dofmaps[0]), dtype=np.int32)
+    return cells[condition(dmesh.compute_midpoints(mesh, dim, cells))]
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize(("domain", "cells"), [("interval", 6), ("rectangle", (6, 4)), ("box", (4, 3, 2))])
+def test_region_is_a_mesh_of_its_own(domain, cells):
+    # The left half of a brick, beside a brick of that size.
+    dim = np.size(cells)
+    space = fem.functionspace(mesh_of(domain, cells=cells), ("Lagrange", 1))
+    region = EdgeGeometry(space, cells_where(space.mesh, lambda x: x[:, 0] < 0.5))
+    half = np.atleast_1d(cells) // np.array([2, 1, 1][:dim])
+    keys = {"cells": tuple(half.tolist()), "lower": (0.0,) * dim, "upper": (0.5, 1.0, 1.0)[:dim]}
+    whole = EdgeGeometry(fem.functionspace(mesh_of(domain, True, **keys), ("Lagrange", 1)))
+    np.testing.assert_allclose(gathered(region.kappa), np.sort(whole.kappa), rtol=1e-12)
+    np.testing.assert_allclose(gathered(region.lengths), np.sort(whole.lengths), rtol=1e-12)
+    owned = region.volumes[: owned_nodes(space)]
+    np.testing.assert_allclose(gathered(owned[owned > 0.0]), np.sort(whole.volumes), rtol=1e-12)
+    np.testing.assert_array_equal(region.volumes > 0.0, points_of(space)[:, 0] < 0.5 + 1e-12)
+    assert np.all(points_of(space)[region.pairs.ravel(), 0] < 0.5 + 1e-12)
+    assert (region.h_min, region.h_max) == pytest.approx((whole.h_min, whole.h_max))
+    assert region.voronoi_volumes == whole.voronoi_volumes == (dim == 3)
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("name", ["disk", "unstructured box", "ball"])
+def test_regions_add_up(name):
+    space = space_of(name)
+    middle = 0.5 if "box" in name else 0.0
+    parts = [
+        EdgeGeometry(space, cells_where(space.mesh, condition))
+        for condition in (lambda x: x[:, 0] < middle, lambda x: x[:, 0] >= middle)
+    ]
+    whole = EdgeGeometry(space)
+    nodal = waves(points_of(space), 7)
+    found = sum(laplacian(space, part, nodal) for part in parts)
+    np.testing.assert_allclose(found, laplacian(space, whole, nodal), atol=1e-11)
+    # A part may have equal shares where the whole mesh has Voronoi cells: only the sum is the same then.
+    total = sum(COMM.allreduce(float(part.volumes[: owned_nodes(space)].sum())) for part in parts)
+    assert total == pytest.approx(domain_volume(space.mesh), rel=1e-12)
+
+
+@pytest.mark.parallel
+def test_all_cells_are_no_region():
+    space = space_of("ball")
+    whole, region = EdgeGeometry(space), EdgeGeometry(space, cells_where(space.mesh, lambda x: x[:, 0] < 9))
+    np.testing.assert_array_equal(region.pairs, whole.pairs)
+    np.testing.assert_array_equal(region.kappa, whole.kappa)
+    np.testing.assert_array_equal(region.volumes, whole.volumes)
+
+
+@serial
+def test_negative_share_counts_the_edges_of_the_region():
+    # The rhombus with one negative edge of five, and a triangle beside it that has none.
+    points = [(0, 0), (1.5, 0.75**0.5), (3, 0), (1.5, -(0.75**0.5)), (3, 0.75**0.5 + 1.5)]
+    mesh = cells_mesh(points, [(0, 1, 2), (0, 2, 3), (1, 2, 4)])
+    space = fem.functionspace(mesh, ("Lagrange", 1))
+    rhombus = cells_where(mesh, lambda x: x[:, 1] < 0.5)
+    assert len(rhombus) == 2
+    assert EdgeGeometry(space, rhombus).negative_share == pytest.approx(1 / 5)
+    assert EdgeGeometry(space).negative_share == pytest.approx(1 / 7)
