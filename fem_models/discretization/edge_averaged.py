@@ -7,8 +7,8 @@ Guichard, Found. Comput. Math. 2017): for given h find nodal densities ρ with
     m_i (c_i - h_i) + τ m_i μ_i = 0                     (L²)
     -m_i μ_i = 0                                        (static)
 
-with m_i μ_i = ∂E_h/∂ρ_i. The first two are in units of mass, the last of charge. Sums over i show that mass is
-exact for any flux. A static field that is determined up to a constant keeps its value h at one node.
+with m_i μ_i = ∂E_h/∂ρ_i. The first two are in units of mass, the last of charge. Sums over i show that mass
+is exact for any flux. A static field that is determined up to a constant is zero at one node.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dolfinx import la
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from fem_models.discretization.fluxes import FLUXES, add_flux_derivatives, add_fluxes
+from fem_models.discretization.fluxes import FLUXES, add_drift_changes, add_flux_derivatives, add_fluxes
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, State
 
@@ -97,7 +97,7 @@ class EdgeAveraged:
         if not flow.transported.all():
             forces = self._volumes * psi + flow.couplings.tension(state)
             out[owned] += (self._time_factors(tau) * forces)[owned]
-            out[owned] += self._pins[owned] * (state - anchor)[owned]
+            out[owned] += self._pins[owned] * state[owned]
             out[self._held] = (self._rigidity * state)[self._held] - self._given
         return out[owned]
 
@@ -106,7 +106,7 @@ class EdgeAveraged:
         return np.where(self.flow.relaxed, tau, np.where(self.flow.static, -1.0, 0.0))
 
     def _hold_fixed(self) -> None:
-        """Find the entries of the residual whose field is given there, and where free constants are pinned."""
+        """Find the entries of the residual whose field is given, and where free constants are pinned."""
         flow = self.flow
         self._rigidity = np.zeros((flow.nodes, len(flow.names)))
         self._pins = np.zeros_like(self._rigidity)
@@ -161,7 +161,7 @@ class EdgeAveraged:
         return matrix
 
     def _stiff_entries(self, nodes: npt.NDArray, side: int) -> list[npt.NDArray]:
-        """Rows (side 0) or columns (side 1) of the entries of the stiffnesses: ii, jj, ij and ji of each edge."""
+        """Rows (side 0) or columns (side 1) of the stiffnesses' entries: ii, jj, ij and ji of each edge."""
         found = []
         for _, s, stiffness in self.flow.couplings.stiffnesses:
             i, j = nodes[stiffness.pairs.T] * len(self.flow.names) + s
@@ -180,7 +180,14 @@ class EdgeAveraged:
             found += [of_i, of_j, -of_i, -of_j]
         return found
 
-    def jacobian(self, state: State, tau: float, matrix: PETSc.Mat, entropy: float = 0.0) -> None:
+    def jacobian(
+        self,
+        state: State,
+        tau: float,
+        matrix: PETSc.Mat,
+        entropy: float = 0.0,
+        change: npt.NDArray[np.float64] | None = None,
+    ) -> None:
         """Assemble the derivative of the residual with respect to the densities.
 
         Args:
@@ -188,6 +195,9 @@ class EdgeAveraged:
             tau: Time step.
             matrix: From `new_matrix`.
             entropy: As for the residual.
+            change: Matrices B at the nodes, ghosts included, shape (nodes, species, species): the derivative is
+                that by the unknowns y with ρ = B y. In their rows of L² and static fields they are those of the
+                identity.
         """
         flow = self.flow
         psi = self._potentials(state)
@@ -218,11 +228,38 @@ class EdgeAveraged:
             diagonal[rows, columns] = 0.0
             diagonal[rows, columns, columns] = self._rigidity[self._held]
         first, second = diagonal.size, diagonal.size + self._off_diagonal.size
-        self._values[:first] = diagonal.ravel()
-        self._values[first:second] = self._off_diagonal.ravel()
+        own, others = diagonal, self._off_diagonal
+        if change is not None:
+            own = diagonal @ change
+            others = others @ change[flow.geometry.pairs[:, ::-1]]
+        self._values[:first] = own.ravel()
+        self._values[first:second] = others.ravel()
         if second < len(self._values):
             self._values[second:] = np.concatenate(self._stiff_values(tau))
         matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
+
+    def interaction_change(self, state: State, change: State, tau: float, entropy: float = 0.0) -> State:
+        """What interactions add to the product of the Jacobian with a change, which `jacobian` leaves out.
+
+        Args:
+            state: Densities ρ.
+            change: Of the state, shape (nodes, species), with its ghosts.
+            tau: Time step.
+            entropy: As for the residual.
+
+        Returns:
+            Shape (owned nodes, species); a view that is reused.
+        """
+        flow = self.flow
+        psi = self._potentials(state)
+        moved = flow.couplings.interactions(change)
+        out = self._sums.array.reshape(state.shape)
+        out[:] = 0.0
+        add_drift_changes(self._flux, flow.theta + entropy, *self._kernel, state, psi, moved, tau, out)
+        self._sums.scatter_reverse(la.InsertMode.add)
+        owned = slice(0, flow.owned)
+        out[owned] += (self._time_factors(tau) * self._volumes * moved)[owned]
+        return out[owned]
 
     def _potentials(self, state: State) -> State:
         """The potentials ψ; Newton's method asks for them twice at each of its iterates."""

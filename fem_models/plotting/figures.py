@@ -6,11 +6,15 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fem_models.errors import InputError
+from fem_models.plotting.convexity import convexity_figure
 from fem_models.plotting.energy import energy_figure, terms_figure
+from fem_models.plotting.expansion import expansion_figure
 from fem_models.plotting.lines import curves_figure
 from fem_models.plotting.overview import overview_figure
 from fem_models.plotting.panels import plane_figure, space_figure
+from fem_models.plotting.rates import rates_figure
 from fem_models.plotting.rundata import RunData
+from fem_models.plotting.steady import steady_figure
 from fem_models.plotting.style import save
 from fem_models.run import layout
 
@@ -19,7 +23,7 @@ def draw(directory: Path) -> list[Path]:
     """Draw the figures that a run asks for, from what its directory holds.
 
     Call it on one process, after the run. A figure that cannot be drawn does not keep the others from
-    being drawn. The figures are those of the examples of Bruna, Burger and Carrillo, section 4.
+    being drawn. The figures are those of Bruna, Burger and Carrillo, section 4, and of Matthes' slides.
 
     Args:
         directory: A run directory: run.toml, series.csv and fields.pvd, and summary.json and compare/NAME/
@@ -55,4 +59,8 @@ _FIGURES: dict[str, Callable[[RunData], Figure]] = {
     "energy": energy_figure,
     "terms": terms_figure,
     "overview": overview_figure,
+    "steady": steady_figure,
+    "expansion": expansion_figure,
+    "rates": rates_figure,
+    "convexity": convexity_figure,
 }

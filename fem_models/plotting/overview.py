@@ -41,7 +41,8 @@ def overview_figure(run: RunData) -> Figure:
 
 
 def _density_label(run: RunData) -> str:
-    return f"density {', '.join(symbol(name) for name in run.fields.species)}"
+    labels = [run.label(name) for name in run.fields.species]
+    return ", ".join([labels[0], *(label.removeprefix("density ") for label in labels[1:])])
 
 
 def _comparable(run: RunData) -> list[RunData]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,21 +86,27 @@ class RunData:
         Raises:
             InputError: If there is no such file, no row, or an entry that is not a number.
         """
-        path = self.directory / layout.SERIES
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                header, *rows = [row for row in csv.reader(file) if row]
-            table = np.array(rows, dtype=float).reshape(-1, len(header))
-        except OSError:
-            raise InputError(f"{path} cannot be read; run the run file again to write it.") from None
-        except ValueError:  # no header, rows of unequal length, or words for numbers
-            raise InputError(f"{path} is not a table of numbers; run the run file again.") from None
-        if len(table) == 0:
+        columns = _table(self.directory / layout.SERIES, ("time", "energy"))
+        if len(columns["time"]) == 0:
+            path = self.directory / layout.SERIES
             raise InputError(f"{path} has no row: the run took no step, and there is nothing to draw.")
-        columns = dict(zip(header, table.T, strict=True))
-        if missing := {"time", "energy"} - columns.keys():
-            raise InputError(f"{path} has no column {min(missing)}; run the run file again.")
         return columns
+
+    def table(self, name: str, needed: Sequence[str], purpose: str) -> dict[str, _Array]:
+        """The columns of a table beside series.csv, each of shape (rows,).
+
+        Args:
+            name: The file, one of `layout`.
+            needed: Columns that it must have.
+            purpose: What writes it, for the message where it is not there.
+
+        Raises:
+            InputError: If there is no such file, or it has not got the columns.
+        """
+        path = self.directory / name
+        if not path.is_file():
+            raise InputError(f"{path} does not exist: {purpose}.")
+        return _table(path, needed)
 
     @property
     def energy_terms(self) -> dict[str, _Array]:
@@ -122,13 +129,47 @@ class RunData:
 
     def _steady_energy(self) -> float | None:
         """Energy of the steady state, None where the run has not computed it."""
-        path = self.directory / layout.SUMMARY
-        if not path.exists():  # a run that still goes on, or was stopped by force
-            return None
         try:
-            summary: Any = json.loads(path.read_text(encoding="utf-8"))
-            steady = summary.get("energy", {}).get("steady")
+            steady = self.summary.get("energy", {}).get("steady")
             number = math.nan if steady is None else float(steady)
-        except (OSError, ValueError, AttributeError, TypeError):
-            raise InputError(f"{path} is not a summary of a run; run the run file again.") from None
+        except (AttributeError, TypeError, ValueError):
+            raise self._no_summary() from None
         return number if math.isfinite(number) else None
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """The summary; empty for a run that still goes on, or was stopped by force.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+        path = self.directory / layout.SUMMARY
+        if not path.exists():
+            return {}
+        try:
+            summary = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise self._no_summary() from None
+        if not isinstance(summary, dict):
+            raise self._no_summary()
+        return summary
+
+    def _no_summary(self) -> InputError:
+        path = self.directory / layout.SUMMARY
+        return InputError(f"{path} is not a summary of a run; run the run file again.")
+
+
+def _table(path: Path, needed: Sequence[str]) -> dict[str, _Array]:
+    """The columns of a table of numbers by name, each of shape (rows,); an empty entry is not a number."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = [row for row in csv.reader(file) if row]
+        table = np.array([[entry or "nan" for entry in row] for row in rows], dtype=float)
+        columns = dict(zip(header, table.reshape(-1, len(header)).T, strict=True))
+    except OSError:
+        raise InputError(f"{path} cannot be read; run the run file again to write it.") from None
+    except ValueError:  # no header, rows of unequal length, or words for numbers
+        raise InputError(f"{path} is not a table of numbers; run the run file again.") from None
+    if missing := set(needed) - columns.keys():
+        raise InputError(f"{path} has no column {min(missing)}; run the run file again.")
+    return columns

@@ -14,6 +14,7 @@ from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
 from fem_models.discretization import meshes
+from fem_models.discretization.log_density import LogDensityFlow
 from fem_models.discretization.marks import MarkedMesh
 from fem_models.errors import InputError
 from fem_models.expressions import Expression
@@ -24,6 +25,7 @@ from fem_models.run.config import RunConfig
 from fem_models.run.config_types import FrozenDict
 from fem_models.run.flows import build_flow, formula
 from fem_models.run.system_tables import COORDINATES
+from fem_models.schemes.log_density import LogDensity
 from fem_models.solvers.static_fields import StaticFields
 from fem_models.systems.poisson_nernst_planck import check_neutral
 
@@ -89,13 +91,16 @@ def build(config: RunConfig, mesh: MarkedMesh) -> Problem:
     clock = Clock(config.time.start, config.time.end, config.time.step, config.output.field_times or ())
     _check_profile(config, mesh.mesh)
     flow = build_flow(config, mesh)
+    if log_density := config.time.discretization == "log-density":
+        flow = LogDensityFlow(flow, config.time.degree)
     potentials = [
         _finite(flow, formula(config, text, where), where) for where, text in _potential_texts(config)
     ]
     masses = _masses(config)
     initial = _initial(config, flow, masses)
     check_neutral(flow, initial)
-    initial = StaticFields(flow).settled(initial)
+    settled = LogDensity(flow).balanced if log_density else StaticFields(flow).settled
+    initial = settled(initial)
     exact = {name: formula(config, text, f"[exact] {name}", ("t",)) for name, text in config.exact.items()}
     for name, expression in exact.items():
         _finite(flow, expression, f"[exact] {name}", config.time.end)

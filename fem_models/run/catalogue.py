@@ -24,6 +24,7 @@ def catalogue() -> list[tuple[str, list[str]]]:
         ("metrics", _choices(Species, "metric")),
         ("schemes", _choices(Time, "scheme")),
         ("fluxes", _choices(Time, "flux")),
+        ("discretisations", _choices(Time, "discretization")),
         ("domains", _choices(Mesh, "domain")),
         ("interactions", [*system_tables.INTERACTIONS, "or an expression in r"]),
         ("figures", list(typing.get_args(Figure))),

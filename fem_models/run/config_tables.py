@@ -232,6 +232,11 @@ class Time(Table):
 
     scheme: Literal["backward-euler", "bdf2"] = Field("backward-euler", description="time scheme")
     flux: Literal["upwind", "average"] = Field("upwind", description="density on an edge")
+    discretization: Literal["edge-averaged", "log-density"] = Field(
+        "edge-averaged",
+        description="of densities: edge-averaged allows for vacuum, log-density has order 2 for m = 1",
+    )
+    degree: Literal[1, 2] = Field(1, description="order of the polynomials of the log-density")
     start: float = Field(0.0, description="first time, dimensionless")
     end: float = Field(description="last time, greater than start, dimensionless")
     step: Positive = Field(description="step size, greater than 0, dimensionless")
@@ -241,6 +246,10 @@ class Time(Table):
     def _check(self) -> Self:
         if self.end <= self.start:
             raise ValueError(f"end = {self.end} must be greater than start = {self.start}")
+        if self.discretization == "log-density" and self.scheme != "backward-euler":
+            raise ValueError(f'scheme = "{self.scheme}" does not go with discretization = "log-density"')
+        if self.discretization == "edge-averaged" and self.degree != 1:
+            raise ValueError('degree = 2 needs discretization = "log-density"')
         return self
 
 

@@ -128,5 +128,7 @@ Mass = Annotated[
     Annotated[Positive, Tag("(number)")] | Annotated[MassTable, Tag("(table)")],
     Discriminator(lambda value: "(table)" if isinstance(value, dict) else "(number)"),
 ]
-Figure = Literal["density", "profile", "energy", "terms", "overview"]
+Figure = Literal[
+    "density", "profile", "energy", "terms", "overview", "steady", "expansion", "rates", "convexity"
+]
 Figures = Annotated[tuple[Figure, ...], BeforeValidator(_as_figures), AfterValidator(_once)]

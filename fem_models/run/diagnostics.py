@@ -18,6 +18,7 @@ from fem_models.gradient_flow import State
 from fem_models.run.build import Problem, Values
 from fem_models.run.clock import Tick
 from fem_models.run.decay import fit_decay
+from fem_models.systems.flat_convexity import convexity_warning
 
 Row = dict[str, float]
 
@@ -236,11 +237,14 @@ class Diagnostics:
                 f"The extrapolation of the scheme became negative somewhere; mass {self._clipped:.2e} in all "
                 "was cut off there and given back elsewhere, so that the total is exact."
             )
+        if len(self._flow.names) > 1 and (text := convexity_warning(self._flow, self._least, self._most)):
+            found.append(text)
         for name, share in self._at_rim.items():
             if share > _AT_RIM:
                 found.append(
-                    f"Mass has reached the boundary: {share:.2e} of the mass of {name} was at its vertices, where "
-                    "the mesh stands in for the whole space; take a larger mesh, or a potential that confines."
+                    f"Mass has reached the boundary: {share:.2e} of the mass of {name} was at its vertices, "
+                    "but the mesh stands in for the whole space; take a larger mesh, or a potential that "
+                    "confines."
                 )
         for name in self._problem.masses:
             if self._least[name] < -_ROUNDING * self._most[name]:

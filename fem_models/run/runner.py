@@ -18,6 +18,7 @@ from fem_models.run import config_io, layout
 from fem_models.run.build import Problem, build, build_mesh
 from fem_models.run.cache import remove_abandoned
 from fem_models.run.config import RunConfig
+from fem_models.run.convexity import convexity_table
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.loop import Interruption, Stop, advance, petsc_message
 from fem_models.run.output import RunOutput, draw
@@ -26,6 +27,7 @@ from fem_models.run.ranks import on_rank_zero
 from fem_models.run.studies import study_of
 from fem_models.run.sweep import conclude
 from fem_models.schemes import SCHEMES
+from fem_models.schemes.log_density import LogDensity
 from fem_models.schemes.steady_state import steady_state
 from fem_models.solvers.newton import NewtonSettings
 
@@ -156,6 +158,8 @@ def _scheme(problem: Problem) -> Any:
     table = problem.config.solver
     settings = NewtonSettings(table.tolerance, table.max_iterations, table.linear, dict(table.petsc))
     try:
+        if problem.config.time.discretization == "log-density":
+            return LogDensity(problem.flow, settings)
         return SCHEMES[problem.config.time.scheme](problem.flow, problem.config.time.flux, settings)
     except PETSc.Error as error:
         if "SetFromOptions()" not in str(error):
@@ -165,11 +169,11 @@ def _scheme(problem: Problem) -> Any:
 
 def _steady(problem: Problem) -> tuple[State | None, list[str]]:
     """The steady state with the masses of the run, and a warning where it was not found."""
-    if [species.metric for species in problem.flow.species] != ["wasserstein"]:
+    # The steady states computed are those of the edge-averaged discretisation.
+    if not problem.masses or problem.config.time.discretization == "log-density":
         return None, []
-    [mass] = problem.masses.values()
     try:
-        return steady_state(problem.flow, mass), []
+        return steady_state(problem.flow, problem.masses), []
     except SolveError as error:
         reason = str(error).splitlines()[0].rstrip(".")
         return None, [f"The steady state was not found, so there is no decay rate: {reason}."]
@@ -194,6 +198,8 @@ def _run_one(job: _Job, interruption: Interruption, console: Console | None) -> 
 
         return call
 
+    for columns in convexity_table(problem):
+        output.row(layout.CONVEXITY, columns)
     progress = ProgressReport(console, output.log, job.title, problem.clock.count)
 
     def after_step(state: State, last: bool) -> None:

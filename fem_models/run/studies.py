@@ -4,10 +4,13 @@ A study looks at the states of a run. Its columns go to study.csv, a row for eac
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from fem_models.gradient_flow import State
 from fem_models.run.build import Problem
+from fem_models.systems.concentration import Concentration
+from fem_models.systems.convex_expansion import ConvexExpansion
+from fem_models.systems.pnp_estimates import Estimates
 
 Columns = dict[str, float]
 
@@ -50,4 +53,20 @@ def study_of(problem: Problem, steady: State | None) -> Study:
     return NoStudy() if begin is None else begin(problem, steady)
 
 
-_STUDIES: Mapping[str, Callable[[Problem, State | None], Any]] = {}
+def _expansion(problem: Problem, steady: State | None) -> Study:
+    return NoStudy() if steady is None else ConvexExpansion(problem.flow, steady)
+
+
+def _concentration(problem: Problem, steady: State | None) -> Study:
+    return Concentration(problem.flow)
+
+
+def _estimates(problem: Problem, steady: State | None) -> Study:
+    return Estimates(problem.flow, problem.initial, problem.clock.start)
+
+
+_STUDIES: Mapping[str, Callable[[Problem, State | None], Study]] = {
+    "two-component": _expansion,
+    "chemotaxis": _concentration,
+    "poisson-nernst-planck": _estimates,
+}

@@ -1,13 +1,15 @@
-"""Steady states of a single density: the minimiser of its energy with a given mass, without time stepping.
+"""Steady states: the minimiser of the energy with given masses, without time stepping.
 
-The Euler–Lagrange conditions are local: δE/δρ = λ where ρ > 0, and δE/δρ ≥ λ where ρ = 0, with the multiplier
-λ of the mass (Bruna, Burger and Carrillo, section 4; Matthes, for the supports where m > 1). They are the
-conditions for a steady state of every scheme here, node by node.
+For a single density the Euler–Lagrange conditions are local: δE/δρ = λ where ρ > 0, and δE/δρ ≥ λ where
+ρ = 0, with the multiplier λ of the mass (Bruna, Burger and Carrillo, section 4; Matthes, for the supports
+where m > 1). They are the conditions for a steady state of every scheme here, node by node. Systems are
+solved in `fem_models.schemes.equilibrium`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -15,29 +17,64 @@ from mpi4py import MPI
 
 from fem_models.errors import InputError, SolveError
 from fem_models.gradient_flow import GradientFlow, State
+from fem_models.schemes.equilibrium import Equilibrium
 
 _ITERATIONS = 200
 _SMALLEST, _LARGEST = 1e-300, 1e30
 
 
-def steady_state(flow: GradientFlow, mass: float) -> State:
-    """The density with δE/δρ = λ on its support and Σ_i m_i ρ_i = mass. Collective.
+def steady_state(
+    flow: GradientFlow, masses: Mapping[str, float] | float, guess: State | None = None
+) -> State:
+    """The stationary point of the energy in which every density ρ has its mass Σ_i m_i ρ_i. Collective.
+
+    δE/δρ = λ on the support of each density and δE/δρ ≥ λ outside, and δE/δφ = 0 for fields of the L² metric
+    and static ones.
 
     Args:
-        flow: A flow of one Wasserstein species whose energy is convex.
-        mass: Positive.
+        flow: A flow with densities whose energy is convex in them.
+        masses: By density, positive; a number where there is only one. Dimensionless.
+        guess: A state to start from, for systems; even densities and fields that are zero by default.
 
     Returns:
-        Nodal densities, shape (nodes, 1); exactly zero outside of the support.
+        Nodal values, shape (nodes, species); densities are exactly zero outside of their supports.
 
     Raises:
-        InputError: Several species, another metric, or a mass that is not positive.
-        SolveError: The energy is not convex, or has no minimiser with this mass.
+        InputError: A mass that is missing, unknown or not positive, or charges that do not balance where the
+            potential needs it.
+        SolveError: The energy is not convex, or has no minimiser with these masses.
     """
-    if len(flow.names) > 1 or not flow.transported.all():
-        raise InputError("A steady state is computed for one density with the Wasserstein metric only.")
-    if not 0.0 < mass < math.inf:
-        raise InputError(f"The mass of a steady state must be positive, not {mass!r}.")
+    wanted = _masses_of(flow, masses)
+    if len(flow.names) > 1 or flow.couplings.interacts:
+        return Equilibrium(flow, wanted, guess).solve()
+    return _single(flow, float(wanted[0]))
+
+
+def _masses_of(flow: GradientFlow, masses: Mapping[str, float] | float) -> npt.NDArray[np.float64]:
+    """The masses by the order of the densities, checked."""
+    densities = [name for name, moves in zip(flow.names, flow.transported, strict=True) if moves]
+    if not isinstance(masses, Mapping):
+        if len(densities) != 1:
+            raise InputError(
+                "A number as the mass of a steady state is for one density with the Wasserstein metric only: "
+                f"give masses by name for {', '.join(densities) or 'densities'}."
+            )
+        masses = {densities[0]: masses}
+    if not densities or set(masses) != set(densities):
+        raise InputError(
+            f"A steady state needs the masses of its densities ({', '.join(densities) or 'there are none'}), "
+            f"but it was given those of {', '.join(masses) or 'none'}."
+        )
+    for name in densities:
+        if not 0.0 < masses[name] < math.inf:
+            raise InputError(
+                f"The mass of a steady state must be positive, not {masses[name]!r}: that of {name} is not."
+            )
+    return np.array([float(masses[name]) for name in densities])
+
+
+def _single(flow: GradientFlow, mass: float) -> State:
+    """The steady state of a single density without interactions."""
     solver = _PointwiseDensity(flow)
     # At the multiplier that is the least (largest) potential of the mean density, all densities are at most
     # (at least) the mean: a bracket.

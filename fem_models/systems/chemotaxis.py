@@ -12,6 +12,7 @@ from ufl.core.expr import Expr
 from fem_models.energies import Coefficient, Density, Dirichlet, Energy, Potential, diffusion
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, Species
+from fem_models.systems.coupling import Coupling
 
 DENSITY, SIGNAL = "rho", "c"
 
@@ -24,13 +25,13 @@ def chemotaxis(
     kappa: float = 1.0,
     phi: Callable[[Expr], Any] = lambda c: -c,
 ) -> GradientFlow:
-    """The flow of the density ρ and the signal c,
+    """The flow of a density ρ and of a signal c that it follows.
 
-        ∂tρ = Δρ^m + div(ρ∇[V + ε φ(c)]),    ∂tc = Δc - κc - ε φ'(c) ρ,
+        ∂tρ = Δρ^m + div(ρ∇[V + ε φ(c)]),    ∂tc = Δc - κc - ε φ'(c) ρ
+        E^ε = ∫ ρ^m/(m-1) + Vρ + ½|∇c|² + (κ/2)c² + ε φ(c)ρ
 
-    of E^ε = ∫ ρ^m/(m-1) + Vρ + ½|∇c|² + (κ/2)c² + ε φ(c)ρ in the metric W₂² + L² (Matthes, "A chemotaxis
-    model", with ρ² for m = 2). For m = 1 (ρ log ρ) and φ(c) = -c it is Keller and Segel's model, in which mass
-    above 8π/ε² aggregates in the plane.
+    in the metric W₂² + L² (Matthes, "A chemotaxis model", with ρ² for m = 2). For m = 1 (ρ log ρ) and
+    φ(c) = -c it is Keller and Segel's model, in which mass above 8π/ε² aggregates in the plane.
 
     The signal may have either sign. The scheme's energy law holds for any step where E^ε is convex in (ρ, c):
     for small ε (m = 2), not for aggregation.
@@ -58,8 +59,8 @@ def chemotaxis(
         Potential(potential, DENSITY),
         Dirichlet(SIGNAL),
         Density(lambda fields, x: 0.5 * kappa * fields[SIGNAL] ** 2, SIGNAL, "decay"),
-        Density(
-            lambda fields, x: epsilon * phi(fields[SIGNAL]) * fields[DENSITY], (DENSITY, SIGNAL), "coupling"
+        Coupling(
+            lambda fields, x: phi(fields[SIGNAL]) * fields[DENSITY], (DENSITY, SIGNAL), coefficient=epsilon
         ),
     ]
     return GradientFlow(mesh, [Species(DENSITY), Species(SIGNAL, "l2")], Energy(terms))

@@ -16,8 +16,8 @@ from fem_models.gradient_flow import GradientFlow, Species, State
 
 FIELD = "psi"
 
-# A net charge beyond this share of the charges of either sign is no rounding of the masses.
-_NEUTRAL = 1e-8
+# A net charge beyond this share of all charges is no rounding of the masses or of a doping profile.
+_NEUTRAL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ def poisson_nernst_planck(
     cells: npt.NDArray[np.int32] | None = None,
     electrodes: Mapping[str, tuple[npt.NDArray[np.int32], npt.ArrayLike]] | None = None,
 ) -> GradientFlow:
-    """The flow of densities ρ_s with valences z_s in their own electrostatic potential ψ,
+    """The flow of densities ρ_s with valences z_s in their own electrostatic potential ψ.
 
-        ∂tρ_s = Δρ_s^m + div(ρ_s ∇(U_s + z_s ψ)),    -div(a∇ψ) = Σ_s z_s ρ_s + C,
+        ∂tρ_s = Δρ_s^m + div(ρ_s ∇(U_s + z_s ψ)),    -div(a∇ψ) = Σ_s z_s ρ_s + C
 
-    equation (1.1) with its energy (1.3) for u and v with z = 1 and -1, a = 1 and C = 0. ψ is an unknown of every
-    step, so that the energy, convex in the densities, falls for steps of any size.
+    This is equation (1.1) with its energy (1.3) for u and v with z = 1 and -1, a = 1 and C = 0. ψ is an
+    unknown of every step, so that the energy, convex in the densities, falls for steps of any size.
 
     Args:
         mesh: The mesh. Where ψ is not given the condition on the boundary is ∂ψ/∂ν = 0; with no electrode at
@@ -62,7 +62,7 @@ def poisson_nernst_planck(
         permittivity: a > 0, a UFL scalar or tensor, dimensionless.
         doping: C, dimensionless.
         cells: Local cells of the part of the mesh where there are ions; all by default.
-        electrodes: Where ψ is given: a name (for messages), nodes and values of each.
+        electrodes: Where ψ is given: nodes and values of each, by name. Where two meet, the first counts.
 
     Raises:
         InputError: No ions, or an exponent out of range.
@@ -81,26 +81,33 @@ def poisson_nernst_planck(
     if given:
         nodes = np.concatenate([n for n, _ in given])
         values = np.concatenate([np.broadcast_to(np.asarray(v, dtype=float), len(n)) for n, v in given])
-        # Where two electrodes meet, the first one counts.
         nodes, first = np.unique(nodes, return_index=True)
         fixed = {FIELD: (nodes, values[first])}
     return GradientFlow(mesh, species, Energy(terms), cells, fixed)
 
 
 def check_neutral(flow: GradientFlow, state: State) -> None:
-    """Refuse charges that do not add up to zero where the potential of Neumann's problem needs it. Collective.
+    """Refuse charges that do not add up to zero where Neumann's problem for ψ needs it. Collective.
 
     Raises:
         InputError: The net charge is not zero; the message has both signs' charges.
     """
     if not flow.free_constants.any():
         return
-    net, size = flow.charges(state)
-    for name, total, scale in zip(flow.names, net, size, strict=True):
-        if abs(total) > _NEUTRAL * scale:
+    empty = np.zeros_like(state)
+    doping, size = flow.charges(empty)
+    positive, negative = 0.5 * (size + doping), 0.5 * (size - doping)
+    for s in np.flatnonzero(~flow.static):
+        alone = empty.copy()
+        alone[:, s] = state[:, s]
+        charge = flow.charges(alone)[0] - doping
+        positive, negative = positive + np.maximum(charge, 0.0), negative + np.maximum(-charge, 0.0)
+    for s in np.flatnonzero(flow.free_constants):
+        net = positive[s] - negative[s]
+        if abs(net) > _NEUTRAL * (positive[s] + negative[s]):
             raise InputError(
-                f"The charges that make {name} add up to {total:g} (positive {0.5 * (scale + total):g}, negative "
-                f"{0.5 * (scale - total):g}), but without an electrode the field lines have nowhere to end: "
-                "change the masses, the valences or the doping so that they balance, or give the potential on "
-                "a part of the boundary."
+                f"The charges that make {flow.names[s]} add up to {net:.10g} (positive "
+                f"{positive[s]:.10g}, negative {negative[s]:.10g}), but without an electrode the field lines "
+                "have nowhere to end: change the masses, the valences or the doping so that they balance, or "
+                "give the potential on a part of the boundary."
             )

@@ -12,7 +12,6 @@ from ufl.core.expr import Expr
 
 from fem_models.energies import (
     Coefficient,
-    Density,
     Energy,
     Fields,
     Interaction,
@@ -22,6 +21,7 @@ from fem_models.energies import (
 )
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, Species
+from fem_models.systems.coupling import COUPLING, Coupling
 
 NAMES = ("rho1", "rho2")
 
@@ -61,12 +61,13 @@ def two_component(
     coupling: Callable[[Fields], Any] | None = None,
     kernel: Kernel | None = None,
 ) -> GradientFlow:
-    """The flow ∂tρ_i = Δρ_i^m + div(ρ_i ∇[V_i + ε ∂_iH(ρ₁, ρ₂)]) of
+    """The flow of two densities in potentials of their own, coupled by a function H of both.
 
-        E^ε = ∫ (ρ₁^m + ρ₂^m)/(m-1) + V₁ρ₁ + V₂ρ₂ + ε H(ρ₁, ρ₂),
+        ∂tρ_i = Δρ_i^m + div(ρ_i ∇[V_i + ε ∂_iH(ρ₁, ρ₂)])
+        E^ε = ∫ (ρ₁^m + ρ₂^m)/(m-1) + V₁ρ₁ + V₂ρ₂ + ε H(ρ₁, ρ₂)
 
-    with ρ log ρ for m = 1 (Matthes, "Our contribution"). With a kernel the coupling is ε∫∫ K(x-y) ρ₁(x) ρ₂(y)
-    instead ("The road ahead").
+    with ρ log ρ in place of ρ^m/(m-1) for m = 1 (Matthes, "Our contribution"). With a kernel the coupling is
+    ε∫∫ K(x-y) ρ₁(x) ρ₂(y) instead ("The road ahead").
 
     The scheme's energy law holds for any step where E^ε is convex in (ρ₁, ρ₂), that is for small ε.
 
@@ -90,8 +91,8 @@ def two_component(
     terms = [diffusion(m, name, f"diffusion-{name}") for name in NAMES]
     terms += [Potential(V, name, f"potential-{name}") for V, name in zip(potentials, NAMES, strict=True)]
     if kernel is not None:
-        terms.append(Interaction(kernel, NAMES, epsilon, "coupling"))
+        terms.append(Interaction(kernel, NAMES, epsilon, COUPLING))
     else:
         H = coupling or relatively_bounded(m)
-        terms.append(Density(lambda fields, x: epsilon * H(fields), NAMES, "coupling"))
+        terms.append(Coupling(lambda fields, x: H(fields), NAMES, coefficient=epsilon))
     return GradientFlow(mesh, [Species(name) for name in NAMES], Energy(terms))

@@ -1,0 +1,242 @@
+"""Poisson–Nernst–Planck: promises, closed forms in space, the dissipation identity, and refusals."""
+
+import math
+
+import numpy as np
+import pytest
+import ufl
+from pnp_problems import cap, electrodes_on, gaussian, in_space, marked_mesh
+from references import DIRECT, orders, total
+from scipy.special import erf
+
+from fem_models.discretization.whole_space import space_coefficient
+from fem_models.errors import InputError
+from fem_models.schemes import BackwardEuler
+from fem_models.solvers.static_fields import StaticFields
+from fem_models.systems.poisson_nernst_planck import Ion, check_neutral, poisson_nernst_planck
+
+STEPS = (1e-3, 1e-1, 1.0, 10.0)
+THREE = (Ion("a", 2.0), Ion("b", -1.0, lambda x: x[0]), Ion("c", -1.0))
+ONE_OF_EACH = {"u": 1.0, "v": 1.0}
+
+
+def neumann(m, alone=False):
+    flow = poisson_nernst_planck(marked_mesh("rectangle", alone, h=0.2).mesh, m=m, permittivity=0.02)
+    return flow, flow.state({"u": cap((0.3, 0.4), 0.25), "v": cap((0.7, 0.6), 0.2)}, ONE_OF_EACH)
+
+
+def electrodes(m, alone=False):
+    marked = marked_mesh("rectangle", alone, h=0.2)
+    given = electrodes_on(marked, {"left": 2.0, "right": -1.0})
+    flow = poisson_nernst_planck(marked.mesh, m=m, permittivity=0.02, electrodes=given)
+    # A net charge: field lines end on the electrodes.
+    return flow, flow.state({"u": cap((0.3, 0.4), 0.25), "v": cap((0.7, 0.6), 0.2)}, {"u": 1.0, "v": 2.0})
+
+
+def three_ions(m, alone=False):
+    """Valences 2, -1 and -1, a permittivity that jumps, and doping that balances the charges."""
+    mesh = marked_mesh("rectangle", alone, cells=(8, 8)).mesh
+    flow = poisson_nernst_planck(
+        mesh,
+        THREE,
+        m,
+        permittivity=lambda x: ufl.conditional(ufl.lt(x[0], 0.5), 0.02, 0.5),
+        doping=lambda x: 4.0 * x[0] - 1.0,
+    )
+    densities = {"a": cap((0.3, 0.4), 0.25), "b": cap((0.7, 0.6), 0.2), "c": lambda x: np.ones(len(x[0]))}
+    return flow, flow.state(densities, {"a": 1.0, "b": 2.0, "c": 1.0})
+
+
+def whole_space(m, alone=False):
+    confined = [Ion(name, z, lambda x: 0.5 * ufl.dot(x, x)) for name, z in (("u", 1.0), ("v", -1.0))]
+    flow = in_space(0.4, alone, confined, m)
+    return flow, flow.state({"u": cap((0.3, 0.0, 0.0), 0.6), "v": cap((-0.3, 0.1, 0.0), 0.5)}, ONE_OF_EACH)
+
+
+def settled(problem):
+    flow, state = problem
+    return flow, StaticFields(flow).settled(state)
+
+
+def check_promises(flow, state, flux, tau, steps=3):
+    masses = np.array(list(flow.masses(state).values()))[flow.transported]
+    energies = [flow.energy(state)]
+    scheme = BackwardEuler(flow, flux, DIRECT)
+    for _ in range(steps):
+        state = scheme.step(state, tau).state
+        now = np.array(list(flow.masses(state).values()))[flow.transported]
+        np.testing.assert_allclose(now, masses, rtol=1e-12)
+        assert state[:, flow.transported].min() >= 0.0
+        assert np.all(state[~flow.inside][:, flow.transported] == 0.0)
+        energies.append(flow.energy(state))
+    assert np.all(np.diff(energies) <= 1e-11 * np.abs(energies).max())
+    assert energies[1] < energies[0]
+
+
+@pytest.mark.parametrize("tau", STEPS)
+@pytest.mark.parametrize(
+    ("case", "m"),
+    [*((case, m) for case in (neumann, electrodes) for m in (1.0, 2.0, 3.0)), (three_ions, 1.0)],
+)
+def test_mass_sign_and_energy_for_steps_of_any_size(case, m, tau):
+    flow, state = settled(case(m))
+    # With an entropy both names stand for the same flux.
+    for flux in ("upwind",) if m == 1.0 else ("upwind", "average"):
+        check_promises(flow, state, flux, tau)
+
+
+@pytest.mark.parametrize("m", [1.0, 2.0, 3.0])
+def test_mass_sign_and_energy_in_space(m):
+    flow, state = settled(whole_space(m))
+    assert flow.geometry.negative_share == 0.0
+    for tau in (1e-3, 10.0):
+        check_promises(flow, state, "upwind", tau, 2)
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize(
+    ("case", "m"), [(neumann, 2.0), (electrodes, 1.0), (three_ions, 1.0), (whole_space, 1.0)]
+)
+def test_energies_are_those_of_each_rank_alone(case, m):
+    def energies(alone):
+        flow, state = settled(case(m, alone))
+        scheme, found = BackwardEuler(flow, "average", DIRECT), [flow.energy(state)]
+        for _ in range(3):
+            state = scheme.step(state, 0.1).state
+            found.append(flow.energy(state))
+        check_promises(flow, state, "average", 1.0, 1)
+        return found
+
+    assert energies(False) == pytest.approx(energies(True), rel=1e-9)
+
+
+# ψ falls here from a range of 6e3 to one of 0.2 in a step of 1.
+@pytest.mark.parametrize("m", [1.0, 2.0])
+def test_newton_converges_for_charges_that_screen_each_other_strongly(m):
+    flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.1).mesh, m=m, permittivity=1e-4)
+    state = flow.state({"u": gaussian((0.3, 0.5), 0.16), "v": gaussian((0.7, 0.5), 0.16)}, ONE_OF_EACH)
+    state = StaticFields(flow).settled(state)
+    for tau in (1e-3, 1e-1, 1.0):
+        check_promises(flow, state, "upwind", tau)
+
+
+def coulomb(distance, width):
+    """∫∫ G(x - y) of two Gaussians of mass 1 whose squared widths add up to width², G = 1/(4π|x|)."""
+    if distance == 0.0:
+        return 1.0 / ((2.0 * np.pi) ** 1.5 * width)
+    return erf(distance / (math.sqrt(2.0) * width)) / (4.0 * np.pi * distance)
+
+
+def gaussian_potential(x, center, width):
+    r = np.maximum(np.linalg.norm(x - center, axis=1), 1e-12)
+    return erf(r / (math.sqrt(2.0) * width)) / (4.0 * np.pi * r)
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("charges", [(1.0, 1.0), (1.0, 0.5)], ids=["dipole", "net charge"])
+def test_potential_and_energy_of_gaussians_in_space(charges):
+    centers, widths = np.array([[0.25, 0.0, 0.1], [-0.25, 0.1, 0.0]]), (0.25, 0.3)
+    p, q = charges
+    distance = float(np.linalg.norm(centers[0] - centers[1]))
+    energy = 0.5 * (
+        p**2 * coulomb(0.0, math.sqrt(2.0) * widths[0])
+        + q**2 * coulomb(0.0, math.sqrt(2.0) * widths[1])
+        - 2.0 * p * q * coulomb(distance, math.hypot(*widths))
+    )
+    errors = []
+    for h in (0.3, 0.15):
+        flow = in_space(h, radius=1.5)
+        densities = {name: gaussian(*at) for name, *at in zip("uv", centers, widths, charges, strict=True)}
+        state = flow.state(densities, dict(zip("uv", charges, strict=True)))
+        check_neutral(flow, state)  # asks for nothing here
+        state = StaticFields(flow).settled(state)
+        exact = p * gaussian_potential(flow.points, centers[0], widths[0])
+        exact = exact - q * gaussian_potential(flow.points, centers[1], widths[1])
+        norms = [total(flow, flow.geometry.volumes * f**2) for f in (state[:, -1] - exact, exact)]
+        terms = flow.energy_terms(state)
+        errors.append([math.sqrt(norms[0] / norms[1]), abs(terms["electrostatic"] / energy - 1.0)])
+        field = float(flow.comm.allreduce(-flow.couplings.energies(state).sum()))
+        assert terms["electrostatic"] == pytest.approx(field, rel=1e-9)
+    assert np.all(orders(errors) > 1.8)
+    assert np.all(np.array(errors[-1]) < 3e-2)
+
+
+@pytest.mark.parametrize("m", [1.0, 2.0])
+def test_dissipation_is_the_loss_of_energy(m):
+    flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.13).mesh, m=m, permittivity=0.1)
+    state = flow.state(
+        {"u": lambda x: 1.0 + 0.5 * np.cos(np.pi * x[0]), "v": lambda x: 1.0 + 0.5 * np.cos(np.pi * x[1])},
+        ONE_OF_EACH,
+    )
+    start = StaticFields(flow).settled(state)
+    gaps = []
+    for steps in (5, 10, 20):
+        scheme, state, dissipated = BackwardEuler(flow, "upwind", DIRECT), start, 0.0
+        for _ in range(steps):
+            state = scheme.step(state, 0.05 / steps).state
+            dissipated += 0.05 / steps * flow.dissipation(state)
+        gaps.append((flow.energy(start) - flow.energy(state)) / dissipated - 1.0)
+    assert np.all(np.array(gaps) > 0.0)
+    assert orders(gaps) == pytest.approx([1.0, 1.0], abs=0.15)
+
+
+# Refusals
+
+
+@pytest.mark.parallel
+def test_charges_that_do_not_balance_are_refused_with_their_numbers():
+    flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.13).mesh)
+    state = flow.state({"u": 1.0, "v": 1.0}, {"u": 1.0, "v": 1.5})
+    with pytest.raises(InputError, match=r"add up to -0\.5 \(positive 1, negative 1\.5\)"):
+        check_neutral(flow, state)
+    # Balanced to rounding, and equal at every node to rounding as well.
+    check_neutral(flow, flow.state({"u": 1.0, "v": 3.0}, ONE_OF_EACH))
+
+
+def test_doping_and_electrodes_balance_charges():
+    marked = marked_mesh("rectangle", h=0.13)
+    flow = poisson_nernst_planck(marked.mesh, [Ion("u", 2.0)], doping=-2.0)
+    check_neutral(flow, flow.state({"u": 1.0}))
+    flow = poisson_nernst_planck(marked.mesh, [Ion("u", 2.0)], electrodes=electrodes_on(marked, {"top": 0.0}))
+    check_neutral(flow, flow.state({"u": 1.0}))
+
+
+@pytest.mark.parametrize("m", [0.9, 0.0, math.nan, math.inf])
+def test_exponents_below_one_are_refused(m):
+    with pytest.raises(InputError, match="exponent m of the ions must be 1 or more"):
+        poisson_nernst_planck(marked_mesh("interval", cells=8).mesh, m=m)
+
+
+def test_a_system_without_ions_is_refused():
+    with pytest.raises(InputError, match="needs at least one kind of ions"):
+        poisson_nernst_planck(marked_mesh("interval", cells=8).mesh, [])
+
+
+@pytest.mark.parametrize(
+    ("ions", "message"),
+    [
+        ([Ion("u", 1.0), Ion("u", -1.0)], "called diffusion-u"),
+        ([Ion("u", math.inf)], "valence of u must be finite"),
+    ],
+)
+def test_ions_that_make_no_sense_are_refused(ions, message):
+    with pytest.raises(InputError, match=message):
+        poisson_nernst_planck(marked_mesh("interval", cells=8).mesh, ions)
+
+
+def test_where_electrodes_meet_the_first_counts():
+    marked = marked_mesh("rectangle", cells=(4, 4))
+    given = electrodes_on(marked, {"left": 3.0, "top": -1.0})
+    flow = poisson_nernst_planck(marked.mesh, electrodes=given)
+    state = flow.state({"u": 1.0, "v": 1.0})
+    corner = np.flatnonzero(np.abs(flow.points - [0.0, 1.0]).max(axis=1) < 1e-12)
+    other = np.flatnonzero(np.abs(flow.points - [1.0, 1.0]).max(axis=1) < 1e-12)
+    assert state[corner, -1] == 3.0
+    assert state[other, -1] == -1.0
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_the_whole_space_is_refused_in_one_and_two_dimensions(dim):
+    marked = marked_mesh("interval" if dim == 1 else "rectangle", cells=(8,) * dim)
+    with pytest.raises(InputError, match=f"in dimension {dim} the potential of a charge grows"):
+        space_coefficient(marked)
