@@ -92,7 +92,7 @@ def _row(value: float, directory: Path) -> dict[str, Any]:
 
 def _minimal_quotient(series: Path, steady: float) -> float:
     """The least D/(2(E - E_steady)) of a run, the λ of |∂E|² ≥ 2λE that it shows."""
-    table = np.genfromtxt(series, delimiter=",", names=True)
+    table = np.atleast_1d(np.genfromtxt(series, delimiter=",", names=True))
     excess, dissipation = table["energy"] - steady, table["dissipation"]
     used = (excess > _RELATIVE_FLOOR * excess[0]) & np.isfinite(dissipation)
     return float(np.min(dissipation[used] / (2.0 * excess[used]))) if used.any() else math.nan

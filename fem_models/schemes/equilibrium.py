@@ -115,7 +115,7 @@ class Equilibrium:
         Raises:
             SolveError: The energy is not convex, or Newton's method does not converge.
         """
-        point = self._first()
+        point = first = self._first()
         for _ in range(_ITERATIONS):
             if point.error <= _ROUND_OFF:
                 break
@@ -125,7 +125,7 @@ class Equilibrium:
             point = following
         else:
             raise SolveError(_NOT_FOUND)
-        self._check_minimum(point)
+        self._check_minimum(point, first)
         found = self._flow.comm.allreduce(self._volumes[self._owned] @ point.state[self._owned])
         state = point.state.copy()
         state[:, self._columns] *= self._masses / found[self._columns]
@@ -135,7 +135,13 @@ class Equilibrium:
         flow = self._flow
         if not flow.free_constants.any():
             return
-        net, size = flow.charges(np.where(flow.transported, self._even(), 0.0))
+        even = self._even()
+        fixed, size = flow.charges(np.zeros_like(even))
+        net = fixed
+        for column in self._columns:
+            alone = np.where(np.arange(len(flow.names)) == column, even, 0.0)
+            charge = flow.charges(alone)[0] - fixed
+            net, size = net + charge, size + np.abs(charge)
         for column in np.flatnonzero(flow.free_constants):
             if abs(net[column]) > _NEUTRAL * size[column]:
                 raise InputError(
@@ -150,14 +156,18 @@ class Equilibrium:
         state[:, self._columns] = np.where(self._flow.inside[:, None], self._masses / self._flow.volume, 0.0)
         return state
 
-    def _check_minimum(self, point: _Point) -> None:
+    def _check_minimum(self, point: _Point, first: _Point) -> None:
         flow = self._flow
         if not self._densities.convex(point.state):
             raise SolveError(_NOT_CONVEX)
         if not flow.relaxed.any():
             return
-        shares = (self._volumes[:, None] * point.response.densities)[self._owned] / self._masses
-        if flow.comm.allreduce(float(shares.max(initial=0.0)), op=MPI.MAX) > _CONCENTRATED:
+        if not self._equations.balanced(point.state):
+            raise SolveError(
+                "No steady state was found: the sources of a field do not balance, and it grows for ever; "
+                "let it decay."
+            )
+        if self._share(point) > _CONCENTRATED >= self._share(first):
             raise SolveError(
                 "No steady state was found: the mass concentrates at one node, as it does on every mesh "
                 "where aggregation is stronger than diffusion; a smaller mass or coupling has a steady state."
@@ -167,6 +177,11 @@ class Equilibrium:
                 "The state that was found is stationary, but it is no minimum of the energy, which is not "
                 "convex: start from a guess on the side of the steady state that is wanted."
             )
+
+    def _share(self, point: _Point) -> float:
+        """The largest share of a mass at one node."""
+        shares = (self._volumes[:, None] * point.response.densities)[self._owned] / self._masses
+        return self._flow.comm.allreduce(float(shares.max(initial=0.0)), op=MPI.MAX)
 
     # Residuals
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from dolfinx import la
 from petsc4py import PETSc
 
+from fem_models.errors import SolveError
 from fem_models.gradient_flow import GradientFlow, State
 from fem_models.schemes.local_densities import LocalDensities
 from fem_models.solvers.linear import linear_options
@@ -29,6 +30,9 @@ _KRYLOV: dict[str, Option] = {
 
 # Singular values below this share of the largest belong to a free constant of a static field.
 _FREE = 1e-13
+
+# A net source of a field beyond this share of its parts is no rounding.
+_BALANCED = 1e-6
 
 # For the power method: iterations, and the relative change that is none.
 _POWERS, _SETTLED = 100, 1e-4
@@ -71,10 +75,24 @@ class FieldEquations:
         # Rounding of the masses may leave a net charge where none can be; it is spread over the domain.
         net = np.where(flow.free_constants[self.columns], flow.comm.allreduce(residual.sum(axis=0)), 0.0)
         residual -= net * flow.geometry.volumes[owned, None] / flow.volume
+        rigid = np.abs(self._rigidity * state[:, self.columns])[owned]
+        return residual, self._sources(state) + np.abs(local) + rigid
+
+    def balanced(self, state: State) -> bool:
+        """Whether Σ_i m_i ∂e/∂φ is zero for fields of the L² metric, as it is where K φ + m ∂e/∂φ is."""
+        flow = self._flow
+        local = (flow.geometry.volumes[:, None] * self._local.smooth_potentials(state))[:, self.columns]
+        net, size = self._sum(local), self._sum(np.abs(local))
+        size = size + flow.comm.allreduce(self._sources(state).sum(axis=0))
+        relaxed = flow.relaxed[self.columns]
+        return bool((np.abs(net) <= _BALANCED * size)[relaxed].all())
+
+    def _sources(self, state: State) -> _Array:
+        """What the densities contribute to m ∂e/∂φ, in size, at the nodes of this rank."""
+        flow, owned = self._flow, self._owned
         mixed = self._local.hessian(state)[owned][:, self.columns[:, None], self._densities]
         parts = np.einsum("nfs,ns->nf", np.abs(mixed), state[owned][:, self._densities])
-        parts = np.where(flow.inside[owned, None], flow.geometry.volumes[owned, None] * parts, 0.0)
-        return residual, parts + np.abs(local) + np.abs(self._rigidity * state[:, self.columns])[owned]
+        return np.where(flow.inside[owned, None], flow.geometry.volumes[owned, None] * parts, 0.0)
 
     def linearise(self, state: State, rates: _Array) -> None:
         """Set up the linear systems of `solve`.
@@ -100,6 +118,12 @@ class FieldEquations:
             borders = [self._inverse(self._sign * self._couplings[self._owned, :, s]) for s in columns]
             self._borders = np.stack(borders, axis=2)
             self._schur = self._masses + self._sum(np.einsum("nfs,nft->nst", self._couplings, self._borders))
+
+        if not np.isfinite(self._schur).all():
+            raise SolveError(
+                "No steady state was found: the second derivatives of the energy are not finite at fields "
+                "on the way; a smaller mass or coupling, or a guess, may help."
+            )
 
     def solve(self, residual: _Array, shift: _Array) -> tuple[_Array, _Array, _Array]:
         """Changes that take a residual away, while potentials of the densities change and masses do not.

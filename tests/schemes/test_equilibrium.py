@@ -428,3 +428,15 @@ def test_a_stationary_point_that_is_no_minimum_is_refused():
     np.testing.assert_allclose(stable, 0.97 * (1 + math.pi**2), rtol=1e-10)
     with pytest.raises(SolveError, match="no minimum"):
         steady_state(flow, 1.03 * (1 + math.pi**2))
+
+
+def test_fields_whose_sources_never_balance_have_no_steady_state():
+    # ∂tc = Δc + ρ: without decay the signal grows for ever.
+    flow = chemotaxis(interval(20), lambda x: x[0] ** 2, kappa=0.0)
+    with pytest.raises(SolveError, match="No steady state was found"):
+        steady_state(flow, 1.0)
+
+
+def test_charges_that_cancel_everywhere_are_neutral():
+    flow = poisson_nernst_planck(interval(20), (Ion("u", 1.0),), doping=-0.25)
+    np.testing.assert_allclose(steady_state(flow, {"u": 1.0}), [[0.25, 0.0]] * flow.nodes, atol=1e-12)
