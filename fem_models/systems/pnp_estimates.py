@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import ufl
-from dolfinx import fem
 from mpi4py import MPI
 from ufl.domain import extract_domains
 
@@ -22,6 +21,7 @@ from fem_models.discretization.nodal import NodalCover, NodalExpression
 from fem_models.energies import Electrostatic, Potential, evaluated
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, State
+from fem_models.systems.poisson_nernst_planck import permittivities
 
 EXPONENTS = (2.0, 4.0, math.inf)
 
@@ -157,12 +157,11 @@ class Estimates:
     def _debye_length(self, state: State) -> float:
         flow = self._flow
         mean = np.array(list(flow.masses(state).values())) / flow.volume
-        everywhere = np.broadcast_to(mean, state.shape)
-        curvatures = np.einsum("nss->ns", flow.hessian(everywhere))[: flow.owned][flow.inside[: flow.owned]]
-        sums = flow.comm.allreduce(np.append(curvatures.sum(axis=0), len(curvatures)))
-        curvature = (sums[:-1] / sums[-1])[self._columns] + (flow.theta / np.where(mean, mean, 1.0))[
-            self._columns
-        ]
+        slopes = np.einsum("nss->ns", flow.hessian(np.broadcast_to(mean, state.shape)))
+        slopes = slopes[: flow.owned][flow.inside[: flow.owned]]
+        sums = flow.comm.allreduce(np.append(slopes.sum(axis=0), len(slopes)))
+        # The entropies are not among the slopes of the potentials.
+        curvature = (sums[:-1] / sums[-1] + flow.theta / np.where(mean, mean, 1.0))[self._columns]
         valences = np.array(list(self._term.charges.values()))
         return debye_length(self._permittivity[2], valences, curvature)
 
@@ -173,14 +172,7 @@ class Estimates:
         mesh, dim = flow.mesh, flow.mesh.topology.dim
         owned = np.arange(mesh.topology.index_map(dim).size_local, dtype=np.int32)
         cells = owned[flow.inside[flow.space.dofmap.list[owned]].all(axis=1)]
-        a = evaluated(self._term.permittivity, flow.x)
-        if a.ufl_shape == ():
-            a = a * ufl.Identity(dim)
-        # A coordinate comes along, because DOLFINx does not find the mesh of expressions that are constant.
-        values = ufl.as_vector([*(a[k, k] for k in range(dim)), flow.x[0]])
-        centroid = np.full((1, dim), 1.0 / (dim + 1))
-        found = fem.Expression(values, centroid, comm=flow.comm).eval(mesh, cells)
-        found = found.reshape(len(cells), -1)[:, :dim]
+        found = permittivities(mesh, self._term.permittivity, cells)
         volumes = cell_volumes(cell_corners(mesh, cells))
         low = flow.comm.allreduce(float(found.min(initial=math.inf)), op=MPI.MIN)
         high = flow.comm.allreduce(float(found.max(initial=-math.inf)), op=MPI.MAX)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import ufl
+from dolfinx import fem
 from dolfinx.mesh import Mesh
+from mpi4py import MPI
 
-from fem_models.energies import Coefficient, Electrostatic, Energy, Potential, diffusion
+from fem_models.energies import Coefficient, Electrostatic, Energy, Potential, diffusion, evaluated
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, Species, State
 
@@ -59,18 +62,19 @@ def poisson_nernst_planck(
             all, ψ has mean zero over the boundary (end of section 2), and the charges must add up to zero.
         ions: The densities, u and v by default.
         m: Exponent, m ≥ 1, dimensionless.
-        permittivity: a > 0, a UFL scalar or tensor, dimensionless.
+        permittivity: a > 0, a UFL scalar or symmetric tensor, dimensionless.
         doping: C, dimensionless.
         cells: Local cells of the part of the mesh where there are ions; all by default.
         electrodes: Where ψ is given: nodes and values of each, by name. Where two meet, the first counts.
 
     Raises:
-        InputError: No ions, or an exponent out of range.
+        InputError: No ions, an exponent out of range, or a permittivity that is not positive.
     """
     if not ions:
         raise InputError("A Poisson–Nernst–Planck system needs at least one kind of ions.")
     if not 1.0 <= m < math.inf:
         raise InputError(f"The exponent m of the ions must be 1 or more, not {m!r}.")
+    _check_positive(mesh, permittivity)
     terms = [diffusion(m, ion.name, f"diffusion-{ion.name}") for ion in ions]
     terms += [Potential(ion.potential, ion.name, f"potential-{ion.name}") for ion in ions]
     charges = {ion.name: ion.valence for ion in ions}
@@ -84,6 +88,32 @@ def poisson_nernst_planck(
         nodes, first = np.unique(nodes, return_index=True)
         fixed = {FIELD: (nodes, values[first])}
     return GradientFlow(mesh, species, Energy(terms), cells, fixed)
+
+
+def permittivities(
+    mesh: Mesh, permittivity: Coefficient, cells: npt.NDArray[np.int32]
+) -> npt.NDArray[np.float64]:
+    """The permittivity at the centroids of cells: the diagonal of the tensor, shape (cells, dim). Collective.
+
+    Args:
+        mesh: The mesh.
+        permittivity: A UFL scalar or tensor.
+        cells: Local cells.
+    """
+    x, dim = ufl.SpatialCoordinate(mesh), mesh.topology.dim
+    a = evaluated(permittivity, x)
+    diagonal = [a] * dim if a.ufl_shape == () else [a[k, k] for k in range(dim)]
+    # A coordinate comes along, because DOLFINx does not find the mesh of expressions that are constant.
+    centroid = np.full((1, dim), 1.0 / (dim + 1))
+    compiled = fem.Expression(ufl.as_vector([*diagonal, x[0]]), centroid, comm=mesh.comm)
+    return compiled.eval(mesh, cells).reshape(len(cells), dim + 1)[:, :dim]
+
+
+def _check_positive(mesh: Mesh, permittivity: Coefficient) -> None:
+    cells = np.arange(mesh.topology.index_map(mesh.topology.dim).size_local, dtype=np.int32)
+    positive = bool(np.all(permittivities(mesh, permittivity, cells) > 0.0))
+    if not mesh.comm.allreduce(positive, op=MPI.LAND):
+        raise InputError("The permittivity must be positive in every cell: change its expression.")
 
 
 def check_neutral(flow: GradientFlow, state: State) -> None:

@@ -4,9 +4,9 @@
     mpiexec -n 2 python runs/benchmarks/coupled_guarantees.py
 
 A row is a system on a mesh with a flux; it starts from densities with vacuum (m > 1) or Gaussians (m = 1) and
-takes backward Euler steps of every size in turn. Mass drift is relative, the worst of all species; the energy's
-largest increase is relative to the energy; the energies at the end, summed over the sizes of the step, are to
-be compared on 1, 2 and 3 ranks. All quantities are dimensionless.
+takes backward Euler steps of every size in turn. Mass drift is relative, the worst of all species; the
+energy's largest increase is relative to the energy; the energies at the end, summed over the sizes of the
+step, are to be compared on 1, 2 and 3 ranks. All quantities are dimensionless.
 """
 
 from common import Report, arguments

@@ -9,7 +9,7 @@ from references import COMM
 from fem_models.discretization import meshes
 from fem_models.discretization.marks import boundary_nodes
 from fem_models.discretization.whole_space import space_coefficient
-from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
+from fem_models.systems.poisson_nernst_planck import IONS, poisson_nernst_planck
 
 
 @functools.cache
@@ -38,16 +38,14 @@ def cap(center, radius):
     return lambda x: np.maximum(radius**2 - ((x - center[:, None]) ** 2).sum(axis=0), 0.0)
 
 
-def in_space(h, alone=False, ions=None, m=1.0, radius=1.0):
+def in_space(h, alone=False, ions=IONS, m=1.0, radius=1.0, permittivity=1.0):
     """Ions in the whole space."""
     marked = marked_mesh("space", alone, h=h, radius=radius)
-    given = electrodes_on(marked, {"infinity": 0.0})
-    more = {} if ions is None else {"ions": ions}
     return poisson_nernst_planck(
         marked.mesh,
-        m=m,
-        permittivity=space_coefficient(marked),
+        ions,
+        m,
+        permittivity=permittivity * space_coefficient(marked),
         cells=marked.regions["ball"],
-        electrodes=given,
-        **more,
+        electrodes=electrodes_on(marked, {"infinity": 0.0}),
     )

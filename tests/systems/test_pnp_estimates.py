@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 import ufl
-from pnp_problems import electrodes_on, marked_mesh
+from pnp_problems import electrodes_on, in_space, marked_mesh
 from references import DIRECT
 
-from fem_models.discretization.whole_space import space_coefficient
 from fem_models.errors import InputError
 from fem_models.schemes import BackwardEuler
 from fem_models.solvers.static_fields import StaticFields
@@ -18,17 +17,6 @@ from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 
 def interval(cells=16):
     return marked_mesh("interval", cells=cells)
-
-
-def in_space(ions, permittivity=1.0):
-    marked = marked_mesh("space", h=0.4)
-    return poisson_nernst_planck(
-        marked.mesh,
-        ions,
-        permittivity=permittivity * space_coefficient(marked),
-        cells=marked.regions["ball"],
-        electrodes=electrodes_on(marked, {"infinity": 0.0}),
-    )
 
 
 def begin(flow, densities, start=0.0):
@@ -72,7 +60,7 @@ def test_rate_is_the_largest_laplacian(potentials, rate):
 @pytest.mark.parallel
 def test_only_the_ball_counts_in_space():
     # 12 x² is at most 12 in the ball of radius 1, and 27 in its shell.
-    flow = in_space(two(lambda x: x[0] ** 4), permittivity=0.3)
+    flow = in_space(0.4, ions=two(lambda x: x[0] ** 4), permittivity=0.3)
     estimates, state = begin(flow, {"u": 1.0, "v": 2.0})
     assert estimates.rate == pytest.approx(12.0, rel=1e-10)
     assert estimates.bounded
