@@ -263,6 +263,11 @@ class GradientFlow:
         volumes = np.where(self.inside, self.geometry.volumes, math.inf)
         return self.smooth_potentials(state) + entropy + self.couplings.tension(state) / volumes[:, None]
 
+    @property
+    def external_potentials(self) -> State:
+        """The part of the potentials that depends on no field, at the nodes: shape (nodes, species)."""
+        return self._static_potentials
+
     def hessian(self, state: State) -> npt.NDArray[np.float64]:
         """The derivatives ∂ψ_s/∂ρ_t at the nodes, shape (nodes, species, species)."""
         count = len(self.names)

@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fem_models.errors import InputError
+from fem_models.plotting.concentration import concentration_figure
 from fem_models.plotting.convexity import convexity_figure
 from fem_models.plotting.energy import energy_figure, terms_figure
 from fem_models.plotting.expansion import expansion_figure
@@ -63,4 +64,5 @@ _FIGURES: dict[str, Callable[[RunData], Figure]] = {
     "expansion": expansion_figure,
     "rates": rates_figure,
     "convexity": convexity_figure,
+    "concentration": concentration_figure,
 }

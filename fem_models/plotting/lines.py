@@ -125,17 +125,17 @@ def curves_figure(run: RunData) -> Figure:
             where, values = segment.sample(last, name + STEADY)
             axes.plot(where, values, color="black", linestyle="--", linewidth=1.4, label="steady state")
         handles, labels = axes.get_legend_handles_labels()
-        if POTENTIAL in last.values:
-            handles.append(_draw_faint_potential(axes, segment, last))
+        if drawn := [v for v in (POTENTIAL, f"{POTENTIAL}_{name}") if v in last.values]:
+            handles.append(_draw_faint_potential(axes, segment, last, drawn[0]))
             labels.append("potential V (right)")
         axes.label_outer()
     figure.legend(handles, labels, loc="outside right upper", frameon=False)
     return figure
 
 
-def _draw_faint_potential(axes: Axes, segment: Segment, snapshot: Snapshot) -> Line2D:
+def _draw_faint_potential(axes: Axes, segment: Segment, snapshot: Snapshot, name: str) -> Line2D:
     right = axes.twinx()
-    (line,) = right.plot(*segment.sample(snapshot, POTENTIAL), color="0.7", linewidth=1.0)
+    (line,) = right.plot(*segment.sample(snapshot, name), color="0.7", linewidth=1.0)
     right.set_ylabel("potential V", color="0.55")
     right.tick_params(axis="y", colors="0.55")
     right.spines[["top", "left", "bottom"]].set_visible(False)

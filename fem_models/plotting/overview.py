@@ -69,14 +69,20 @@ def _steady_name(run: RunData, name: str) -> str:
 
 def _draw_potential(axes: Axes, run: RunData, segment: Segment, flat: bool) -> None:
     snapshot = run.fields.last
-    if POTENTIAL not in snapshot.values:
+    names = {f"{POTENTIAL}_{name}": symbol(name) for name in run.fields.species} | {POTENTIAL: ""}
+    found = {name: label for name, label in names.items() if name in snapshot.values}
+    if not found:
         note(axes, "no external potential")
     elif flat:
         picture = paint(axes, snapshot, POTENTIAL, colour_range([snapshot.values[POTENTIAL]]))
         axes.figure.colorbar(picture, ax=axes, label="V")
         axes.set(xlabel="x", ylabel="y")
     else:
-        axes.plot(*segment.sample(snapshot, POTENTIAL), color="black", linewidth=1.6)
+        for number, (name, label) in enumerate(found.items()):
+            look = {"color": "black", "linestyle": dashes(number), "linewidth": 1.6}
+            axes.plot(*segment.sample(snapshot, name), label=f"of {label}", **look)
+        if len(found) > 1:
+            axes.legend(fontsize="small", **LEGEND)
         axes.set(xlabel=segment.label, ylabel="V")
         plain(axes)
 
@@ -86,8 +92,10 @@ def _draw_steady_curves(axes: Axes, run: RunData, segment: Segment) -> None:
         for kind, name in enumerate(item.fields.species):
             where, values = segment.sample(item.fields.last, _steady_name(item, name))
             label = symbol(item.name) + (f", {symbol(name)}" if len(item.fields.species) > 1 else "")
+            # One run has a colour for each species, several have one each.
+            shade = kind if len(_comparable(run)) == 1 else number
             style = dashes(kind if len(item.fields.species) > 1 else number)
-            look = {"color": colour(number), "linestyle": style, "linewidth": 1.8}
+            look = {"color": colour(shade), "linestyle": style, "linewidth": 1.8}
             axes.plot(where, values, label=label, **look)
     axes.set(xlabel=segment.label, ylabel=_density_label(run))
     axes.legend(fontsize="small", **LEGEND)

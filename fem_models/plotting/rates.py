@@ -55,7 +55,8 @@ def _draw_rates(axes: Axes, run: RunData, label: str) -> None:
     look = {"marker": "s", "linestyle": "", "markerfacecolor": "none", "markeredgecolor": colour(1)}
     axes.plot(value, 2.0 * quotient, **look, label=r"least $|\partial E|^2 / E$")
     if reference is not None:
-        axes.axhline(reference, color="0.5", linewidth=1.0, linestyle="--", label=f"{reference:g} (theory)")
+        look = {"color": "0.5", "linewidth": 1.0, "linestyle": "--"}
+        axes.axhline(reference, **look, label=f"{reference:g} (no coupling)")
         if slope is not None:
             ends = np.array([0.0, np.nanmax(value)])
             text = f"{reference:g} (1 - K {symbol(label)}), K = {slope:.3g}"

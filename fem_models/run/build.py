@@ -19,6 +19,7 @@ from fem_models.discretization.marks import MarkedMesh
 from fem_models.errors import InputError
 from fem_models.expressions import Expression
 from fem_models.gradient_flow import GradientFlow, State
+from fem_models.neutrality import check_neutral
 from fem_models.run import config_tables as tables
 from fem_models.run.clock import Clock
 from fem_models.run.config import RunConfig
@@ -27,7 +28,6 @@ from fem_models.run.flows import build_flow, formula
 from fem_models.run.system_tables import COORDINATES
 from fem_models.schemes.log_density import LogDensity
 from fem_models.solvers.static_fields import StaticFields
-from fem_models.systems.poisson_nernst_planck import check_neutral
 
 Values = npt.NDArray[np.float64]
 
@@ -42,7 +42,8 @@ class Problem:
         clock: The steps.
         initial: The initial state, shape (nodes, species).
         masses: The masses of the Wasserstein species.
-        potential: The external potential at the nodes, shape (nodes,); None where it is constant.
+        potentials: External potentials at the nodes that vary, shape (nodes,), by the names they are written
+            with: V, or V_SPECIES where there are several species.
         exact: Exact densities by species, expressions in the coordinates and t.
     """
 
@@ -51,7 +52,7 @@ class Problem:
     clock: Clock
     initial: State
     masses: Mapping[str, float]
-    potential: Values | None
+    potentials: Mapping[str, Values]
     exact: Mapping[str, Expression]
 
 
@@ -93,9 +94,8 @@ def build(config: RunConfig, mesh: MarkedMesh) -> Problem:
     flow = build_flow(config, mesh)
     if log_density := config.time.discretization == "log-density":
         flow = LogDensityFlow(flow, config.time.degree)
-    potentials = [
-        _finite(flow, formula(config, text, where), where) for where, text in _potential_texts(config)
-    ]
+    for where, text in _potential_texts(config):
+        _finite(flow, formula(config, text, where), where)
     masses = _masses(config)
     initial = _initial(config, flow, masses)
     check_neutral(flow, initial)
@@ -116,7 +116,7 @@ def build(config: RunConfig, mesh: MarkedMesh) -> Problem:
         clock,
         initial,
         {s.name: masses[s.name] for s in flow.species if s.metric == "wasserstein"},
-        _varying(flow, potentials) if len(flow.names) == 1 and "V" not in flow.names else None,
+        _varying_potentials(flow),
         exact,
     )
 
@@ -151,12 +151,17 @@ def _finite(flow: GradientFlow, expression: Expression, where: str, time: float 
     return values
 
 
-def _varying(flow: GradientFlow, potentials: list[Values]) -> Values | None:
-    """The sum of the potentials, or None where it is constant."""
-    total = np.sum(potentials, axis=0) if potentials else np.zeros(flow.nodes)
-    least = flow.comm.allreduce(float(total.min(initial=np.inf)), op=MPI.MIN)
-    largest = flow.comm.allreduce(float(total.max(initial=-np.inf)), op=MPI.MAX)
-    return total if largest > least else None
+def _varying_potentials(flow: GradientFlow) -> dict[str, Values]:
+    """The external potentials of the densities, but for constant ones."""
+    values = flow.external_potentials
+    least = flow.reduce(values.min(axis=0, initial=np.inf), MPI.MIN)
+    largest = flow.reduce(values.max(axis=0, initial=-np.inf), MPI.MAX)
+    found = {}
+    for s in np.flatnonzero(flow.transported & (largest > least)):
+        name = "V" if len(flow.names) == 1 else f"V_{flow.names[s]}"
+        if name not in flow.names:
+            found[name] = values[:, s]
+    return found
 
 
 def _masses(config: RunConfig) -> dict[str, float]:

@@ -129,6 +129,15 @@ Mass = Annotated[
     Discriminator(lambda value: "(table)" if isinstance(value, dict) else "(number)"),
 ]
 Figure = Literal[
-    "density", "profile", "energy", "terms", "overview", "steady", "expansion", "rates", "convexity"
+    "density",
+    "profile",
+    "energy",
+    "terms",
+    "overview",
+    "steady",
+    "expansion",
+    "rates",
+    "convexity",
+    "concentration",
 ]
 Figures = Annotated[tuple[Figure, ...], BeforeValidator(_as_figures), AfterValidator(_once)]

@@ -223,8 +223,8 @@ class Diagnostics:
         found = []
         if share := self._flow.geometry.negative_share:
             found.append(
-                f"The mesh has {share:.2%} edges with a negative coefficient; they take the weights of "
-                "Cancès, Nabet and Vohralík, which keep densities non-negative but lose accuracy."
+                f"The mesh has {100.0 * share:.2g} % edges with a negative coefficient; they take the "
+                "weights of Cancès, Nabet and Vohralík, which keep densities non-negative but lose accuracy."
             )
         if self._increases:
             promise = " (BDF2 does not exclude it; smaller steps help)" if scheme == "bdf2" else ""

@@ -62,8 +62,7 @@ class RunOutput:
     def _static_fields(self, problem: Problem, steady: State | None) -> list[Function]:
         """The fields that do not change, as functions under the names they are written with."""
         found = []
-        if problem.potential is not None:
-            found.append(self._function(problem.potential, "V"))
+        found += [self._function(values, name) for name, values in problem.potentials.items()]
         if steady is not None:
             found += [
                 self._function(steady[:, s], f"{name}_steady") for s, name in enumerate(self._flow.names)

@@ -23,8 +23,9 @@ import numpy.typing as npt
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from fem_models.errors import InputError, SolveError
+from fem_models.errors import SolveError
 from fem_models.gradient_flow import GradientFlow, State
+from fem_models.neutrality import check_neutral
 from fem_models.schemes.field_equations import FieldEquations
 from fem_models.schemes.local_densities import LocalDensities, Response
 
@@ -39,9 +40,6 @@ _REVERSED = 0.5
 # Relative residuals: below the first one Newton's steps are taken as they are and go on while they help; the
 # second is round-off.
 _CLOSE, _ROUND_OFF = 1e-11, 1e-15
-
-# A net charge beyond this share of the charges of either sign is no rounding of the masses.
-_NEUTRAL = 1e-8
 
 # The share of a mass at one node from which a density is no function any more.
 _CONCENTRATED = 0.5
@@ -106,7 +104,7 @@ class Equilibrium:
             self._start = self._even()
         self._owned = slice(0, flow.owned)
         self._volumes = flow.geometry.volumes
-        self._check_neutral()
+        check_neutral(flow, self._even())
         self._equations = FieldEquations(flow, self._densities)
 
     def solve(self) -> State:
@@ -130,25 +128,6 @@ class Equilibrium:
         state = point.state.copy()
         state[:, self._columns] *= self._masses / found[self._columns]
         return self._flow.gauged(state)
-
-    def _check_neutral(self) -> None:
-        flow = self._flow
-        if not flow.free_constants.any():
-            return
-        even = self._even()
-        fixed, size = flow.charges(np.zeros_like(even))
-        net = fixed
-        for column in self._columns:
-            alone = np.where(np.arange(len(flow.names)) == column, even, 0.0)
-            charge = flow.charges(alone)[0] - fixed
-            net, size = net + charge, size + np.abs(charge)
-        for column in np.flatnonzero(flow.free_constants):
-            if abs(net[column]) > _NEUTRAL * size[column]:
-                raise InputError(
-                    f"The charges that make {flow.names[column]} add up to {net[column]:g}, but without an "
-                    "electrode they must add up to zero: change the masses, the valences or the doping so "
-                    "that they balance, or give the potential on a part of the boundary."
-                )
 
     def _even(self) -> State:
         """The start with even densities."""

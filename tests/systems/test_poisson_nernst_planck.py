@@ -11,9 +11,10 @@ from scipy.special import erf
 
 from fem_models.discretization.whole_space import space_coefficient
 from fem_models.errors import InputError
+from fem_models.neutrality import check_neutral
 from fem_models.schemes import BackwardEuler
 from fem_models.solvers.static_fields import StaticFields
-from fem_models.systems.poisson_nernst_planck import Ion, check_neutral, poisson_nernst_planck
+from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 
 STEPS = (1e-3, 1e-1, 1.0, 10.0)
 THREE = (Ion("a", 2.0), Ion("b", -1.0, lambda x: x[0]), Ion("c", -1.0))
