@@ -283,7 +283,8 @@ def test_several_species_have_columns_entries_and_errors_of_their_own(tables, ru
     assert set(summary["species"]) == {"u", "c"}
     assert set(summary["error"]) == {"c"}
     assert 0 < summary["error"]["c"]["linf"] < 0.1
-    assert summary["energy"]["steady"] is None
+    # u = 1 and 2c + 0.1u = 0 on an interval of length 2.
+    assert summary["energy"]["steady"] == pytest.approx(2 * (1 + 0.05**2 - 0.1 * 0.05))
 
 
 def test_a_warning_is_in_the_summary_and_in_the_log(tables, run_tables, monkeypatch):
