@@ -23,7 +23,13 @@ from dolfinx import la
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from fem_models.discretization.fluxes import FLUXES, add_drift_changes, add_flux_derivatives, add_fluxes
+from fem_models.discretization.fluxes import (
+    FLUXES,
+    add_drift_changes,
+    add_flux_derivatives,
+    add_fluxes,
+)
+from fem_models.discretization.unknowns import Unknowns
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, State
 
@@ -49,6 +55,8 @@ class EdgeAveraged:
     Attributes:
         singular: Species whose potential is infinite in vacuum (fast diffusion), where densities stay
             positive.
+        keeps_vacuum: Whether some density can be zero somewhere and stay it.
+        unknowns: Other unknowns than densities, in which the equations are nearly symmetric.
 
     Raises:
         InputError: An unknown flux.
@@ -59,6 +67,7 @@ class EdgeAveraged:
             raise InputError(f"The flux must be one of {', '.join(FLUXES)}, not {flux!r}.")
         self.flow = flow
         self._flux = FLUXES[flux]
+        self.unknowns = Unknowns(flow)
         self._sums = flow.vector()
         count = len(flow.names)
         self._diagonal = np.empty((flow.nodes, count, count))
@@ -70,6 +79,7 @@ class EdgeAveraged:
         self._hold_fixed()
         self.singular = self._species_where(np.isfinite(self._in_vacuum(flow.smooth_potentials)))
         slopes = np.einsum("nss->ns", self._in_vacuum(flow.hessian))
+        self.keeps_vacuum = bool((flow.transported & (flow.theta == 0.0) & ~self.singular).any())
         self._steep = self._species_where(np.isfinite(slopes)) & ~self.singular
         self._lifted = np.zeros((flow.nodes, count))
         self._state = self._psi = np.full((flow.nodes, count), np.nan)
@@ -157,7 +167,6 @@ class EdgeAveraged:
         matrix.setSizes((sizes, sizes), bsize=count)
         matrix.setType(PETSc.Mat.Type.AIJ)
         matrix.setPreallocationCOO(rows, columns)
-        self._values = np.empty(len(rows))
         return matrix
 
     def _stiff_entries(self, nodes: npt.NDArray, side: int) -> list[npt.NDArray]:
@@ -195,9 +204,8 @@ class EdgeAveraged:
             tau: Time step.
             matrix: From `new_matrix`.
             entropy: As for the residual.
-            change: Matrices B at the nodes, ghosts included, shape (nodes, species, species): the derivative is
-                that by the unknowns y with ρ = B y. In their rows of L² and static fields they are those of the
-                identity.
+            change: Matrices B at the nodes, ghosts included, shape (nodes, species, species): the derivative
+                is that by unknowns y with δρ = B y. Rows of L² and static fields are those of the identity.
         """
         flow = self.flow
         psi = self._potentials(state)
@@ -227,16 +235,22 @@ class EdgeAveraged:
             rows, columns = self._held
             diagonal[rows, columns] = 0.0
             diagonal[rows, columns, columns] = self._rigidity[self._held]
-        first, second = diagonal.size, diagonal.size + self._off_diagonal.size
-        own, others = diagonal, self._off_diagonal
+        self._fill(matrix, diagonal, self._off_diagonal, change, self._stiff_values(tau))
+
+    def _fill(
+        self,
+        matrix: PETSc.Mat,
+        diagonal: npt.NDArray[np.float64],
+        others: npt.NDArray[np.float64],
+        change: npt.NDArray[np.float64] | None,
+        stiff: list[npt.NDArray[np.float64]],
+    ) -> None:
+        """Set the entries of a matrix: at nodes, along edges, and those of stiffnesses."""
         if change is not None:
-            own = diagonal @ change
-            others = others @ change[flow.geometry.pairs[:, ::-1]]
-        self._values[:first] = own.ravel()
-        self._values[first:second] = others.ravel()
-        if second < len(self._values):
-            self._values[second:] = np.concatenate(self._stiff_values(tau))
-        matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
+            diagonal = diagonal @ change
+            others = others @ change[self.flow.geometry.pairs[:, ::-1]]
+        values = np.concatenate([diagonal.ravel(), others.ravel(), *stiff])
+        matrix.setValuesCOO(values, PETSc.InsertMode.INSERT_VALUES)
 
     def interaction_change(self, state: State, change: State, tau: float, entropy: float = 0.0) -> State:
         """What interactions add to the product of the Jacobian with a change, which `jacobian` leaves out.

@@ -1,12 +1,14 @@
 """Unknowns of Newton's method in which the equations of coupled fields are nearly symmetric.
 
-A change δρ_s moves mass along edges like the gradient of w_s = (θ_s/ρ_s + ∂²e/∂ρ_s²) δρ_s. With w_s as unknown the
-equation of a density is that of a nearly symmetric diffusion with constants in its kernel, as multigrid needs it.
+A change δρ_s moves mass along edges like the gradient of w_s = (θ_s/ρ_s + ∂²e/∂ρ_s²) δρ_s. With w_s as
+unknown the equation of a density is that of a nearly symmetric diffusion with constants in its kernel, as
+multigrid needs it.
 
 A static field ψ adds z_s δψ to the potentials, with z_s = ∂²e/∂ρ_s∂ψ. In steps longer than the time in which
-charges relax, little but the sum y_s = w_s + z_s δψ is left of it. With y_s as unknown, densities and ψ are coupled
-through their masses alone, and the equation of ψ is that of screening, K + Σ_s m z_s²/(θ/ρ + ∂²e/∂ρ²). In shorter
-steps w_s is the better choice; what is used is y_s = w_s + β z_s δψ with a share β between 0 and 1.
+charges relax, little but the sum y_s = w_s + z_s δψ is left of it. With y_s as unknown, densities and ψ are
+coupled through their masses alone, and the equation of ψ is that of screening, with the operator
+K + Σ_s m z_s²/(θ/ρ + ∂²e/∂ρ²). In shorter steps w_s is the better choice; what is used is
+y_s = w_s + β z_s δψ with a share 0 ≤ β ≤ 1.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from petsc4py import PETSc
 
 from fem_models.discretization.edge_averaged import EdgeAveraged
@@ -28,6 +29,9 @@ _LEAST_DAMPING = 1.0 / 16.0
 
 # The relative residual of a first iterate that is as good as any other.
 _NO_CHANGE = 1e-15
+
+# The relative tolerance of linear systems with interactions and the factors of the rest.
+_WITH_FACTORS = 1e-6
 
 # The relative tolerance of solutions with an added entropy.
 _ROUGH = 1e-6
@@ -98,15 +102,27 @@ class Newton:
             "snes_type": "newtonls",
             "snes_linesearch_type": "basic",
             "snes_max_it": settings.max_iterations,
-            **linear_options(settings.linear, unknowns, flow.mesh.topology.dim, flow.comm.size),
+            **linear_options(settings.linear, unknowns, flow.mesh.topology.dim, flow.comm.size, flow.names),
         }
+        if flow.couplings.interacts and defaults["ksp_type"] == "preonly":
+            # The factors are those of the Jacobian without interactions, which come by products alone.
+            defaults |= {"ksp_type": "gmres", "ksp_rtol": _WITH_FACTORS}
         self._options = managed(defaults, settings.petsc)
         self._snes = PETSc.SNES().create(flow.comm)
         self._snes.setFunction(self._evaluate, self._residual)
-        self._snes.setJacobian(self._assemble, self._matrix)
+        self._operator = self._matrix
+        if flow.couplings.interacts:
+            self._operator = PETSc.Mat().createPython(self._matrix.getSizes(), self, flow.comm)
+            self._operator.setUp()
+        self._snes.setJacobian(self._assemble, self._operator, self._matrix)
         self._snes.setLineSearchPreCheck(self._limit_step)
         self._snes.setConvergenceHistory(length=1000, reset=True)
-        self._preconditioner = Preconditioner(self._snes.ksp, self._options.parameters)
+        self._preconditioner = Preconditioner(
+            self._snes.ksp, self._options.parameters, flow.names, bool(flow.static.any())
+        )
+        # Some discretisations are in other unknowns than densities, and need no change of them.
+        self._unknowns = getattr(discretization, "unknowns", None)
+        self._change: npt.NDArray[np.float64] | None = None
         with self._options.inserted_options():
             self._snes.setFromOptions()
         if not any(test in self._options.parameters for test in _TESTS):
@@ -169,17 +185,49 @@ class Newton:
 
     def _assemble(self, snes: PETSc.SNES, x: PETSc.Vec, J: PETSc.Mat, P: PETSc.Mat) -> None:
         start = time.perf_counter()
+        if snes.getIterationNumber() > 0:
+            self._preconditioner.between_iterations()
         state = self._state(x)
-        self._discretization.jacobian(state, self._tau, P, self._entropy)
+        if self._operator is not self._matrix:
+            self._iterate = state.copy()
+        self._differentiate(state)
         terms = self._discretization.round_off(state)
         norm = math.sqrt(self._flow.comm.allreduce(float((terms**2).sum())))
         self._round_off = min(16.0 * np.finfo(float).eps * norm, _LARGEST_ROUND_OFF * self._mass_norm)
         self.seconds["assemble"] += time.perf_counter() - start
 
+    def _differentiate(self, state: State) -> None:
+        """Assemble the Jacobian, by other unknowns than densities where fields are split."""
+        self._change = None
+        if self._preconditioner.splits and self._unknowns is not None:
+            self._change = self._unknowns(state, self._tau, self._entropy)
+        change = () if self._change is None else (self._change,)
+        self._discretization.jacobian(state, self._tau, self._matrix, self._entropy, *change)
+
+    def mult(self, operator: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """The product with the Jacobian, interactions included; PETSc calls it where there are some."""
+        self._matrix.mult(x, y)
+        shape = (self._flow.owned, len(self._flow.names))
+        change = x.array_r.reshape(shape)
+        if self._change is not None:
+            change = np.einsum("nst,nt->ns", self._change[: self._flow.owned], change)
+        moved = self._flow.vector()
+        moved.array[: change.size] = change.ravel()
+        moved.scatter_forward()
+        nodal = moved.array.reshape(self._flow.nodes, -1)
+        added = self._discretization.interaction_change(self._iterate, nodal, self._tau, self._entropy)
+        y.array_w[:] += added.ravel()
+
     def _limit_step(self, x: PETSc.Vec, step: PETSc.Vec) -> None:
         """Shorten Newton's step x → x - step, and keep it to what a density can do."""
+        while self._preconditioner.replaced():
+            self._differentiate(self._state(x))
+            self._snes.ksp.setOperators(self._operator, self._matrix)
+            self._snes.ksp.solve(self._residual, step)
         shape = (self._flow.owned, len(self._flow.names))
         densities, y = x.array_r.reshape(shape), step.array_w.reshape(shape)
+        if self._change is not None:
+            y[:] = np.einsum("nst,nt->ns", self._change[: self._flow.owned], y)
         y[:] = self._discretization.limited(densities, self._damping * y)
 
     def _test(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:

@@ -102,6 +102,18 @@ def test_scaling_prints_time_and_memory_by_size(dim):
     assert "Slope of the time per step on log axes:" in done.stdout
 
 
+def test_fieldsplit_compares_iterations_time_and_memory_by_size():
+    done = run("fieldsplit.py", "--quick", "--system", "pnp-electrodes")
+    assert done.returncode == 0, done.stderr
+    small, large = table(done.stdout)
+    assert int(large["unknowns"]) > int(small["unknowns"])
+    for row in (small, large):
+        assert 1.0 <= float(row["to 1e-3"]) <= float(row["to 1e-8"])
+        assert float(row["× (1e-8)"]) < 1.5
+        assert min(float(row[f"{solver} [s]"]) for solver in ("splits", "MUMPS")) > 0.0
+        assert min(float(row[f"{solver} [MB]"]) for solver in ("splits", "MUMPS")) > 50.0
+
+
 def test_ranks_agree_on_the_energy():
     done = run("ranks.py", "--quick")
     assert done.returncode == 0, done.stderr

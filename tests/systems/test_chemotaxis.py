@@ -13,9 +13,8 @@ from fem_models.systems.chemotaxis import chemotaxis
 END = 0.05
 
 
-@pytest.mark.parallel
 @pytest.mark.parametrize("flux", ["upwind", "average"])
-@pytest.mark.parametrize("m", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("m", [1.0, pytest.param(2.0, marks=pytest.mark.parallel), 3.0])
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_guarantees(dim, m, flux):
     flow, start = hill_with_signal(dim, m)
@@ -30,7 +29,6 @@ def test_guarantees(dim, m, flux):
             energy = flow.energy(state)
 
 
-@pytest.mark.parallel
 def test_the_signal_may_have_either_sign():
     flow, state = hill_with_signal(1, epsilon=0.0)
     assert flow.minima(state)["c"] < 0.0
