@@ -32,6 +32,8 @@ _ACCEPTED = 1e-3
 _MOST_POINTS = {1: 256, 2: 48, 3: 14}
 
 _SAMPLES = 512
+# Points along each axis at which a peak of K is looked for.
+_SCANNED = 100_001
 
 # Nodes whose polynomials are tabulated together, and kernel values computed together: what fits a cache.
 _NODES = 2048
@@ -138,6 +140,8 @@ def _resolve(kernel: Kernel, half: _Array, comm: MPI.Comm) -> tuple[int, float, 
     dim = len(half)
     most = _MOST_POINTS[dim]
     x, y = (side[:, comm.rank :: comm.size] for side in _sample(dim))
+    peaks = _peaks(kernel, half)
+    x, y = np.hstack([x, peaks]), np.hstack([y, -peaks])
     exact = _kernel_values(kernel, half[:, None] * (x - y))
     best = (0, np.inf, np.empty((0, 0)))
     p = 1
@@ -174,6 +178,22 @@ def _sample(dim: int) -> tuple[_Array, _Array]:
     shrink = 10.0 ** random.uniform(-3.0, 0.0, _SAMPLES // 2)
     y[:, ::2] = x[:, ::2] + shrink * (y[:, ::2] - x[:, ::2])
     return x, y
+
+
+def _peaks(kernel: Kernel, half: _Array) -> _Array:
+    """Half the difference, in the cube, at which |K| is largest along each axis, shape (dim, dim).
+
+    Narrow peaks away from zero would be missed by a sample of points.
+    """
+    dim = len(half)
+    found = np.zeros((dim, dim))
+    line = np.linspace(-1.0, 1.0, _SCANNED)
+    for axis in range(dim):
+        differences = np.zeros((dim, _SCANNED))
+        differences[axis] = 2.0 * half[axis] * line
+        values = np.nan_to_num(np.abs(_kernel_values(kernel, differences)), posinf=0.0)
+        found[axis, axis] = line[np.argmax(values)]
+    return found
 
 
 def _kernel_values(kernel: Kernel, z: _Array) -> _Array:

@@ -286,7 +286,7 @@ class EdgeAveraged:
     def round_off(self, state: State) -> npt.NDArray[np.float64]:
         """Size of the terms that cancel in each entry of the residual, after a call of `jacobian`."""
         owned = slice(0, self.flow.owned)
-        return np.abs(np.einsum("nss,ns->ns", self._diagonal[owned], state[owned]))
+        return np.einsum("nst,nt->ns", np.abs(self._diagonal[owned]), np.abs(state[owned]))
 
     def limited(self, densities: State, step: State) -> State:
         """Newton's step ρ → ρ - step, kept to what a density can do, after a call of `jacobian`.

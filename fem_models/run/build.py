@@ -124,7 +124,8 @@ def build(config: RunConfig, mesh: MarkedMesh) -> Problem:
 def _potential_texts(config: RunConfig) -> Iterator[tuple[str, str]]:
     """The external potentials of a run file: their key and their text."""
     for key, text, variables in config.system.formulas():
-        if variables == COORDINATES and key != "kernel":
+        # Kernels are of differences, and electrodes have their values at the boundary.
+        if variables == COORDINATES and not key.startswith(("kernel", "electrodes")):
             yield f"[system] {key}", text
     for number, entry in enumerate(config.energy, start=1):
         if isinstance(entry, tables.PotentialTerm):

@@ -58,6 +58,10 @@ Energy = Annotated[
 ]
 
 
+# Figures that need more than the time steps of one run.
+WHOLE_RUN_FIGURES = ("rates", "convexity", "expansion", "concentration")
+
+
 class Problems(ValueError):
     """Sentences about tables that do not agree; each names its key as written in the file."""
 
@@ -167,6 +171,7 @@ def _problems(config: RunConfig) -> Iterator[str]:
     names += [*_parameter_problems(config)]
     yield from names
     yield from _output_problems(config)
+    yield from _figure_problems(config)
     yield from _repeated("[[compare]]", "name", [variant.name for variant in config.compare])
     yield from _repeated("[system]", "ions.name", _ion_names(config))
     if not names:  # an expression cannot be judged while the names it may use are in doubt
@@ -262,6 +267,24 @@ def _parameter_problems(config: RunConfig) -> Iterator[str]:
             yield f"[parameters] {name} {problem}."
         elif name in config.species_names:
             yield f"[parameters] {name} is the name of a density; choose another name for the parameter."
+
+
+def _figure_problems(config: RunConfig) -> Iterator[str]:
+    """Sentences about figures that need what the run file does not ask for."""
+    system = config.system.name
+    needs = {
+        "rates": (config.sweep is not None, "a table [sweep]"),
+        "convexity": (config.convexity is not None, "a table [convexity]"),
+        "expansion": (
+            system in ("two-component", "chemotaxis"),
+            '[system] name = "two-component" or "chemotaxis"',
+        ),
+        "concentration": (system == "chemotaxis", '[system] name = "chemotaxis"'),
+    }
+    for figure in config.output.figures:
+        there, what = needs.get(figure, (True, ""))
+        if not there:
+            yield f'[output] figures has "{figure}", which needs {what}; add it or leave the figure out.'
 
 
 def _output_problems(config: RunConfig) -> Iterator[str]:

@@ -219,7 +219,7 @@ def _demand(kind: str, context: dict[str, Any], item: Any, value: Any) -> str:
 
 
 def _one_of(value: str, expected: str) -> str:
-    known = re.findall(r"'([^']*)'", expected)
+    known = re.findall(r"'([^']*)'", expected) or re.findall(r"\d+", expected)
     guess = nearest(value, known)
     return f"must be one of {', '.join(known)}" + (f"; did you mean {guess}?" if guess else "")
 

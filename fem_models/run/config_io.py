@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from fem_models.errors import InputError
-from fem_models.run.config import RunConfig
+from fem_models.run.config import WHOLE_RUN_FIGURES, RunConfig
 from fem_models.run.config_errors import (
     LISTS,
     explain,
@@ -123,10 +123,14 @@ def variant(config: RunConfig, index: int) -> RunConfig:
     chosen = config.variants[index]
     where = f"[[compare]] #{index + 1} ({chosen.name})"
     if index >= len(config.compare):
-        where = f"[sweep] {chosen.name}:"
+        where = f"[sweep] {chosen.name}"
     tables = to_dict(config)
     tables.pop("compare", None)
     tables.pop("sweep", None)
+    tables.pop("convexity", None)
+    # Figures of the run as a whole are not those of a variant.
+    figures = tables.get("output", {}).get("figures", [])
+    tables.setdefault("output", {})["figures"] = [name for name in figures if name not in WHOLE_RUN_FIGURES]
     changes = [(_split_key(key, f"{where} set"), _thaw(value)) for key, value in chosen.set.items()]
     for key, value in changes:
         if key[0] in _OF_VARIANTS:

@@ -304,7 +304,7 @@ class Output(Table):
     )
     figures: Figures = Field(
         DEFAULT_FIGURES,
-        description="true, false or a list of: density, profile, energy, terms, overview",
+        description="true, false or a list of figures, those of `fem-models list`",
     )
     profile: Line | None = Field(None, description="line of the profiles, { from = [..], to = [..] }")
 
@@ -328,7 +328,7 @@ class Sweep(Table):
     """[sweep]: the run for several values of one key, and the decay rates over them."""
 
     key: Label = Field(description='dotted key that changes, such as "system.epsilon"')
-    values: Numbers = Field(description="its values, dimensionless")
+    values: Numbers = Field(description="values of the key, dimensionless")
 
     @property
     def label(self) -> str:
@@ -338,8 +338,10 @@ class Sweep(Table):
     @property
     def variants(self) -> tuple[Compare, ...]:
         """A variant for each value."""
+        # Whole numbers are written as such, for keys that count.
+        numbers = [int(value) if value.is_integer() else value for value in self.values]
         return tuple(
-            Compare(name=f"{self.label} = {value:g}", set=freeze({self.key: value})) for value in self.values
+            Compare(name=f"{self.label} = {value:g}", set=freeze({self.key: value})) for value in numbers
         )
 
 

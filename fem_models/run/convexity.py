@@ -22,6 +22,9 @@ def convexity_table(problem: Problem) -> list[Row]:
     if table is None:
         return []
     flow = problem.flow
+    if not flow.transported.all():
+        field = next(s.name for s in flow.species if s.metric != "wasserstein")
+        raise InputError(f"[convexity] is for densities alone, not for a field such as {field}; remove it.")
     densities = {
         name: _scaled(problem, name, text) for name, text in problem.config.initial_expressions.items()
     }

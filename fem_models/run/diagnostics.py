@@ -24,6 +24,8 @@ Row = dict[str, float]
 
 # What is smaller than this fraction of a sum of terms is taken for rounding.
 _ROUNDING = 1e-12
+# What an energy may be below that of the steady state by rounding and by Newton's tolerance.
+_BELOW = 1e-9
 # A mass that drifts by more, relative, is worth a warning: Newton's tolerance leaves less.
 _MASS_TOLERANCE = 1e-8
 # The share of a mass at the boundary of a mesh that stands for the whole space which is worth a warning.
@@ -208,8 +210,18 @@ class Diagnostics:
         """The fitted rate at which the energy decays to that of the steady state."""
         if self._steady is None:
             return None
+        if self._below_steady:
+            return None
         decay = fit_decay(np.array(self._times), np.array(self._energies) - self._steady)
         return None if decay is None else decay.rate
+
+    @property
+    def _below_steady(self) -> bool:
+        """Whether the run went below the energy of the steady state, which then is no minimum."""
+        if self._steady is None:
+            return False
+        largest = max(map(abs, self._energies))
+        return min(self._energies) < self._steady - _BELOW * max(largest, abs(self._steady))
 
     def warnings(self, scheme: str) -> list[str]:
         """Sentences about what went against expectation.
@@ -237,14 +249,20 @@ class Diagnostics:
                 f"The extrapolation of the scheme became negative somewhere; mass {self._clipped:.2e} in all "
                 "was cut off there and given back elsewhere, so that the total is exact."
             )
+        if self._below_steady:
+            found.append(
+                f"The steady state that was found has the energy {self._steady:.10g}, but the run went down "
+                f"to {min(self._energies):.10g}: it is stationary and no minimum, and what is measured "
+                "relative to it means nothing; the energy is not convex, and a smaller coupling helps."
+            )
         if len(self._flow.names) > 1 and (text := convexity_warning(self._flow, self._least, self._most)):
             found.append(text)
         for name, share in self._at_rim.items():
             if share > _AT_RIM:
                 found.append(
-                    f"Mass has reached the boundary: {share:.2e} of the mass of {name} was at its vertices, "
-                    "but the mesh stands in for the whole space; take a larger mesh, or a potential that "
-                    "confines."
+                    f"Mass has reached the boundary: {share:.2e} of the mass of {name} was at its vertices. "
+                    "Where the mesh stands in for the whole space, as in the theory of this system, take a "
+                    "larger one, or a potential that confines."
                 )
         for name in self._problem.masses:
             if self._least[name] < -_ROUNDING * self._most[name]:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import ufl
 from dolfinx import fem
+from mpi4py import MPI
 from ufl.core.expr import Expr
 
 from fem_models.discretization.marks import MarkedMesh, boundary_nodes
@@ -121,23 +122,35 @@ def _chemotaxis(config: RunConfig, table: systems.Chemotaxis, marked: MarkedMesh
     return chemotaxis(mesh, potential.ufl, table.m, table.epsilon, table.kappa, effect)
 
 
+def _electrodes(
+    config: RunConfig, table: systems.PoissonNernstPlanck, marked: MarkedMesh, space: fem.FunctionSpace
+) -> dict[str, tuple[npt.NDArray[np.int32], Values]]:
+    """Nodes and values of the electrodes, by the names of their boundaries."""
+    points = space.tabulate_dof_coordinates()[:, : marked.mesh.geometry.dim].T
+    found: dict[str, tuple[npt.NDArray[np.int32], Values]] = {}
+    for number, electrode in enumerate(table.electrodes):
+        where, name = f"[system] electrodes.{number}", electrode.boundary
+        if name not in marked.boundaries:
+            known = choices(name, marked.boundaries)
+            raise InputError(f'{where}.boundary = "{name}" is not a boundary of the mesh; {known}.')
+        if name in found:
+            raise InputError(f'{where}.boundary = "{name}" has an electrode already; keep one of them.')
+        if _SHELL in marked.regions and name in (_INFINITY, "boundary"):
+            raise InputError(f'{where}.boundary = "{name}" is at infinity, where psi is zero; remove it.')
+        nodes = boundary_nodes(space, marked.boundaries[name])
+        values = formula(config, electrode.potential, f"{where}.potential").numpy(points[:, nodes])
+        if not marked.mesh.comm.allreduce(bool(np.isfinite(values).all()), op=MPI.LAND):
+            raise InputError(f"{where}.potential is not finite everywhere on its boundary; change it.")
+        found[name] = (nodes, values)
+    return found
+
+
 def _poisson_nernst_planck(
     config: RunConfig, table: systems.PoissonNernstPlanck, marked: MarkedMesh
 ) -> GradientFlow:
     mesh = marked.mesh
     space = fem.functionspace(mesh, ("Lagrange", 1))
-    points = space.tabulate_dof_coordinates()[:, : mesh.geometry.dim].T
-    electrodes = {}
-    for number, electrode in enumerate(table.electrodes):
-        where = f"[system] electrodes.{number}"
-        if electrode.boundary not in marked.boundaries:
-            known = choices(electrode.boundary, marked.boundaries)
-            raise InputError(
-                f'{where}.boundary = "{electrode.boundary}" is not a boundary of the mesh; {known}.'
-            )
-        nodes = boundary_nodes(space, marked.boundaries[electrode.boundary])
-        potential = formula(config, electrode.potential, f"{where}.potential")
-        electrodes[electrode.boundary] = (nodes, potential.numpy(points[:, nodes]))
+    electrodes = _electrodes(config, table, marked, space)
     permittivity: Coefficient = formula(config, table.permittivity, "[system] permittivity").ufl
     cells = None
     if _SHELL in marked.regions:

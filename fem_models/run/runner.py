@@ -72,6 +72,7 @@ class _Job:
     directory: Path
     problem: Problem
     scheme: Any
+    convexity: Sequence[dict[str, float]]
     seconds: float
 
 
@@ -142,10 +143,11 @@ def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:
                 built[chosen.mesh] = build_mesh(comm, chosen.mesh)
             problem = build(chosen, built[chosen.mesh])
             scheme = _scheme(problem)
+            convexity = convexity_table(problem)
         except InputError as error:
             where = "" if chosen is config else f"[[compare]] {title}: "
             raise InputError(f"{where}{error}") from None
-        jobs.append(_Job(title, place, problem, scheme, time.perf_counter() - begin))
+        jobs.append(_Job(title, place, problem, scheme, convexity, time.perf_counter() - begin))
     return jobs
 
 
@@ -169,8 +171,12 @@ def _scheme(problem: Problem) -> Any:
 
 def _steady(problem: Problem) -> tuple[State | None, list[str]]:
     """The steady state with the masses of the run, and a warning where it was not found."""
-    # The steady states computed are those of the edge-averaged discretisation.
-    if not problem.masses or problem.config.time.discretization == "log-density":
+    if problem.config.time.discretization == "log-density":
+        return None, [
+            "No steady state, decay rate or study.csv comes with the log-density; the edge-averaged "
+            "discretisation has them."
+        ]
+    if not problem.masses:
         return None, []
     try:
         return steady_state(problem.flow, problem.masses), []
@@ -198,7 +204,7 @@ def _run_one(job: _Job, interruption: Interruption, console: Console | None) -> 
 
         return call
 
-    for columns in convexity_table(problem):
+    for columns in job.convexity:
         output.row(layout.CONVEXITY, columns)
     progress = ProgressReport(console, output.log, job.title, problem.clock.count)
 

@@ -49,6 +49,9 @@ def study_of(problem: Problem, steady: State | None) -> Study:
         problem: The run.
         steady: The steady state, where it is known.
     """
+    # The studies are of edge-averaged densities.
+    if problem.config.time.discretization == "log-density":
+        return NoStudy()
     begin = _STUDIES.get(problem.config.system.name)
     return NoStudy() if begin is None else begin(problem, steady)
 
@@ -57,8 +60,26 @@ def _expansion(problem: Problem, steady: State | None) -> Study:
     return NoStudy() if steady is None else ConvexExpansion(problem.flow, steady)
 
 
-def _concentration(problem: Problem, steady: State | None) -> Study:
-    return Concentration(problem.flow)
+class _Several:
+    """Several studies of one run."""
+
+    def __init__(self, *studies: Study) -> None:
+        self._studies = studies
+
+    def columns(self, time: float, state: State) -> Columns:
+        """The columns of all of them."""
+        found: Columns = {}
+        for study in self._studies:
+            found |= study.columns(time, state)
+        return found
+
+    def warnings(self) -> list[str]:
+        """The warnings of all of them."""
+        return [text for study in self._studies for text in study.warnings()]
+
+
+def _signal(problem: Problem, steady: State | None) -> Study:
+    return _Several(Concentration(problem.flow), _expansion(problem, steady))
 
 
 def _estimates(problem: Problem, steady: State | None) -> Study:
@@ -67,6 +88,6 @@ def _estimates(problem: Problem, steady: State | None) -> Study:
 
 _STUDIES: Mapping[str, Callable[[Problem, State | None], Study]] = {
     "two-component": _expansion,
-    "chemotaxis": _concentration,
+    "chemotaxis": _signal,
     "poisson-nernst-planck": _estimates,
 }

@@ -20,6 +20,10 @@ from fem_models.run.diagnostics import plain
 
 COLUMNS = ("value", "rate", "steady_energy", "minimal_quotient", "completed")
 
+# A measured rate without coupling that is this far from the theory's, relative, has other assumptions.
+_AGREEMENT = 0.05
+# The share of the uncoupled rate above which the coupling counts as small.
+_SMALL_COUPLING = 0.75
 # The quotient D/(2(E - E_steady)) counts while the relative energy is above this share of its first value.
 _RELATIVE_FLOOR = 1e-6
 
@@ -42,19 +46,21 @@ def conclude(directory: Path, config: RunConfig) -> None:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    reference = config.system.exponential_rate
-    entry = {
-        "key": sweep.key,
-        "reference_rate": reference,
-        "K": fitted_slope([row["value"] for row in rows], [row["rate"] for row in rows], reference),
-    }
+    values, rates = ([row[key] for row in rows] for key in ("value", "rate"))
+    # The theory is about the coupling alone.
+    reference = config.system.exponential_rate if sweep.key == "system.epsilon" else None
+    uncoupled = [rate for value, rate in zip(values, rates, strict=True) if value == 0.0]
+    if reference is not None and any(abs(rate / reference - 1.0) > _AGREEMENT for rate in uncoupled):
+        reference = None
+    slope = fitted_slope(values, rates, reference)
+    entry = {"key": sweep.key, "reference_rate": reference, "K": slope}
     path = directory / layout.SUMMARY
     summary = json.loads(path.read_text(encoding="utf-8")) | {"sweep": plain(entry)}
     path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def fitted_slope(values: Sequence[float], rates: Sequence[float], reference: float | None) -> float | None:
-    """K of r = r₀ (1 - Kε), by least squares over the values whose rate is known.
+    """K of r = r₀ (1 - Kε), by least squares over small ε: where the rate is above 3/4 of r₀.
 
     Args:
         values: ε ≥ 0, dimensionless.
@@ -65,8 +71,10 @@ def fitted_slope(values: Sequence[float], rates: Sequence[float], reference: flo
         K, or None where it is not determined.
     """
     epsilon, rate = np.array(values), np.array(rates, dtype=float)
-    known = np.isfinite(rate) & (epsilon > 0.0)
-    if reference is None or not known.any():
+    if reference is None:
+        return None
+    known = np.isfinite(rate) & (epsilon > 0.0) & (rate > _SMALL_COUPLING * reference)
+    if not known.any():
         return None
     epsilon, loss = epsilon[known], 1.0 - rate[known] / reference
     return float(epsilon @ loss / (epsilon @ epsilon))

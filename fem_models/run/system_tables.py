@@ -203,7 +203,7 @@ class Chemotaxis(System):
     @property
     def exponential_rate(self) -> float | None:
         """2κ (Matthes, chemotaxis), where the potential is at least as convex."""
-        return 2.0 * self.kappa
+        return 2.0 * self.kappa if self.kappa > 0.0 else None
 
 
 class Ion(Table):

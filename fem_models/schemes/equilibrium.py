@@ -151,7 +151,8 @@ class Equilibrium:
                 "No steady state was found: the mass concentrates at one node, as it does on every mesh "
                 "where aggregation is stronger than diffusion; a smaller mass or coupling has a steady state."
             )
-        if self._equations.feedback(point.state, point.response.rates) > 1.0:
+        # With static fields among them the second derivatives by the fields have both signs at a minimum.
+        if not flow.static.any() and self._equations.feedback(point.state, point.response.rates) > 1.0:
             raise SolveError(
                 "The state that was found is stationary, but it is no minimum of the energy, which is not "
                 "convex: start from a guess on the side of the steady state that is wanted."

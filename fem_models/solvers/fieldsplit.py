@@ -4,8 +4,8 @@ With the unknowns of `fem_models.discretization.unknowns` the equation of each f
 diffusion with constants in its kernel, coupled to the others so weakly that the number of iterations hardly
 depends on the mesh. In one and two dimensions a split is factorised: that is cheap for a single field, and
 follows the drift through vacuum, where multigrid loses its way. In three dimensions it is a multigrid cycle
-with smoothed aggregation. Every split bears the name of its field: `-fieldsplit_rho_pc_type gamg` changes that
-of rho.
+with smoothed aggregation. Every split bears the name of its field: `-fieldsplit_rho_pc_type gamg` changes
+that of rho.
 """
 
 from __future__ import annotations

@@ -102,7 +102,10 @@ class Concentration:
         hint = ""
         if self._critical is not None:
             place = "above" if self._mass > self._critical else "below"
-            hint = f" Mass above 8π/ε² = {self._critical:.4g} can do so in this model; here it is {place}."
+            hint = (
+                f" In this model a mass above 8π/ε² = {self._critical:.4g} can do so inside of the domain (here "
+                f"it is {place}), half of that at a smooth boundary, and less in a corner."
+            )
         vertices = "1 vertex" if self._vertices == 1 else f"{self._vertices} vertices"
         return [
             f"The density {self._flow.names[self._column]} concentrates: in the end, half of its mass "

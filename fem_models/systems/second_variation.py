@@ -103,9 +103,10 @@ class _Oscillation:
         self._k.value = k
         rho, slopes, directions = np.split(self._nodal(), 3, axis=1)
         # Interactions are bilinear: their second derivatives are their values at slopes and at directions.
-        across, along = (
-            flow.comm.allreduce(float(flow.couplings.energies(u).sum())) for u in (slopes, directions)
-        )
+        # The energy of a species with itself does not change when it is moved.
+        between = [term.interaction is None or len({*term.interaction[:2]}) > 1 for term in flow.terms]
+        across = flow.comm.allreduce(float(flow.couplings.energies(slopes) @ np.array(between)))
+        along = flow.comm.allreduce(float(flow.couplings.energies(directions).sum()))
         displacement = flow.comm.allreduce(fem.assemble_scalar(self._translated)) - across
         flat = flow.comm.allreduce(fem.assemble_scalar(self._flat)) + 2.0 * along
         return {

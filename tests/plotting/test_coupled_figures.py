@@ -95,7 +95,7 @@ def labels_of(axes):
 
 def test_all_become_files(tmp_path):
     names = ["steady", "expansion", "rates", "convexity"]
-    run = write_coupled(tmp_path, 2, figures=names, tail=SWEEP)
+    run = write_coupled(tmp_path, 2, figures=names, tail=f"{SWEEP}\n[convexity]\nfrequencies = [1, 2]\n")
     write_study(run)
     write_sweep(run)
     write_convexity(run)
