@@ -23,14 +23,11 @@ import ufl
 from dolfinx import fem, la
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
-from ufl.algorithms import expand_derivatives, extract_coefficients
-from ufl.classes import Label, Variable
-from ufl.core.expr import Expr
 
 from fem_models.discretization import fluxes
 from fem_models.discretization.couplings import Couplings, boundary_weights, region_rim
 from fem_models.discretization.edges import EdgeGeometry
-from fem_models.discretization.nodal import NodalCover, NodalExpression
+from fem_models.discretization.nodal_energy import NodalEnergy
 from fem_models.energies import Energy, Term
 from fem_models.errors import InputError
 
@@ -111,8 +108,7 @@ class GradientFlow:
             self.names.index(name): (nodes, np.broadcast_to(np.asarray(values, dtype=float), len(nodes)))
             for name, (nodes, values) in (fixed or {}).items()
         }
-        self._fields = {name: fem.Function(self.space, name=name) for name in self.names}
-        self._cover = NodalCover(self.space)
+        self._local = NodalEnergy(self.space, self.names, tuple(self.terms))
 
     def _check(self) -> None:
         if len(set(self.names)) < len(self.names):
@@ -230,8 +226,7 @@ class GradientFlow:
 
     def energy_terms(self, state: State) -> dict[str, float]:
         """The energy of each term. Collective, as are the other functions of a state below."""
-        self._load(state)
-        values = self._term_densities()[: self.owned]
+        values = self._local.densities(state)[: self.owned]
         local = self.geometry.volumes[: self.owned] @ values + self.couplings.energies(state)
         sums = self.comm.allreduce(local)
         return {term.name: float(value) for term, value in zip(self.terms, sums, strict=True)}
@@ -245,10 +240,7 @@ class GradientFlow:
 
         Shape (nodes, species).
         """
-        psi = self._static_potentials.copy()
-        if self._moving_potentials is not None:
-            self._load(state)
-            psi += self._moving_potentials()
+        psi = self._local.potentials(state)
         if self.couplings.interacts:
             psi += self.couplings.interactions(state)
         return psi
@@ -266,15 +258,11 @@ class GradientFlow:
     @property
     def external_potentials(self) -> State:
         """The part of the potentials that depends on no field, at the nodes: shape (nodes, species)."""
-        return self._static_potentials
+        return self._local.static_potentials
 
     def hessian(self, state: State) -> npt.NDArray[np.float64]:
         """The derivatives ∂ψ_s/∂ρ_t at the nodes, shape (nodes, species, species)."""
-        count = len(self.names)
-        if self._hessian is None:
-            return np.zeros((self.nodes, count, count))
-        self._load(state)
-        return self._hessian().reshape(-1, count, count)
+        return self._local.hessian(state)
 
     def dissipation(self, state: State) -> float:
         """The dissipation D ≥ 0 of dE/dt = -D: Σ_s ∫ρ_s|∇μ_s|² (Wasserstein) + ∫μ_s² (L²).
@@ -300,56 +288,6 @@ class GradientFlow:
             for name, coefficient in term.entropy.items():
                 theta[self.names.index(name)] += coefficient
         return theta
-
-    @cached_property
-    def _term_densities(self) -> NodalExpression:
-        densities = [term.density(self._fields, self.x) for term in self.terms]
-        return NodalExpression(self._cover, densities)
-
-    @cached_property
-    def _derivatives(self) -> tuple[list[Expr], list[Expr], list[list[Expr]]]:
-        """ψ split into what does not depend on the densities and what does, and ∂ψ_s/∂ρ_t."""
-        # Labels of our own: `ufl.variable` counts them up, and every flow would be compiled anew.
-        fields = self._fields.items()
-        variables = {name: Variable(field, Label(s)) for s, (name, field) in enumerate(fields)}
-        static: list[Expr] = [ufl.as_ufl(0.0) for _ in self.names]
-        moving: list[Expr] = [ufl.as_ufl(0.0) for _ in self.names]
-        for term in self.terms:
-            if term.entropy:
-                continue
-            density = term.density(variables, self.x)
-            for s, name in enumerate(self.names):
-                if name in term.of:
-                    potential = ufl.diff(density, variables[name])
-                    (moving if self._depends(potential) else static)[s] += potential
-        rows = [[ufl.diff(psi, v) for v in variables.values()] for psi in moving]
-        return static, moving, rows
-
-    def _depends(self, expression: Expr) -> bool:
-        fields = set(self._fields.values())
-        return any(c in fields for c in extract_coefficients(expand_derivatives(expression)))
-
-    @cached_property
-    def _static_potentials(self) -> State:
-        static = self._derivatives[0]
-        return NodalExpression(self._cover, static)()
-
-    @cached_property
-    def _moving_potentials(self) -> NodalExpression | None:
-        moving = self._derivatives[1]
-        if not any(self._depends(psi) for psi in moving):
-            return None
-        return NodalExpression(self._cover, moving)
-
-    @cached_property
-    def _hessian(self) -> NodalExpression | None:
-        if self._moving_potentials is None:
-            return None
-        return NodalExpression(self._cover, [e for row in self._derivatives[2] for e in row])
-
-    def _load(self, state: State) -> None:
-        for s, field in enumerate(self._fields.values()):
-            field.x.array[:] = state[:, s]
 
     # Integrals and extrema
 

@@ -36,7 +36,8 @@ from petsc4py import PETSc
 from ufl.core.expr import Expr
 
 from fem_models.discretization.affine_terms import AffineTerms
-from fem_models.discretization.nodal import NodalCover, NodalExpression
+from fem_models.discretization.nodal import NodalExpression
+from fem_models.discretization.nodal_energy import NodalEnergy
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, State
 
@@ -111,8 +112,7 @@ class LogDensityFlow(GradientFlow):
                 "edge-averaged discretisation there."
             )
         self.fixed = {column: self._on_facets(*given) for column, given in flow.fixed.items()}
-        self._fields = {name: fem.Function(self.space, name=name) for name in self.names}
-        self._cover = NodalCover(self.space)
+        self._local = NodalEnergy(self.space, self.names, tuple(self.terms))
         self._logs = fem.Function(self.fields)
         # Forms that are nothing but zero cannot be compiled: this is not seen to be zero.
         self._zero = fem.Constant(self.mesh, 0.0)
@@ -123,7 +123,7 @@ class LogDensityFlow(GradientFlow):
     def _interpolated_offsets(self) -> list[dict[int, fem.Function]]:
         """I_h V_s of each term, by the column of the species."""
         keys = [(n, s) for n, parts in enumerate(self._affine.parts) for s in parts.offsets]
-        values = NodalExpression(self._cover, [self._affine.parts[n].offsets[s] for n, s in keys])()
+        values = NodalExpression(self._local.cover, [self._affine.parts[n].offsets[s] for n, s in keys])()
         found: list[dict[int, fem.Function]] = [{} for _ in self._affine.parts]
         for (n, s), nodal in zip(keys, values.T, strict=True):
             found[n][s] = fem.Function(self.space)

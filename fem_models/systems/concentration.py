@@ -103,8 +103,8 @@ class Concentration:
         if self._critical is not None:
             place = "above" if self._mass > self._critical else "below"
             hint = (
-                f" In this model a mass above 8π/ε² = {self._critical:.4g} can do so inside of the domain (here "
-                f"it is {place}), half of that at a smooth boundary, and less in a corner."
+                f" In this model a mass above 8π/ε² = {self._critical:.4g} can do so inside of the domain "
+                f"(here it is {place}), half of that at a smooth boundary, and less in a corner."
             )
         vertices = "1 vertex" if self._vertices == 1 else f"{self._vertices} vertices"
         return [
