@@ -192,7 +192,8 @@ class LogDensity:
         outcomes = [self._newton.solve(guess, old, tau, limit=_FIRST_ATTEMPT)]
         if not outcomes[-1].converged:
             outcomes += self._over_steps(guess, old, tau)
-        state = np.where(flow.transported, np.exp(outcomes[-1].state), outcomes[-1].state)
+        logs = np.where(flow.transported, outcomes[-1].state, 0.0)
+        state = np.where(flow.transported, np.exp(logs), outcomes[-1].state)
         # What Newton's tolerance leaves of a mass error is scaled away: a constant is added to g.
         state = flow.gauged(flow.with_masses_of(old, state))
         return Step(state, sum(o.newton for o in outcomes), sum(o.linear for o in outcomes))

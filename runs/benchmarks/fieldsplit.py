@@ -193,8 +193,8 @@ def main() -> None:
                     f"{loose.linear / first[0]:.2f}",
                     f"{tight.linear:.1f}",
                     f"{tight.linear / first[1]:.2f}",
-                    f"{loose.seconds:.2f}",
-                    f"{direct.seconds:.2f}" if direct else "–",
+                    f"{loose.seconds:.2g}",
+                    f"{direct.seconds:.2g}" if direct else "–",
                     f"{loose.memory:.0f}",
                     f"{direct.memory:.0f}" if direct else "–",
                 )
