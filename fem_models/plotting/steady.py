@@ -73,6 +73,8 @@ def _title(run: RunData) -> str:
 
 def _maps(runs: Sequence[RunData]) -> Figure:
     species = runs[0].fields.species
+    # Only densities have supports.
+    densities = [name for name, metric in runs[0].config.fields if metric == "wasserstein"]
     low, high = runs[0].fields.last.bounds
     height = _WIDTH * float((high[1] - low[1]) / (high[0] - low[0]))
     figure = new_figure(height=0.9 + (height + 0.1) * len(species), width=1.5 + _WIDTH * len(runs))
@@ -81,13 +83,15 @@ def _maps(runs: Sequence[RunData]) -> Figure:
         scale = colour_range([item.fields.last.values[name + STEADY] for item in runs])
         for axes, item in zip(row, runs, strict=True):
             paint(axes, item.fields.last, name + STEADY, scale)
-            for other in species:
+            for other in densities:
                 _draw_edge(axes, item.fields.last, other, "solid" if other == name else "dotted")
             axes.set(xlabel="x", ylabel="y")
             axes.label_outer()
         figure.colorbar(ScalarMappable(scale, "viridis"), ax=row, label=symbol(name))
     for axes, item in zip(grid[0], runs, strict=True):
         axes.set_title(_title(item), fontsize="medium")
+    if len(densities) > 1:
+        figure.suptitle("white lines: ends of the supports, dotted for the other density", fontsize="small")
     return figure
 
 
