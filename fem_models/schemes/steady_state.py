@@ -29,7 +29,9 @@ def steady_state(
     """The stationary point of the energy in which every density ρ has its mass Σ_i m_i ρ_i. Collective.
 
     δE/δρ = λ on the support of each density and δE/δρ ≥ λ outside, and δE/δφ = 0 for fields of the L² metric
-    and static ones.
+    and static ones. Where the energy is convex that is its minimiser. Where it is not, a state that is found
+    may be a saddle: it is refused where that shows in second derivatives at a node or in the feedback of a
+    field of the L² metric, but not with interactions, nor where the energy is not convex in the fields alone.
 
     Args:
         flow: A flow with densities whose energy is convex in them.
