@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +95,8 @@ class Newton:
         self._flow = flow
         self.seconds = {"assemble": 0.0, "solve": 0.0}
 
+        # Earlier solvers that Python has let go are freed here, where all ranks are.
+        PETSc.garbage_cleanup(flow.comm)
         self._matrix = discretization.new_matrix()
         self._solution = self._matrix.createVecRight()
         self._residual = self._matrix.createVecRight()
@@ -109,13 +113,14 @@ class Newton:
             defaults |= {"ksp_type": "gmres", "ksp_rtol": _WITH_FACTORS}
         self._options = managed(defaults, settings.petsc)
         self._snes = PETSc.SNES().create(flow.comm)
-        self._snes.setFunction(self._evaluate, self._residual)
+        self._snes.setFunction(_weak(self._evaluate), self._residual)
         self._operator = self._matrix
         if flow.couplings.interacts:
-            self._operator = PETSc.Mat().createPython(self._matrix.getSizes(), self, flow.comm)
+            context = _Products(_weak(self._multiply))
+            self._operator = PETSc.Mat().createPython(self._matrix.getSizes(), context, flow.comm)
             self._operator.setUp()
-        self._snes.setJacobian(self._assemble, self._operator, self._matrix)
-        self._snes.setLineSearchPreCheck(self._limit_step)
+        self._snes.setJacobian(_weak(self._assemble), self._operator, self._matrix)
+        self._snes.setLineSearchPreCheck(_weak(self._limit_step))
         self._snes.setConvergenceHistory(length=1000, reset=True)
         self._preconditioner = Preconditioner(
             self._snes.ksp, self._options.parameters, flow.names, bool(flow.static.any())
@@ -126,7 +131,7 @@ class Newton:
         with self._options.inserted_options():
             self._snes.setFromOptions()
         if not any(test in self._options.parameters for test in _TESTS):
-            self._snes.setConvergenceTest(self._test)
+            self._snes.setConvergenceTest(_weak(self._test))
 
     def solve(
         self, guess: State, anchor: State, tau: float, entropy: float = 0.0, limit: int | None = None
@@ -204,8 +209,8 @@ class Newton:
         change = () if self._change is None else (self._change,)
         self._discretization.jacobian(state, self._tau, self._matrix, self._entropy, *change)
 
-    def mult(self, operator: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
-        """The product with the Jacobian, interactions included; PETSc calls it where there are some."""
+    def _multiply(self, operator: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """The product with the Jacobian, interactions included."""
         self._matrix.mult(x, y)
         shape = (self._flow.owned, len(self._flow.names))
         change = x.array_r.reshape(shape)
@@ -268,6 +273,28 @@ class Newton:
             *(f"{name}: minimum {minima[name]:.6g}, maximum {maxima[name]:.6g}" for name in flow.names),
         ]
         return "\n".join(lines)
+
+
+def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method for PETSc to call that does not keep its object alive.
+
+    Python's garbage collector does not see the references that PETSc holds: an object that hands its own
+    methods to a solver of its own would never go, nor would the communicators of its mesh, of which MPI has
+    a few thousand.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> Any:
+        return reference()(*arguments)
+
+    return call
+
+
+class _Products:
+    """The context of a matrix that is known by its products."""
+
+    def __init__(self, multiply: Callable[..., None]) -> None:
+        self.mult = multiply
 
 
 def _reason(reasons: type, value: int) -> str:
