@@ -93,7 +93,9 @@ def test_steps_are_those_of_the_direct_solver(system, pc, tau):
     found = one_step(system, 24, tau, NewtonSettings(tolerance=1e-12, linear="krylov", petsc=petsc)).state
     expected = one_step(system, 24, tau, NewtonSettings(tolerance=1e-12, linear="direct")).state
     largest = np.maximum(flow.scale(np.abs(expected)), 1.0)
-    np.testing.assert_allclose(found / largest, expected / largest, atol=1e-8)
+    # A static field answers to the net charge that round-off leaves in 24² residuals of size up to 1e-11.
+    tolerances = np.where(flow.static, 1e-6, 1e-8)
+    assert np.all(np.abs(found - expected) <= tolerances * largest)
     assert min(flow.minima(found)[s.name] for s in flow.species if s.metric == "wasserstein") >= 0.0
 
 
