@@ -55,7 +55,6 @@ class EdgeAveraged:
     Attributes:
         singular: Species whose potential is infinite in vacuum (fast diffusion), where densities stay
             positive.
-        keeps_vacuum: Whether some density can be zero somewhere and stay it.
         unknowns: Other unknowns than densities, in which the equations are nearly symmetric.
 
     Raises:
@@ -79,7 +78,6 @@ class EdgeAveraged:
         self._hold_fixed()
         self.singular = self._species_where(np.isfinite(self._in_vacuum(flow.smooth_potentials)))
         slopes = np.einsum("nss->ns", self._in_vacuum(flow.hessian))
-        self.keeps_vacuum = bool((flow.transported & (flow.theta == 0.0) & ~self.singular).any())
         self._steep = self._species_where(np.isfinite(slopes)) & ~self.singular
         self._lifted = np.zeros((flow.nodes, count))
         self._state = self._psi = np.full((flow.nodes, count), np.nan)
@@ -167,6 +165,7 @@ class EdgeAveraged:
         matrix.setSizes((sizes, sizes), bsize=count)
         matrix.setType(PETSc.Mat.Type.AIJ)
         matrix.setPreallocationCOO(rows, columns)
+        self._values = np.empty(len(rows))
         return matrix
 
     def _stiff_entries(self, nodes: npt.NDArray, side: int) -> list[npt.NDArray]:
@@ -235,22 +234,12 @@ class EdgeAveraged:
             rows, columns = self._held
             diagonal[rows, columns] = 0.0
             diagonal[rows, columns, columns] = self._rigidity[self._held]
-        self._fill(matrix, diagonal, self._off_diagonal, change, self._stiff_values(tau))
-
-    def _fill(
-        self,
-        matrix: PETSc.Mat,
-        diagonal: npt.NDArray[np.float64],
-        others: npt.NDArray[np.float64],
-        change: npt.NDArray[np.float64] | None,
-        stiff: list[npt.NDArray[np.float64]],
-    ) -> None:
-        """Set the entries of a matrix: at nodes, along edges, and those of stiffnesses."""
+        others = self._off_diagonal
         if change is not None:
             diagonal = diagonal @ change
-            others = others @ change[self.flow.geometry.pairs[:, ::-1]]
-        values = np.concatenate([diagonal.ravel(), others.ravel(), *stiff])
-        matrix.setValuesCOO(values, PETSc.InsertMode.INSERT_VALUES)
+            others = others @ change[flow.geometry.pairs[:, ::-1]]
+        np.concatenate([diagonal.ravel(), others.ravel(), *self._stiff_values(tau)], out=self._values)
+        matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
 
     def interaction_change(self, state: State, change: State, tau: float, entropy: float = 0.0) -> State:
         """What interactions add to the product of the Jacobian with a change, which `jacobian` leaves out.
@@ -278,7 +267,10 @@ class EdgeAveraged:
     def _potentials(self, state: State) -> State:
         """The potentials ψ; Newton's method asks for them twice at each of its iterates."""
         known = np.array_equal(state, self._state)
-        if not self.flow.comm.allreduce(known, op=MPI.LAND):
+        # Potentials of interactions are collective, and all ranks must decide alike.
+        if self.flow.couplings.interacts:
+            known = self.flow.comm.allreduce(known, op=MPI.LAND)
+        if not known:
             self._state = state.copy()
             self._psi = self.flow.smooth_potentials(state)
         return self._psi

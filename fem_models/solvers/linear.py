@@ -72,8 +72,8 @@ class Preconditioner:
     """The preconditioner that suits the problem; what the user's options name is left alone.
 
     A single density has block ILU, and multigrid once that is slow. Coupled fields have block ILU as long as
-    it is fast, unless there are static ones among them; then field splits with smoothed aggregation, and,
-    where those do not converge, with unsmoothed aggregation.
+    it is fast, unless there are static ones among them; then field splits, and, where those do not converge,
+    the same with unsmoothed aggregation in place of smoothed (in three dimensions).
 
     Args:
         ksp: The Krylov solver, before its options are set.

@@ -119,6 +119,7 @@ class Newton:
             context = _Products(_weak(self._multiply))
             self._operator = PETSc.Mat().createPython(self._matrix.getSizes(), context, flow.comm)
             self._operator.setUp()
+            self._moved = flow.vector()
         self._snes.setJacobian(_weak(self._assemble), self._operator, self._matrix)
         self._snes.setLineSearchPreCheck(_weak(self._limit_step))
         self._snes.setConvergenceHistory(length=1000, reset=True)
@@ -216,7 +217,7 @@ class Newton:
         change = x.array_r.reshape(shape)
         if self._change is not None:
             change = np.einsum("nst,nt->ns", self._change[: self._flow.owned], change)
-        moved = self._flow.vector()
+        moved = self._moved
         moved.array[: change.size] = change.ravel()
         moved.scatter_forward()
         nodal = moved.array.reshape(self._flow.nodes, -1)

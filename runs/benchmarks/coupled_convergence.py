@@ -117,10 +117,9 @@ class Signal:
 class Ions:
     """Two ions with z = 1, -1 and ∂ψ/∂ν = 0, a = 0.1."""
 
-    initial = {"u": first, "v": second}  # noqa: RUF012
-
     def __init__(self, m: float) -> None:
         self.m, self.name = m, f"ions, m = {m:g}"
+        self.initial = {"u": first, "v": second}
         self.fluxes = ("upwind", "average") if m > 1.0 else ("upwind",)
 
     def flow(self, mesh):
