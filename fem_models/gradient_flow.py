@@ -26,7 +26,7 @@ from mpi4py import MPI
 
 from fem_models.discretization import fluxes
 from fem_models.discretization.couplings import Couplings, boundary_weights, region_rim
-from fem_models.discretization.edges import EdgeGeometry
+from fem_models.discretization.edges import EdgeGeometry, Lumping
 from fem_models.discretization.nodal_energy import NodalEnergy
 from fem_models.energies import Energy, Term
 from fem_models.errors import InputError
@@ -61,6 +61,7 @@ class GradientFlow:
         cells: Local cells (ghosts included) of the part of the mesh where densities live; all by default.
             Elsewhere only the Dirichlet energies of other fields act.
         fixed: Given values of static fields: by name, nodes (ghosts included) and the value at each.
+        lumping: Which nodal volumes there are in 3D, see `EdgeGeometry`.
 
     Attributes:
         mesh: The mesh of simplices.
@@ -87,6 +88,7 @@ class GradientFlow:
         energy: Energy | Term,
         cells: npt.NDArray[np.int32] | None = None,
         fixed: Mapping[str, tuple[npt.NDArray[np.int32], npt.ArrayLike]] | None = None,
+        lumping: Lumping = "voronoi",
     ) -> None:
         self.mesh = mesh
         self.comm: MPI.Comm = mesh.comm
@@ -96,7 +98,7 @@ class GradientFlow:
         self.x = ufl.SpatialCoordinate(mesh)
         self._check()
         self.space = fem.functionspace(mesh, ("Lagrange", 1))
-        self.geometry = EdgeGeometry(self.space, cells)
+        self.geometry = EdgeGeometry(self.space, cells, lumping)
         self.owned = self.space.dofmap.index_map.size_local
         self.nodes = self.owned + self.space.dofmap.index_map.num_ghosts
         self.transported, self.relaxed, self.static = (

@@ -23,6 +23,7 @@ from dolfinx import la
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from fem_models.discretization.field_rows import FieldRows
 from fem_models.discretization.fluxes import (
     FLUXES,
     add_drift_changes,
@@ -75,7 +76,7 @@ class EdgeAveraged:
         volumes = flow.geometry.volumes
         self._weights = np.where(flow.inside, volumes, flow.volume)[:, None] * ~flow.static
         self._volumes = volumes[:, None]
-        self._hold_fixed()
+        self._fields = FieldRows(flow)
         self.singular = self._species_where(np.isfinite(self._in_vacuum(flow.smooth_potentials)))
         slopes = np.einsum("nss->ns", self._in_vacuum(flow.hessian))
         self._steep = self._species_where(np.isfinite(slopes)) & ~self.singular
@@ -102,36 +103,8 @@ class EdgeAveraged:
         self._sums.scatter_reverse(la.InsertMode.add)
         owned = slice(0, flow.owned)
         out[owned] += self._weights[owned] * (state[owned] - anchor[owned])
-        if not flow.transported.all():
-            forces = self._volumes * psi + flow.couplings.tension(state)
-            out[owned] += (self._time_factors(tau) * forces)[owned]
-            out[owned] += self._pins[owned] * state[owned]
-            out[self._held] = (self._rigidity * state)[self._held] - self._given
+        self._fields.add_forces(state, psi, tau, out)
         return out[owned]
-
-    def _time_factors(self, tau: float) -> npt.NDArray[np.float64]:
-        """The factor of m μ in the equation of each field, shape (species,)."""
-        return np.where(self.flow.relaxed, tau, np.where(self.flow.static, -1.0, 0.0))
-
-    def _hold_fixed(self) -> None:
-        """Find the entries of the residual whose field is given, and where free constants are pinned."""
-        flow = self.flow
-        self._rigidity = np.zeros((flow.nodes, len(flow.names)))
-        self._pins = np.zeros_like(self._rigidity)
-        held = np.zeros(self._rigidity.shape, dtype=bool)
-        values = np.zeros_like(self._rigidity)
-        if flow.static.any():
-            self._rigidity = flow.couplings.rigidity()
-        for column, (nodes, given) in flow.fixed.items():
-            held[nodes, column] = True
-            values[nodes, column] = given
-        if flow.free_constants.any():
-            first = flow.comm.exscan(flow.owned) or 0
-            if first == 0 and flow.owned > 0:
-                self._pins[0] = self._rigidity[0] * flow.free_constants
-        held[flow.owned :] = False
-        self._held = np.nonzero(held)
-        self._given = (self._rigidity * values)[self._held]
 
     def new_matrix(self) -> PETSc.Mat:
         """A matrix with the pattern of the Jacobian."""
@@ -155,7 +128,7 @@ class EdgeAveraged:
                 [
                     own[k].ravel(),
                     np.stack([forth[k], back[k]], axis=1).ravel(),
-                    *self._stiff_entries(nodes, k),
+                    *self._fields.stiff_entries(lambda node, s: nodes[node] * count + s, k),
                 ]
             )
             for k in (0, 1)
@@ -167,26 +140,6 @@ class EdgeAveraged:
         matrix.setPreallocationCOO(rows, columns)
         self._values = np.empty(len(rows))
         return matrix
-
-    def _stiff_entries(self, nodes: npt.NDArray, side: int) -> list[npt.NDArray]:
-        """Rows (side 0) or columns (side 1) of the stiffnesses' entries: ii, jj, ij and ji of each edge."""
-        found = []
-        for _, s, stiffness in self.flow.couplings.stiffnesses:
-            i, j = nodes[stiffness.pairs.T] * len(self.flow.names) + s
-            found += [i, j, *((i, j) if side == 0 else (j, i))]
-        return found
-
-    def _stiff_values(self, tau: float) -> list[npt.NDArray[np.float64]]:
-        """The entries of `_stiff_entries`, but for those in rows whose field is given."""
-        factors = self._time_factors(tau)
-        found = []
-        for _, s, stiffness in self.flow.couplings.stiffnesses:
-            free = np.ones(self.flow.nodes, dtype=bool)
-            if s in self.flow.fixed:
-                free[self.flow.fixed[s][0]] = False
-            of_i, of_j = (factors[s] * stiffness.k * free[stiffness.pairs[:, end]] for end in (0, 1))
-            found += [of_i, of_j, -of_i, -of_j]
-        return found
 
     def jacobian(
         self,
@@ -227,18 +180,13 @@ class EdgeAveraged:
         )
         owned = slice(0, flow.owned)
         species = np.arange(len(flow.names))
-        diagonal[owned, species, species] += self._weights[owned] + self._pins[owned]
-        if not flow.transported.all():
-            factors = self._time_factors(tau)[:, None]
-            diagonal[owned] += factors * self._volumes[owned, :, None] * hessian[owned]
-            rows, columns = self._held
-            diagonal[rows, columns] = 0.0
-            diagonal[rows, columns, columns] = self._rigidity[self._held]
+        diagonal[owned, species, species] += self._weights[owned]
+        self._fields.add_slopes(hessian, tau, diagonal)
         others = self._off_diagonal
         if change is not None:
             diagonal = diagonal @ change
             others = others @ change[flow.geometry.pairs[:, ::-1]]
-        np.concatenate([diagonal.ravel(), others.ravel(), *self._stiff_values(tau)], out=self._values)
+        np.concatenate([diagonal.ravel(), others.ravel(), *self._fields.stiff_values(tau)], out=self._values)
         matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
 
     def interaction_change(self, state: State, change: State, tau: float, entropy: float = 0.0) -> State:
@@ -261,7 +209,7 @@ class EdgeAveraged:
         add_drift_changes(self._flux, flow.theta + entropy, *self._kernel, state, psi, moved, tau, out)
         self._sums.scatter_reverse(la.InsertMode.add)
         owned = slice(0, flow.owned)
-        out[owned] += (self._time_factors(tau) * self._volumes * moved)[owned]
+        out[owned] += (self._fields.time_factors(tau) * self._volumes * moved)[owned]
         return out[owned]
 
     def _potentials(self, state: State) -> State:

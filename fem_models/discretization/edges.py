@@ -10,6 +10,7 @@ boundary cells are not too flat. Where they are ≥ 0, sign and energy of the ed
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 _Array = npt.NDArray[np.float64]
+
+Lumping = Literal["voronoi", "cells"]
 
 # Coefficients below this share of their mean are round-off: of opposite right angles in 2D (the diagonals of
 # structured meshes), of faces of zero area in 3D.
@@ -38,19 +41,26 @@ class EdgeGeometry:
         space: The scalar P1 space.
         cells: Local cells of a region, ghosts among them or not, int32. Only these count then: edges outside
             are left out, and nodes that touch none of the cells have volume 0. Without it, all cells.
+        lumping: "voronoi" for the volumes of Voronoi cells in 3D, if all are positive; "cells" for a share
+            1/(d+1) of every cell.
 
     Attributes:
         pairs: Local node numbers i, j of this rank's edges, shape (edges, 2), int32.
         kappa: Their coefficients κ_ij, shape (edges,); in units of length^(d-2).
         volumes: Nodal volumes m_i, ghosts included, shape (nodes,); Σ_i m_i is the volume of the domain.
-            Those of the Voronoi cells in 3D, a share 1/(d+1) of every cell otherwise.
+            Those of the Voronoi cells in 3D (see `lumping`), a share 1/(d+1) of every cell otherwise.
         lengths: Edge lengths, shape (edges,).
         negative_share: Share of edges of the whole mesh (or region) whose coefficient is negative.
         voronoi_volumes: Whether `volumes` are those of Voronoi cells.
         h_min, h_max: Shortest and longest edge of the whole mesh (or region).
     """
 
-    def __init__(self, space: fem.FunctionSpace, cells: npt.NDArray[np.int32] | None = None) -> None:
+    def __init__(
+        self,
+        space: fem.FunctionSpace,
+        cells: npt.NDArray[np.int32] | None = None,
+        lumping: Lumping = "voronoi",
+    ) -> None:
         mesh = space.mesh
         comm = mesh.comm
         owned = mesh.topology.index_map(mesh.topology.dim).size_local
@@ -74,7 +84,7 @@ class EdgeGeometry:
         self.pairs = np.ascontiguousarray(pairs[~tiny])
         self.kappa = np.ascontiguousarray(kappa[~tiny])
         self.lengths = np.ascontiguousarray(lengths[~tiny])
-        self._set_volumes(space, space.dofmap.list[cells], corners, shares)
+        self._set_volumes(space, space.dofmap.list[cells], corners, shares if lumping == "voronoi" else None)
 
     def _set_volumes(
         self, space: fem.FunctionSpace, dofs: npt.NDArray[np.int32], corners: _Array, shares: _Array | None
