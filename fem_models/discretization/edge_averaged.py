@@ -13,8 +13,6 @@ is exact for any flux. A static field that is determined up to a constant is zer
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -23,6 +21,7 @@ from dolfinx import la
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from fem_models.discretization.density_steps import DensitySteps
 from fem_models.discretization.field_rows import FieldRows
 from fem_models.discretization.fluxes import (
     FLUXES,
@@ -35,15 +34,6 @@ from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, State
 
 Flux = Literal["upwind", "average"]
-
-# Where ∂ψ/∂ρ is infinite in vacuum (1 < m < 2), the Jacobian uses its value at this share of the largest
-# density.
-_FLOOR = 1e-12
-
-# In one iteration of Newton's method, log ρ changes by at most this much where it is the unknown, and no
-# density grows beyond this multiple of the largest.
-_LARGEST_CHANGE = 4.0
-_LARGEST_GROWTH = 2.0
 
 
 class EdgeAveraged:
@@ -77,10 +67,8 @@ class EdgeAveraged:
         self._weights = np.where(flow.inside, volumes, flow.volume)[:, None] * ~flow.static
         self._volumes = volumes[:, None]
         self._fields = FieldRows(flow)
-        self.singular = self._species_where(np.isfinite(self._in_vacuum(flow.smooth_potentials)))
-        slopes = np.einsum("nss->ns", self._in_vacuum(flow.hessian))
-        self._steep = self._species_where(np.isfinite(slopes)) & ~self.singular
-        self._lifted = np.zeros((flow.nodes, count))
+        self._steps = DensitySteps(flow)
+        self.singular = self._steps.singular
         self._state = self._psi = np.full((flow.nodes, count), np.nan)
         self._kernel = (flow.transported, flow.geometry.pairs, flow.geometry.kappa)
 
@@ -161,10 +149,7 @@ class EdgeAveraged:
         """
         flow = self.flow
         psi = self._potentials(state)
-        self._lifted = state
-        if self._steep.any():
-            self._lifted = np.where(self._steep, np.maximum(state, _FLOOR * flow.scale(state)), state)
-        hessian = flow.hessian(self._lifted)
+        hessian = flow.hessian(self._steps.lifted(state))
         diagonal = self._diagonal
         diagonal[:] = 0.0
         add_flux_derivatives(
@@ -231,48 +216,8 @@ class EdgeAveraged:
     def limited(self, densities: State, step: State) -> State:
         """Newton's step ρ → ρ - step, kept to what a density can do, after a call of `jacobian`.
 
-        The step is that of Newton's method for log ρ where the potential is infinite in vacuum, for ρ^β with
-        the exponent of ψ ~ ρ^β where only its slope is (the unknown in which diffusion is linear), and for ρ
-        elsewhere; it ends at zero at the least.
-
         Args:
             densities: At the nodes of this rank, shape (owned nodes, species).
             step: Of the same shape.
         """
-        flow = self.flow
-        largest = flow.reduce(densities.max(axis=0, initial=0.0), MPI.MAX)
-        limited = step.copy()
-        exponents = self._exponents() if self._steep.any() else None
-        for s in np.flatnonzero(flow.transported):
-            rho, most = densities[:, s], _LARGEST_GROWTH * largest[s]
-            if self.singular[s]:
-                change = np.clip(-step[:, s] / rho, -_LARGEST_CHANGE, _LARGEST_CHANGE)
-                new = rho * np.exp(change)
-            elif exponents is not None and self._steep[s]:
-                beta, lifted = exponents[:, s], self._lifted[: flow.owned, s]
-                power = np.maximum(rho**beta - beta * lifted ** (beta - 1.0) * step[:, s], 0.0)
-                most = np.minimum(most, math.exp(_LARGEST_CHANGE) * np.maximum(rho, 1e-8 * largest[s]))
-                new = np.minimum(power, most**beta) ** (1.0 / beta)
-            else:
-                new = np.clip(rho - step[:, s], 0.0, most)
-            limited[:, s] = rho - new
-        return limited
-
-    def _exponents(self) -> npt.NDArray[np.float64]:
-        """The exponents β of ψ ~ ρ^β at the nodes of this rank, from ∂ψ/∂ρ at ρ and at 2ρ, at most 1."""
-        owned = slice(0, self.flow.owned)
-        once, twice = (np.einsum("nss->ns", self.flow.hessian(k * self._lifted)[owned]) for k in (1.0, 2.0))
-        with np.errstate(all="ignore"):
-            exponents = 1.0 + np.log2(twice / once)
-        return np.where(np.isfinite(exponents), np.clip(exponents, 1e-2, 1.0), 1.0)
-
-    def _in_vacuum(self, function: Callable[[State], npt.NDArray]) -> npt.NDArray[np.float64]:
-        """Values where there is no mass, at the nodes of this rank."""
-        flow = self.flow
-        vacuum = np.where(flow.transported, 0.0, 1.0) * np.ones((flow.nodes, 1))
-        return function(vacuum)[: flow.owned]
-
-    def _species_where(self, fine: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """The Wasserstein species for which something is not fine at some node."""
-        bad = self.flow.reduce((~fine).any(axis=0).astype(float), MPI.MAX) > 0.0
-        return self.flow.transported & bad
+        return self._steps.limited(densities, step, self.singular)

@@ -172,8 +172,8 @@ def mobility(name: str, space: fem.FunctionSpace, geometry: EdgeGeometry, cells:
         raise InputError(f"The flux must be upwind or average, not {name!r}.")
     if geometry.voronoi_volumes:
         raise InputError(
-            "The average flux of JKO steps needs nodal volumes that are shares of the cells: build the flow with "
-            'lumping = "cells".'
+            "The average flux of JKO steps needs nodal volumes that are shares of the cells: build the flow "
+            'with lumping="cells".'
         )
     return CellMobility(space, cells)
 

@@ -1,0 +1,334 @@
+"""Newton's method for paths of least action: with complementarity, and along a barrier.
+
+Densities are ≥ 0. `PathSolver.newton` takes the condition ρ ≥ 0, s ≥ 0, ρs = 0 as it is: where ρ is smaller
+than s, in their units, it holds ρ = 0, elsewhere s = 0. It needs two or three iterations from a good guess.
+`PathSolver.interior_point` follows ρs = ε m with ε to zero by the predictor-corrector method of Mehrotra
+(SIAM J. Optim. 1992), which converges from any guess, in 15 to 40 iterations.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from mpi4py import MPI
+
+from fem_models.discretization.path_ends import EnergyEnd
+from fem_models.discretization.paths import PathEquations
+from fem_models.gradient_flow import State
+from fem_models.solvers.newton import NewtonSettings
+from fem_models.solvers.path_linear import PathLinearSolver
+
+_Array = npt.NDArray[np.float64]
+
+# Relative to their scale, the conditions (2.9b) and (2.9e) hold to this accuracy where there is mass.
+_DUAL_TOLERANCE = 1e-8
+
+# Where the action does not fix the potential, in vacuum, a density of this share of the mean stands in.
+_FLOOR = 1e-12
+
+# The barrier ends where it costs this share of the action, or of the energy's own scale.
+_GAP = 1e-9
+_LEAST_GAP = 1e-13
+
+# Steps stop short of the boundary by the remaining share.
+_TO_THE_BOUNDARY = 0.995
+
+# The least density of a first iterate of the interior point method, as a share of the mean.
+_INTERIOR = 1e-3
+
+# A residual that grows by this factor is not on its way to zero.
+_HOPELESS = 1e8
+_LARGEST_ROUND_OFF = 1e-7
+
+
+@dataclass(frozen=True)
+class PathOutcome:
+    """What a solve did.
+
+    Attributes:
+        unknowns: The last iterate, shape (nodes, size).
+        converged: Whether it is a solution.
+        newton: Iterations.
+        linear: Iterations of the linear solver.
+        report: For a failure: history and extrema.
+    """
+
+    unknowns: _Array
+    converged: bool
+    newton: int
+    linear: int
+    report: str = ""
+
+
+class PathSolver:
+    """Newton's methods for `PathEquations`. Collective; build it once.
+
+    Args:
+        equations: The equations.
+        settings: Tolerances and options.
+    """
+
+    def __init__(self, equations: PathEquations, settings: NewtonSettings) -> None:
+        self._equations = equations
+        self._settings = settings
+        self.seconds = {"assemble": 0.0, "solve": 0.0}
+        self._tau = 0.0
+        self._linear = PathLinearSolver(
+            equations, settings, self._interact if equations.end.interacts else None
+        )
+        end = equations.end
+        per_species = end.logarithmic[end.transported] if isinstance(end, EnergyEnd) else np.zeros(1, bool)
+        # Only the densities at the end have an energy that keeps them positive.
+        last = np.arange(equations.columns) % equations.slabs == equations.slabs - 1
+        repeated = np.repeat(np.broadcast_to(per_species, (equations.species,)), equations.slabs)
+        self._logarithmic = repeated & last
+        self._free = np.ones(equations.columns, dtype=bool) if end.free else ~last
+        self._inside = equations.inside[:, None]
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what the linear solver had to do."""
+        return self._linear.notes
+
+    def _interact(self, change: _Array) -> _Array:
+        return self._equations.interaction_change(change, self._tau)
+
+    # What both methods share
+
+    def _begin(self, guess: _Array, old: State, tau: float) -> None:
+        """Set the scales of a problem."""
+        equations = self._equations
+        self._old, self._tau = old, tau
+        self._started, self._before = time.perf_counter(), self.seconds["assemble"]
+        self._linear_before = self._linear.iterations
+        m = equations.volumes[: equations.owned, None]
+        self._m = np.where(m > 0.0, m, 1.0)
+        densities = old[: equations.owned, equations.transported]
+        masses, volume, norms = self._sums(m * densities, m, (m * densities) ** 2)
+        self._masses, self._mass_norm = masses, math.sqrt(norms.sum())
+        self._means = np.repeat(masses / volume[0], equations.slabs)
+        self._potential_scale = self._scale_of_potentials(guess)
+        self._history: list[str] = []
+
+    def _sums(self, *parts: _Array) -> list[_Array]:
+        """Sums over the nodes of all ranks."""
+        local = [part.sum(axis=0) for part in parts]
+        summed = self._equations.comm.allreduce(np.concatenate(local))
+        return np.split(summed, np.cumsum([len(part) for part in local])[:-1])
+
+    def _scale_of_potentials(self, guess: _Array) -> float:
+        """How much potentials vary: where there is mass, or, for given ends, what distances in the domain give."""
+        equations = self._equations
+        if equations.end.free:
+            phi = equations.potentials(guess[: equations.owned])[..., -1]
+            weights = self._m * self._old[: equations.owned, equations.transported]
+            first, mass = self._sums(weights * phi, weights)
+            (spread,) = self._sums(weights * np.abs(phi - first / mass))
+            (size,) = self._sums(weights * np.abs(phi))
+            return float((spread / mass).max() + 1e-3 * (size / mass).max()) or 1.0
+        x = equations.space.tabulate_dof_coordinates()[: equations.owned]
+        extent = np.empty((2, 3))
+        local = np.array([(-x).max(axis=0, initial=-np.inf), x.max(axis=0, initial=-np.inf)])
+        equations.comm.Allreduce(local, extent, op=MPI.MAX)
+        return float((extent.sum(axis=0) ** 2).sum()) / (100.0 * self._tau)
+
+    def _residual(self, unknowns: _Array, floor: float) -> _Array:
+        start = time.perf_counter()
+        found = self._equations.residual(unknowns, self._old, self._tau, floor)
+        self.seconds["assemble"] += time.perf_counter() - start
+        return found
+
+    def _linearise(self, unknowns: _Array, barrier: _Array, held: _Array, floor: float) -> None:
+        start = time.perf_counter()
+        matrix = self._linear.matrix
+        self._equations.linearise(unknowns, self._old, self._tau, matrix, barrier, held, floor)
+        self._linear.refresh()
+        self.seconds["assemble"] += time.perf_counter() - start
+
+    def _outcome(self, unknowns: _Array, converged: bool, iterations: int) -> PathOutcome:
+        assembled = self.seconds["assemble"] - self._before
+        self.seconds["solve"] += time.perf_counter() - self._started - assembled
+        linear = self._linear.iterations - self._linear_before
+        report = "" if converged else self._report(unknowns, iterations)
+        return PathOutcome(unknowns, converged, iterations, linear, report)
+
+    def _report(self, unknowns: _Array, iterations: int) -> str:
+        densities = unknowns[: self._equations.owned, : self._equations.columns]
+        extrema = np.array([-densities.min(initial=np.inf), densities.max(initial=-np.inf)])
+        found = np.empty(2)
+        self._equations.comm.Allreduce(extrema, found, op=MPI.MAX)
+        low, high = found
+        return "\n".join(
+            [
+                f"Newton's method for the minimising movement failed with step {self._tau:g}, "
+                f"{iterations} iterations.",
+                *self._history,
+                f"densities: minimum {-low:.6g}, maximum {high:.6g}",
+            ]
+        )
+
+    def _errors(self, residual: _Array, dual: _Array, densities: _Array) -> tuple[float, float]:
+        """The residual of (2.9a) and of other fields, and that of (2.9b) and (2.9e), relative to scales."""
+        c = self._equations.columns
+        primal = np.concatenate([residual[:, :c], residual[:, 2 * c :]], axis=1)
+        weights = np.maximum(densities, 0.0) / (self._means * self._potential_scale**2)
+        local = np.array([(primal**2).sum(), (weights * dual**2 / self._m * self._free).sum()])
+        squares = self._equations.comm.allreduce(local)
+        volume = self._masses[0] / self._means[0]
+        return math.sqrt(squares[0]) / self._mass_norm, math.sqrt(squares[1] / volume)
+
+    # Newton's method with complementarity
+
+    def newton(self, guess: _Array, old: State, tau: float, limit: int) -> PathOutcome:
+        """Solve from a guess.
+
+        Args:
+            guess: First iterate, shape (nodes, size).
+            old: The state at the beginning, shape (nodes, fields).
+            tau: Time step.
+            limit: Iterations after which to give up.
+        """
+        self._begin(guess, old, tau)
+        equations = self._equations
+        owned, c = equations.owned, equations.columns
+        floor = _FLOOR * float(self._means.max())
+        unknowns, converged, first = guess.copy(), False, math.inf
+        iteration, rounding = 0, 0.0
+        while True:
+            residual = self._residual(unknowns, floor)
+            densities = unknowns[:owned, :c]
+            slack = -residual[:, c : 2 * c] / (self._m * self._potential_scale)
+            held = (densities / self._means < slack) & ~self._logarithmic & self._inside[:owned]
+            dual = np.where(held, 0.0, residual[:, c : 2 * c])
+            primal, dual_error = self._errors(residual, dual, densities)
+            self._history.append(f"{iteration}: (2.9a) {primal:.3e}, (2.9b,e) {dual_error:.3e}")
+            good = primal <= max(self._settings.tolerance, rounding) and dual_error <= _DUAL_TOLERANCE
+            if iteration > 0 and good:
+                converged = True
+                break
+            first = min(first, primal) if iteration else primal
+            if iteration == limit or not primal <= _HOPELESS * first:
+                break
+            residual[:, c : 2 * c] = np.where(held, -self._m * densities, residual[:, c : 2 * c])
+            every = equations.with_ghosts(np.concatenate([held, held], axis=1, dtype=float), 2 * c)
+            self._linearise(unknowns, np.zeros_like(dual), every[:, :c] > 0.5, floor)
+            rounding = self._round_off(unknowns)
+            step = self._linear.solve(residual)
+            if step is None:
+                break
+            unknowns = equations.with_ghosts(self._limited(unknowns[:owned], step))
+            iteration += 1
+        return self._outcome(unknowns, converged, iteration)
+
+    def _round_off(self, unknowns: _Array) -> float:
+        """Size of the terms that cancel in (2.9a), relative to the masses."""
+        diagonal = self._linear.matrix.getDiagonal().array_r.reshape(-1, self._equations.size)
+        terms = (diagonal * unknowns[: self._equations.owned])[:, : self._equations.columns]
+        norm = math.sqrt(self._equations.comm.allreduce(float((terms**2).sum())))
+        return min(16.0 * np.finfo(float).eps * norm / self._mass_norm, _LARGEST_ROUND_OFF)
+
+    def _limited(self, unknowns: _Array, step: _Array) -> _Array:
+        """The next iterate, with densities kept to what they can do."""
+        equations = self._equations
+        new = unknowns - step
+        state, change = equations.final(unknowns), equations.final(step)
+        kept = state - equations.end.steps.limited(state, change, equations.end.logarithmic)
+        equations.set_final(new, kept)
+        return new
+
+    # The interior point method
+
+    def interior_point(self, guess: _Array, old: State, tau: float) -> PathOutcome:
+        """Solve along the barrier.
+
+        Args:
+            guess: First iterate; its densities are lifted into the interior.
+            old: The state at the beginning, shape (nodes, fields).
+            tau: Time step.
+        """
+        self._begin(guess, old, tau)
+        equations = self._equations
+        owned, c = equations.owned, equations.columns
+        bound = self._free & self._inside
+        unknowns = guess.copy()
+        lifted = np.maximum(unknowns[:, :c], _INTERIOR * self._means)
+        unknowns[:, :c] = np.where(bound, lifted, unknowns[:, :c])
+        bound = bound[:owned]
+        slack = np.where(bound, 0.1 * self._m * self._potential_scale * self._means, 0.0)
+        slack /= np.where(bound, unknowns[:owned, :c], 1.0)
+        held = np.zeros((equations.nodes, c), dtype=bool)
+        converged, iteration, first = False, 0, math.inf
+        while True:
+            residual = self._residual(unknowns, 0.0)
+            densities = np.where(bound, unknowns[:owned, :c], 1.0)
+            dual = np.where(bound, residual[:, c : 2 * c] + slack, 0.0)
+            primal, dual_error = self._errors(residual, dual, unknowns[:owned, :c])
+            gap, count, action = self._gap(densities * slack, bound, unknowns)
+            self._history.append(
+                f"{iteration}: (2.9a) {primal:.3e}, (2.9b,e) {dual_error:.3e}, barrier {gap:.3e}"
+            )
+            enough = max(_GAP * action, _LEAST_GAP * self._potential_scale * self._masses.sum())
+            small = primal <= max(self._settings.tolerance, 1e-12) and dual_error <= _DUAL_TOLERANCE
+            if iteration > 0 and small and gap <= enough:
+                converged = True
+                break
+            first = min(first, primal) if iteration else primal
+            if iteration == 2 * self._settings.max_iterations or not primal <= _HOPELESS * max(first, 1.0):
+                break
+            self._linearise(unknowns, slack / densities, held, 0.0)
+            average = gap / max(count, 1.0)
+            predictor = self._direction(residual, densities, slack, bound, 0.0)
+            if predictor is None:
+                break
+            step, changes = predictor
+            length = self._length(densities, step[:, :c], slack, changes, bound, 1.0)
+            ahead = (densities - length * step[:, :c]) * (slack + length * changes)
+            (ahead_gap,) = self._sums(np.where(bound, ahead, 0.0).sum(axis=1, keepdims=True))
+            centring = (float(ahead_gap[0]) / gap) ** 3 if gap > 0.0 else 0.0
+            correction = -(length**2) * step[:, :c] * changes
+            target = centring * average * self._m - correction
+            corrected = self._direction(residual, densities, slack, bound, target)
+            if corrected is None:
+                break
+            step, changes = corrected
+            length = self._length(densities, step[:, :c], slack, changes, bound, _TO_THE_BOUNDARY)
+            unknowns = equations.with_ghosts(unknowns[:owned] - length * step)
+            slack = slack + length * np.where(bound, changes, 0.0)
+            iteration += 1
+        return self._outcome(unknowns, converged, iteration)
+
+    def _gap(self, products: _Array, bound: _Array, unknowns: _Array) -> tuple[float, float, float]:
+        """Σ ρs, Σ m over the densities with a barrier, and the action."""
+        gap, weight = self._sums(
+            np.where(bound, products, 0.0).sum(axis=1, keepdims=True),
+            (bound * self._m).sum(axis=1, keepdims=True),
+        )
+        action = self._equations.action(unknowns, self._old, self._tau)
+        return float(gap[0]), float(weight[0]), float(action.sum())
+
+    def _direction(
+        self, residual: _Array, densities: _Array, slack: _Array, bound: _Array, target: _Array | float
+    ) -> tuple[_Array, _Array] | None:
+        """The step to subtract from the unknowns and the change of s on the way to ρs = target."""
+        c = self._equations.columns
+        right = residual.copy()
+        right[:, c : 2 * c] += np.where(bound, target / densities, 0.0)
+        step = self._linear.solve(right)
+        if step is None:
+            return None
+        changes = (target + slack * step[:, :c]) / densities - slack
+        return step, np.where(bound, changes, 0.0)
+
+    def _length(
+        self, densities: _Array, step: _Array, slack: _Array, changes: _Array, bound: _Array, share: float
+    ) -> float:
+        """The longest step, up to 1, that leaves this share of the way to ρ = 0 or s = 0 behind."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.maximum(step / densities, np.where(slack > 0.0, -changes / slack, 0.0))
+        worst = float(np.where(bound, ratios, 0.0).max(initial=0.0))
+        worst = self._equations.comm.allreduce(worst, op=MPI.MAX)
+        return min(1.0, share / worst) if worst > 0.0 else 1.0
