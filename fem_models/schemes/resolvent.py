@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,29 @@ _FLOOR = 1e-8
 
 
 @dataclass(frozen=True)
+class Movement:
+    """What a minimising movement cost, and how well it satisfies the conditions of optimality.
+
+    Equations are those of Bruna, Burger and Carrillo.
+
+    Attributes:
+        actions: By field, W₂²/(2τ) of a density and ∫(c - c^old)²/(2τ) of a field of the L² metric, summed
+            over the parts of a step that was halved.
+        distances: By field, the distance moved, W₂ or that of L², summed over the parts.
+        excess: E(ρ) + Σ actions - E(ρ^old), which the minimiser keeps ≤ 0.
+        hamilton_jacobi: The residual of (2.9b), relative to the range of the potentials, in the mean square
+            over the mass in the slabs; 0 for one slab, which has no condition between slabs.
+        terminal: That of (2.9e), over the mass at the end.
+    """
+
+    actions: Mapping[str, float]
+    distances: Mapping[str, float]
+    excess: float
+    hamilton_jacobi: float
+    terminal: float
+
+
+@dataclass(frozen=True)
 class Step:
     """An accepted step.
 
@@ -37,12 +61,16 @@ class Step:
         newton: Newton iterations.
         linear: Iterations of the linear solver.
         clipped: Mass that BDF2 had to cut from its extrapolation to keep it non-negative.
+        rejected: Parts of the step that failed and were taken in halves.
+        movement: For minimising movements, what the step cost.
     """
 
     state: State
     newton: int
     linear: int
     clipped: float = 0.0
+    rejected: int = 0
+    movement: Movement | None = None
 
 
 class ResolventScheme:

@@ -121,7 +121,7 @@ class PathSolver:
         return np.split(summed, np.cumsum([len(part) for part in local])[:-1])
 
     def _scale_of_potentials(self, guess: _Array) -> float:
-        """How much potentials vary: where there is mass, or, for given ends, what distances in the domain give."""
+        """How much potentials vary where there is mass; for given ends, what distances in the domain give."""
         equations = self._equations
         if equations.end.free:
             phi = equations.potentials(guess[: equations.owned])[..., -1]
@@ -181,6 +181,18 @@ class PathSolver:
         volume = self._masses[0] / self._means[0]
         return math.sqrt(squares[0]) / self._mass_norm, math.sqrt(squares[1] / volume)
 
+    def optimality(self, unknowns: _Array, old: State, tau: float) -> tuple[float, float]:
+        """The residuals of (2.9b) and of (2.9e), see `fem_models.schemes.resolvent.Movement`. Collective."""
+        self._begin(unknowns, old, tau)
+        equations = self._equations
+        owned, c, slabs = equations.owned, equations.columns, equations.slabs
+        squares = (self._residual(unknowns, 0.0)[:, c : 2 * c] / (self._m * self._potential_scale)) ** 2
+        weighted = squares * self._m * np.maximum(unknowns[:owned, :c], 0.0)
+        (sums,) = self._sums(weighted)
+        means = (sums / np.repeat(self._masses, slabs)).reshape(-1, slabs)
+        between = float(means[:, :-1].mean()) if slabs > 1 else 0.0
+        return math.sqrt(between), math.sqrt(float(means[:, -1].mean()))
+
     # Newton's method with complementarity
 
     def newton(self, guess: _Array, old: State, tau: float, limit: int) -> PathOutcome:
@@ -198,11 +210,13 @@ class PathSolver:
         floor = _FLOOR * float(self._means.max())
         unknowns, converged, first = guess.copy(), False, math.inf
         iteration, rounding = 0, 0.0
+        # Where a step would have made a density negative, it is held at zero next.
+        wanted = unknowns[:owned, :c]
         while True:
             residual = self._residual(unknowns, floor)
             densities = unknowns[:owned, :c]
             slack = -residual[:, c : 2 * c] / (self._m * self._potential_scale)
-            held = (densities / self._means < slack) & ~self._logarithmic & self._inside[:owned]
+            held = (wanted / self._means < slack) & ~self._logarithmic & self._inside[:owned]
             dual = np.where(held, 0.0, residual[:, c : 2 * c])
             primal, dual_error = self._errors(residual, dual, densities)
             self._history.append(f"{iteration}: (2.9a) {primal:.3e}, (2.9b,e) {dual_error:.3e}")
@@ -220,7 +234,9 @@ class PathSolver:
             step = self._linear.solve(residual)
             if step is None:
                 break
+            wanted = (unknowns[:owned] - step)[:, :c]
             unknowns = equations.with_ghosts(self._limited(unknowns[:owned], step))
+            wanted = np.where(wanted < 0.0, wanted, unknowns[:owned, :c])
             iteration += 1
         return self._outcome(unknowns, converged, iteration)
 
@@ -317,7 +333,7 @@ class PathSolver:
         c = self._equations.columns
         right = residual.copy()
         right[:, c : 2 * c] += np.where(bound, target / densities, 0.0)
-        step = self._linear.solve(right)
+        step = self._linear.solve(right, hard=True)
         if step is None:
             return None
         changes = (target + slack * step[:, :c]) / densities - slack

@@ -13,8 +13,10 @@ from fem_models.discretization.paths import PathEquations
 from fem_models.solvers.newton import NewtonSettings
 from fem_models.solvers.options import Option, managed
 
-# Unknowns up to which a factorisation is faster than the Krylov method, by dimension.
-_DIRECT_UP_TO = {1: float("inf"), 2: 300_000, 3: 15_000}
+# Unknowns up to which a factorisation is faster than the Krylov method, by dimension: with one slab, and with
+# more or along a barrier.
+_DIRECT_UP_TO = {1: float("inf"), 2: 3_000, 3: 1_000}
+_DIRECT_IF_HARD = {1: float("inf"), 2: 300_000, 3: 15_000}
 
 # The entries are nodal volumes, small on small domains: PETSc's absolute tolerance would refuse them.
 _SMALLEST_PIVOT = 1e-300
@@ -66,22 +68,21 @@ class PathLinearSolver:
         self._equations = equations
         self.matrix = equations.new_matrix()
         self._right, self._solution = self.matrix.createVecs()
-        dimension = equations.space.mesh.topology.dim
-        choice = settings.linear
-        direct = choice == "direct" or (choice == "auto" and self._right.size <= _DIRECT_UP_TO[dimension])
-        defaults = _DIRECT if direct else _KRYLOV
-        if multiply_more is not None and direct:
-            # The factors are those of the Jacobian without interactions, which come by products alone.
-            defaults = {**_DIRECT, "ksp_type": "gmres", "ksp_rtol": 1e-8}
-        self._operator = self.matrix
-        if multiply_more is not None:
-            self._operator = self._with_interactions(multiply_more)
-        self._ksp = self._new_solver(managed(defaults, settings.petsc))
-        self._factors: PETSc.KSP | None = None
         self._given = settings.petsc
-        self._direct = direct
+        self._interacts = multiply_more is not None
+        self._operator = self._with_interactions(multiply_more) if multiply_more is not None else self.matrix
+        self._ksps: dict[bool, PETSc.KSP] = {}
+        self._choice = settings.linear
         self.iterations = 0
         self.notes: list[str] = []
+
+    def _direct(self, hard: bool) -> bool:
+        """Whether systems of this kind are factorised from the start."""
+        equations = self._equations
+        limits = _DIRECT_IF_HARD if hard or equations.slabs > 1 else _DIRECT_UP_TO
+        dimension = equations.space.mesh.topology.dim
+        small = self._choice == "auto" and self._right.size <= limits[dimension]
+        return self._choice == "direct" or small
 
     def _with_interactions(self, multiply_more: Callable[[npt.NDArray], npt.NDArray]) -> PETSc.Mat:
         matrix, equations = self.matrix, self._equations
@@ -97,41 +98,57 @@ class PathLinearSolver:
         operator.setUp()
         return operator
 
-    def _new_solver(self, options) -> PETSc.KSP:
-        ksp = PETSc.KSP().create(self._equations.comm)
-        ksp.setOperators(self._operator, self.matrix)
-        with options.inserted_options():
-            ksp.setFromOptions()
-        self._options = options
-        return ksp
+    def _solver(self, direct: bool) -> PETSc.KSP:
+        """The factorisation or the Krylov method, made when it is first needed. Collective."""
+        if direct not in self._ksps:
+            # The factors are those of the Jacobian without interactions, which come by products alone.
+            factors = _DIRECT | ({"ksp_type": "gmres", "ksp_rtol": 1e-8} if self._interacts else {})
+            options = managed(factors if direct else _KRYLOV, self._given)
+            ksp = PETSc.KSP().create(self._equations.comm)
+            ksp.setOperators(self._operator, self.matrix)
+            with options.inserted_options():
+                ksp.setFromOptions()
+                ksp.setUp()
+            self._ksps[direct] = ksp
+        return self._ksps[direct]
 
     def refresh(self) -> None:
         """Take note of a new matrix."""
-        self._ksp.setOperators(self._operator, self.matrix)
-        if self._factors is not None:
-            self._factors.setOperators(self._operator, self.matrix)
+        for ksp in self._ksps.values():
+            ksp.setOperators(self._operator, self.matrix)
 
-    def solve(self, right: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    def solve(self, right: npt.NDArray[np.float64], hard: bool = False) -> npt.NDArray[np.float64] | None:
         """The solution at the nodes of this rank, shape (owned nodes, size); None if there is none.
 
         Where the Krylov method fails the system is factorised, and `notes` says so.
+
+        Args:
+            right: The right-hand side, shape (owned nodes, size).
+            hard: Whether a barrier makes the system ill-conditioned.
         """
         self._right.array_w[:] = right.ravel()
-        with self._options.inserted_options():
-            self._ksp.solve(self._right, self._solution)
-        self.iterations += self._ksp.getIterationNumber()
-        if self._ksp.getConvergedReason() < 0 and not self._direct:
-            if self._factors is None:
-                self._factors = PETSc.KSP().create(self._equations.comm)
-                self._factors.setOperators(self._operator, self.matrix)
-                options = managed(_DIRECT | {"ksp_type": "gmres", "ksp_rtol": 1e-8}, {})
-                with options.inserted_options():
-                    self._factors.setFromOptions()
-                self.notes.append(
-                    f"The Krylov method did not converge in {self._ksp.getIterationNumber()} iterations; "
-                    "the linear systems where that happens are factorised by MUMPS."
-                )
-            self._factors.solve(self._right, self._solution)
-        found = self._solution.array_r.reshape(right.shape)
-        finite = self._equations.comm.allreduce(bool(np.isfinite(found).all()), op=MPI.LAND)
-        return found.copy() if finite else None
+        direct = self._direct(hard)
+        found = self._solved_by(self._solver(direct))
+        if found is None and not direct:
+            self._note()
+            found = self._solved_by(self._solver(True))
+        return None if found is None else found.reshape(right.shape)
+
+    def _solved_by(self, ksp: PETSc.KSP) -> npt.NDArray[np.float64] | None:
+        ksp.solve(self._right, self._solution)
+        self.iterations += ksp.getIterationNumber()
+        found = self._solution.array_r
+        good = ksp.getConvergedReason() > 0 and bool(np.isfinite(found).all())
+        if self._equations.comm.allreduce(good, op=MPI.LAND):
+            return found.copy()
+        # What is left of a factorisation that failed would make the next one fail.
+        ksp.reset()
+        ksp.setOperators(self._operator, self.matrix)
+        return None
+
+    def _note(self) -> None:
+        if not self.notes:
+            self.notes.append(
+                "The Krylov method did not solve a linear system of a minimising movement; it was factorised "
+                "by MUMPS, as will be others where that happens."
+            )

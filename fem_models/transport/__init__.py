@@ -1,0 +1,1 @@
+"""Wasserstein distances between densities, and what is known of them in closed form."""
