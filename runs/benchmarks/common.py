@@ -8,8 +8,11 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import argparse
+import json
 import math
 import resource
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -169,6 +172,19 @@ def flow_on(mesh: Mesh, m: float) -> GradientFlow:
 def peak_memory(comm: MPI.Comm) -> float:
     """Peak resident memory of all ranks, in MB."""
     return comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024.0
+
+
+def launch(script: str, ranks: int, *options: str) -> dict:
+    """Run a script with `--worker` under mpiexec, and return what it prints last, as JSON."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if mpiexec is None:
+        stop("There is no mpiexec beside this Python or on the PATH: install MPI, or run this in .venv.")
+    command = [mpiexec, "-n", f"{ranks}", sys.executable, script, "--worker", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        stop(f"The run on {ranks} ranks failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def one_core() -> None:

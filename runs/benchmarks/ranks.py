@@ -7,13 +7,9 @@ rank needs a core of its own.
 """
 
 import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
-from common import Barenblatt, Report, arguments, flow_on, march, peak_memory, stop, unit_mesh
+from common import Barenblatt, Report, arguments, flow_on, launch, march, peak_memory, unit_mesh
 from mpi4py import MPI
 
 # Mesh sizes and uniform refinements.
@@ -55,28 +51,6 @@ def work(dimension: int, quick: bool) -> None:
         print(json.dumps(found))
 
 
-def launch(ranks: int, dimension: int, quick: bool) -> dict:
-    """A run under mpiexec."""
-    beside = Path(sys.executable).with_name("mpiexec")
-    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if mpiexec is None:
-        stop("There is no mpiexec beside this Python or on the PATH: install MPI, or run this in .venv.")
-    command = [
-        mpiexec,
-        "-n",
-        f"{ranks}",
-        sys.executable,
-        __file__,
-        "--worker",
-        f"--dimension={dimension}",
-        *(["--quick"] if quick else []),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        stop(f"The run on {ranks} ranks failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     """Print the table, or do the work of a rank."""
     args = arguments(__doc__, add_arguments)
@@ -86,10 +60,11 @@ def main() -> None:
     report = Report(args.output)
     columns = ("unknowns", "time per step [s]", "assembly", "solve", "linear per Newton", "peak memory [MB]")
     report.head("ranks", *columns, "speed-up")
+    options = [f"--dimension={args.dimension}", *(["--quick"] if args.quick else [])]
     results = {1: [], 2: []}
     for _ in range(1 if args.quick else args.repeat):
         for ranks, found in results.items():
-            found.append(launch(ranks, args.dimension, args.quick))
+            found.append(launch(__file__, ranks, *options))
     best = {ranks: min(found, key=lambda r: r["seconds"]) for ranks, found in results.items()}
     for ranks, result in best.items():
         report.row(
