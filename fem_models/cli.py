@@ -1,4 +1,4 @@
-"""The command line: `fem-models run`, `plot`, `show` and `list`.
+"""The command line: `fem-models run`, `plot`, `show`, `list` and `lbb`.
 
 Exit codes: 0 all is well, 2 bad input (one sentence, nothing left behind), 3 a failed solve and 128 plus the
 number of the signal that interrupted a run (everything computed so far is kept), 1 a fault of the program.
@@ -262,3 +262,47 @@ def list_() -> None:
     from fem_models.run.catalogue import catalogue_text
 
     print(catalogue_text())
+
+
+@app.command()
+def lbb(
+    pair: Annotated[
+        list[str] | None, typer.Option(help="A pair potential-flux, such as P1-DG0; all by default.")
+    ] = None,
+    cells: Annotated[
+        list[str] | None, typer.Option(help="Cells across the domain, one number a mesh: 4,8,12,16.")
+    ] = None,
+    domain: Annotated[str, typer.Option(help="interval, rectangle, box, disk or ball.")] = "rectangle",
+    weight: Annotated[
+        str,
+        typer.Option(help="q, an expression in x, y, z; 0.05 + exp(-20 r**2) from the centre by default."),
+    ] = "",
+    slabs: Annotated[int, typer.Option(help="Slabs of the whole constraint.")] = 1,
+    transport: Annotated[str, typer.Option(help="φ of the transport h∇φ, an expression in x, y, z.")] = "0",
+    duration: Annotated[float, typer.Option(help="Δt of the whole constraint.")] = 1.0,
+    out: Annotated[
+        Path | None, typer.Option(help="The directory; runs/output/lbb where there is a folder runs.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results there.")] = False,
+) -> int:
+    """Compute inf-sup (LBB) constants of element pairs for the linearised JKO problem."""
+    from mpi4py import MPI
+    from rich.console import Console
+
+    from fem_models.errors import SolveError
+    from fem_models.run import lbb as constants
+    from fem_models.run.layout import default_directory
+
+    comm = MPI.COMM_WORLD
+    console = Console() if comm.rank == 0 else None
+    counts = constants.counts_of(cells or ["4,8,12,16"])
+    request = constants.Request(tuple(pair or ()), counts, domain, weight, slabs, transport, duration)
+    try:
+        findings = constants.compute(request, out or default_directory(Path("lbb")), overwrite, comm, console)
+    except SolveError as error:
+        if console is not None:
+            print(error, file=sys.stderr, flush=True)
+        return FAILED_SOLVE
+    if console is not None:
+        constants.tell(console, findings)
+    return 0
