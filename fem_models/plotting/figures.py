@@ -10,6 +10,7 @@ from fem_models.plotting.concentration import concentration_figure
 from fem_models.plotting.convexity import convexity_figure
 from fem_models.plotting.energy import energy_figure, terms_figure
 from fem_models.plotting.expansion import expansion_figure
+from fem_models.plotting.jko import jko_figure
 from fem_models.plotting.lines import curves_figure
 from fem_models.plotting.overview import overview_figure
 from fem_models.plotting.panels import plane_figure, space_figure
@@ -65,4 +66,5 @@ _FIGURES: dict[str, Callable[[RunData], Figure]] = {
     "rates": rates_figure,
     "convexity": convexity_figure,
     "concentration": concentration_figure,
+    "jko": jko_figure,
 }

@@ -27,6 +27,7 @@ from fem_models.run.config_types import FrozenDict
 from fem_models.run.flows import build_flow, formula
 from fem_models.run.system_tables import COORDINATES
 from fem_models.schemes.log_density import LogDensity
+from fem_models.schemes.lower_bound import check_bounded
 from fem_models.solvers.static_fields import StaticFields
 
 Values = npt.NDArray[np.float64]
@@ -87,7 +88,8 @@ def build(config: RunConfig, mesh: MarkedMesh) -> Problem:
 
     Raises:
         InputError: An expression that is not finite on the mesh or names a coordinate it lacks, an initial
-            density that is negative or zero everywhere, a profile outside the mesh, a step that is too small.
+            density that is negative or zero everywhere, a profile outside the mesh, a step that is too small,
+            an energy without a lower bound for minimising movements.
     """
     clock = Clock(config.time.start, config.time.end, config.time.step, config.output.field_times or ())
     _check_profile(config, mesh.mesh)
@@ -110,6 +112,8 @@ def build(config: RunConfig, mesh: MarkedMesh) -> Problem:
                 f"The energy term {name} is not finite for the initial density; change its expression or the "
                 "density."
             )
+    if config.time.minimises:
+        check_bounded(flow, initial)
     return Problem(
         config,
         flow,

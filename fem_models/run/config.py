@@ -59,7 +59,7 @@ Energy = Annotated[
 
 
 # Figures that need more than the time steps of one run.
-WHOLE_RUN_FIGURES = ("rates", "convexity", "expansion", "concentration")
+WHOLE_RUN_FIGURES = ("rates", "convexity", "expansion", "concentration", "jko")
 
 
 class Problems(ValueError):
@@ -280,6 +280,7 @@ def _figure_problems(config: RunConfig) -> Iterator[str]:
             '[system] name = "two-component" or "chemotaxis"',
         ),
         "concentration": (system == "chemotaxis", '[system] name = "chemotaxis"'),
+        "jko": (config.time.minimises, '[time] scheme = "jko" or "jko-bdf2"'),
     }
     for figure in config.output.figures:
         there, what = needs.get(figure, (True, ""))

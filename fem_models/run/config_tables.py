@@ -30,6 +30,8 @@ from fem_models.run.config_types import (
 
 DIMENSIONS = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3, "space": 3}
 _ROUND = ("disk", "ball", "space")
+# Schemes that minimise energy and distance together, along paths in slabs of time.
+MINIMISING_MOVEMENTS = ("jko", "jko-bdf2")
 PETSC_PREFIXES = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "fieldsplit_", "log_", "options_")
 
 
@@ -230,8 +232,13 @@ class Initial(Table):
 class Time(Table):
     """[time]: the scheme and the clock."""
 
-    scheme: Literal["backward-euler", "bdf2"] = Field("backward-euler", description="time scheme")
-    flux: Literal["upwind", "average"] = Field("upwind", description="density on an edge")
+    scheme: Literal["backward-euler", "bdf2", "jko", "jko-bdf2"] = Field(
+        "backward-euler", description="time scheme"
+    )
+    flux: Literal["upwind", "average"] = Field(
+        "upwind", description="density on an edge; minimising movements take average unless it is given"
+    )
+    slabs: Count = Field(1, description="slabs of time in the paths of minimising movements")
     discretization: Literal["edge-averaged", "log-density"] = Field(
         "edge-averaged",
         description="of densities: edge-averaged allows for vacuum, log-density has order 2 for m = 1",
@@ -242,6 +249,24 @@ class Time(Table):
     step: Positive = Field(description="step size, greater than 0, dimensionless")
     stop_when_steady: bool = Field(False, description="stop early at a steady state")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_flux(cls, data: Any) -> Any:
+        """The flux of minimising movements whose action converges to that of W₂."""
+        if isinstance(data, dict) and data.get("scheme") in MINIMISING_MOVEMENTS:
+            return {"flux": "average"} | data
+        return data
+
+    @property
+    def minimises(self) -> bool:
+        """Whether steps are minimising movements."""
+        return self.scheme in MINIMISING_MOVEMENTS
+
+    @property
+    def joined(self) -> bool:
+        """Whether every step is a minimising movement from the state before it."""
+        return self.scheme == "jko"
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.end <= self.start:
@@ -250,6 +275,8 @@ class Time(Table):
             raise ValueError(f'scheme = "{self.scheme}" does not go with discretization = "log-density"')
         if self.discretization == "edge-averaged" and self.degree != 1:
             raise ValueError('degree = 2 needs discretization = "log-density"')
+        if self.slabs > 1 and not self.minimises:
+            raise ValueError(f'slabs = {self.slabs} goes with scheme = "jko" or "jko-bdf2" only; remove it')
         return self
 
 

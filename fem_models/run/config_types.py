@@ -139,5 +139,6 @@ Figure = Literal[
     "rates",
     "convexity",
     "concentration",
+    "jko",
 ]
 Figures = Annotated[tuple[Figure, ...], BeforeValidator(_as_figures), AfterValidator(_once)]

@@ -17,7 +17,9 @@ from mpi4py import MPI
 from fem_models.gradient_flow import State
 from fem_models.run.build import Problem, Values
 from fem_models.run.clock import Tick
+from fem_models.run.config_tables import Time
 from fem_models.run.decay import fit_decay
+from fem_models.schemes.resolvent import Step
 from fem_models.systems.flat_convexity import convexity_warning
 
 Row = dict[str, float]
@@ -54,7 +56,7 @@ class Diagnostics:
         self._points = np.ascontiguousarray(self._flow.points[: self._flow.owned].T)
         self._steady = None if steady is None else self._flow.energy(steady)
         self._masses = self._flow.masses(problem.initial)
-        self._newton = self._linear = self._steps = self._increases = 0
+        self._newton = self._linear = self._steps = self._rejected = self._increases = 0
         self._increase = self._clipped = 0.0
         self._errors: dict[str, dict[str, float]] = {}
         self._times: list[float] = []
@@ -68,32 +70,30 @@ class Diagnostics:
         self._most = dict.fromkeys(self._flow.names, -math.inf)
         self.row = self._look(Tick(0, problem.clock.start, 0.0, False), problem.initial, 0, 0)
 
-    def step(self, tick: Tick, state: State, newton: int, linear: int, clipped: float) -> Row:
+    def step(self, tick: Tick, step: Step) -> Row:
         """Look at the state after a step.
 
         Args:
             tick: The step.
-            state: Where it led to, shape (nodes, species).
-            newton: Newton iterations of the step.
-            linear: Linear iterations of the step.
-            clipped: Mass that the scheme cut off.
+            step: Where it led to, and what it took.
 
         Returns:
             The row of series.csv.
         """
         before = self._energies[-1]
         self._steps += 1
-        self._newton += newton
-        self._linear += linear
-        self._clipped += clipped
-        self.row = self._look(tick, state, newton, linear)
+        self._newton += step.newton
+        self._linear += step.linear
+        self._clipped += step.clipped
+        self._rejected += step.rejected
+        self.row = self._look(tick, step.state, step.newton, step.linear)
         increase = self.row["energy"] - before
         self._increase = max(self._increase, increase)
         size = math.fsum(abs(self.row[name]) for name in self._terms)
         self._increases += increase > _ROUNDING * max(1.0, size)
         for name, expression in self._problem.exact.items():
             exact = expression.numpy(self._points, t=tick.time)
-            computed = state[: self._flow.owned, self._flow.names.index(name)]
+            computed = step.state[: self._flow.owned, self._flow.names.index(name)]
             error = self._error(np.abs(computed - exact))
             so_far = self._errors.get(name, {}).get("linf_l1", 0.0)
             self._errors[name] = error | {"linf_l1": max(so_far, error["l1"])}
@@ -162,6 +162,11 @@ class Diagnostics:
         return self._steps
 
     @property
+    def rejected(self) -> int:
+        """Number of parts of steps that failed and were taken in halves."""
+        return self._rejected
+
+    @property
     def mass_drift(self) -> float:
         """The largest relative change of the mass of a Wasserstein species so far."""
         return max((self._drift[name] for name in self._problem.masses), default=0.0)
@@ -223,23 +228,33 @@ class Diagnostics:
         largest = max(map(abs, self._energies))
         return min(self._energies) < self._steady - _BELOW * max(largest, abs(self._steady))
 
-    def warnings(self, scheme: str) -> list[str]:
+    def warnings(self, table: Time) -> list[str]:
         """Sentences about what went against expectation.
 
         Args:
-            scheme: Name of the scheme: not all of them promise the same.
+            table: The table [time]: not all schemes promise the same.
 
         Returns:
             One sentence each; empty if all is well.
         """
         found = []
-        if share := self._flow.geometry.negative_share:
+        share = self._flow.geometry.negative_share
+        # The average flux of minimising movements is that of cells, and needs no coefficients of edges.
+        if share and not (table.minimises and table.flux == "average"):
+            effect = (
+                "they take the weights of Cancès, Nabet and Vohralík, which keep densities non-negative but "
+            )
+            effect += "lose accuracy"
+            if table.minimises:
+                effect = 'on them the law of energy is no promise, as it is with flux = "average"'
+            found.append(f"The mesh has {100.0 * share:.2g} % edges with a negative coefficient; {effect}.")
+        if self._rejected:
             found.append(
-                f"The mesh has {100.0 * share:.2g} % edges with a negative coefficient; they take the "
-                "weights of Cancès, Nabet and Vohralík, which keep densities non-negative but lose accuracy."
+                f"Newton's method failed in {self._rejected} parts of steps, which were taken in halves; "
+                "smaller steps help."
             )
         if self._increases:
-            promise = " (BDF2 does not exclude it; smaller steps help)" if scheme == "bdf2" else ""
+            promise = " (BDF2 does not exclude it; smaller steps help)" if "bdf2" in table.scheme else ""
             found.append(
                 f"The energy increased in {self._increases} of {self._steps} steps, at most by "
                 f"{self._increase:.2e}{promise}."

@@ -10,6 +10,7 @@ from dolfinx import fem
 from mpi4py import MPI
 from ufl.core.expr import Expr
 
+from fem_models.discretization.edges import Lumping
 from fem_models.discretization.marks import MarkedMesh, boundary_nodes
 from fem_models.discretization.whole_space import space_coefficient
 from fem_models.energies import (
@@ -67,21 +68,29 @@ def build_flow(config: RunConfig, marked: MarkedMesh) -> GradientFlow:
             f'The mesh has the region "{_SHELL}", which stands for the rest of space and holds electric '
             f'fields only: [system] name = "{config.system.name}" needs a mesh without it.'
         )
-    return _BUILDERS[config.system.name](config, config.system, marked)
+    # The average flux of minimising movements is consistent with these nodal volumes only.
+    lumping: Lumping = "cells" if config.time.minimises and config.time.flux == "average" else "voronoi"
+    return _BUILDERS[config.system.name](config, config.system, marked, lumping)
 
 
-def _excluded_volume(config: RunConfig, table: systems.ExcludedVolume, marked: MarkedMesh) -> GradientFlow:
+def _excluded_volume(
+    config: RunConfig, table: systems.ExcludedVolume, marked: MarkedMesh, lumping: Lumping
+) -> GradientFlow:
     potential = formula(config, table.potential, "[system] potential")
     mesh = marked.mesh
-    return excluded_volume(mesh, potential.ufl, _coefficient(table, config, mesh.geometry.dim))
+    return excluded_volume(mesh, potential.ufl, _coefficient(table, config, mesh.geometry.dim), lumping)
 
 
-def _fokker_planck(config: RunConfig, table: systems.FokkerPlanck, marked: MarkedMesh) -> GradientFlow:
+def _fokker_planck(
+    config: RunConfig, table: systems.FokkerPlanck, marked: MarkedMesh, lumping: Lumping
+) -> GradientFlow:
     potential = formula(config, table.potential, "[system] potential")
-    return fokker_planck(marked.mesh, m=table.m, diffusion=table.diffusion, potential=potential.ufl)
+    return fokker_planck(marked.mesh, table.m, table.diffusion, potential.ufl, lumping)
 
 
-def _two_component(config: RunConfig, table: systems.TwoComponent, marked: MarkedMesh) -> GradientFlow:
+def _two_component(
+    config: RunConfig, table: systems.TwoComponent, marked: MarkedMesh, lumping: Lumping
+) -> GradientFlow:
     mesh = marked.mesh
     if table.potentials is not None:
         potentials: Any = [
@@ -104,14 +113,16 @@ def _two_component(config: RunConfig, table: systems.TwoComponent, marked: Marke
             return H.ufl(ufl.SpatialCoordinate(mesh), fields)
 
     kernel = None if table.kernel is None else _kernel(config, table.kernel, "[system] kernel")
-    return two_component(mesh, potentials, table.m, table.epsilon, coupling, kernel)
+    return two_component(mesh, potentials, table.m, table.epsilon, coupling, kernel, lumping)
 
 
 def _kernel(config: RunConfig, text: str, where: str) -> Kernel:
     return formula(config, text, where).numpy
 
 
-def _chemotaxis(config: RunConfig, table: systems.Chemotaxis, marked: MarkedMesh) -> GradientFlow:
+def _chemotaxis(
+    config: RunConfig, table: systems.Chemotaxis, marked: MarkedMesh, lumping: Lumping
+) -> GradientFlow:
     mesh = marked.mesh
     potential = formula(config, table.potential, "[system] potential")
     phi = Expression(table.phi, ("c",), config.constants, where="[system] phi")
@@ -119,7 +130,7 @@ def _chemotaxis(config: RunConfig, table: systems.Chemotaxis, marked: MarkedMesh
     def effect(c: Expr) -> Expr:
         return phi.ufl(ufl.SpatialCoordinate(mesh), {"c": c})
 
-    return chemotaxis(mesh, potential.ufl, table.m, table.epsilon, table.kappa, effect)
+    return chemotaxis(mesh, potential.ufl, table.m, table.epsilon, table.kappa, effect, lumping)
 
 
 def _electrodes(
@@ -146,7 +157,7 @@ def _electrodes(
 
 
 def _poisson_nernst_planck(
-    config: RunConfig, table: systems.PoissonNernstPlanck, marked: MarkedMesh
+    config: RunConfig, table: systems.PoissonNernstPlanck, marked: MarkedMesh, lumping: Lumping
 ) -> GradientFlow:
     mesh = marked.mesh
     space = fem.functionspace(mesh, ("Lagrange", 1))
@@ -164,15 +175,17 @@ def _poisson_nernst_planck(
         for number, ion in enumerate(table.ions)
     ]
     doping = formula(config, table.doping, "[system] doping").ufl
-    return poisson_nernst_planck(mesh, ions, table.m, permittivity, doping, cells, electrodes)
+    return poisson_nernst_planck(mesh, ions, table.m, permittivity, doping, cells, electrodes, lumping)
 
 
-def _gradient_flow(config: RunConfig, table: systems.GradientFlow, marked: MarkedMesh) -> GradientFlow:
+def _gradient_flow(
+    config: RunConfig, table: systems.GradientFlow, marked: MarkedMesh, lumping: Lumping
+) -> GradientFlow:
     species = [Species(name=s.name, metric=s.metric) for s in config.species]
-    return GradientFlow(marked.mesh, species, Energy(list(_terms(config))))
+    return GradientFlow(marked.mesh, species, Energy(list(_terms(config))), lumping=lumping)
 
 
-_BUILDERS: dict[str, Callable[[RunConfig, Any, MarkedMesh], GradientFlow]] = {
+_BUILDERS: dict[str, Callable[[RunConfig, Any, MarkedMesh, Lumping], GradientFlow]] = {
     "excluded-volume": _excluded_volume,
     "fokker-planck": _fokker_planck,
     "two-component": _two_component,

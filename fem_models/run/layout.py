@@ -16,6 +16,7 @@ SERIES = "series.csv"
 STUDY = "study.csv"
 SWEEP = "sweep.csv"
 CONVEXITY = "convexity.csv"
+MOVEMENTS = "jko.csv"
 FIELDS = "fields.pvd"
 LOG = "log.txt"
 FIGURES = "figures"
@@ -110,7 +111,7 @@ def _clear(directory: Path) -> None:
 
 
 def _run_files(directory: Path) -> Iterator[Path]:
-    for name in (RUN_FILE, SUMMARY, SERIES, STUDY, SWEEP, CONVEXITY, FIELDS, LOG):
+    for name in (RUN_FILE, SUMMARY, SERIES, STUDY, SWEEP, CONVEXITY, MOVEMENTS, FIELDS, LOG):
         yield directory / name
     yield from (file for file in directory.iterdir() if _PIECES.fullmatch(file.name))
     yield from (directory / FIGURES).glob("*.png")

@@ -94,7 +94,7 @@ def advance(
     scheme: Scheme,
     diagnostics: Diagnostics,
     write_fields: Callable[[float, State], None],
-    after_step: Callable[[State, bool], None],
+    after_step: Callable[[Tick, Step, bool], None],
     interruption: Interruption,
 ) -> Stop:
     """Take the steps of a run. Collective.
@@ -104,7 +104,7 @@ def advance(
         scheme: Takes the steps.
         diagnostics: Looks at every state.
         write_fields: Takes the time and the state when fields are due, and when the run stops before its end.
-        after_step: Called after every step, with the state and whether the run ends here.
+        after_step: Called after every step, with the step, what came of it, and whether the run ends here.
         interruption: Says whether to stop.
 
     Returns:
@@ -120,14 +120,14 @@ def advance(
         except (SolveError, PETSc.Error) as error:
             write_fields(time, state)
             return Stop("failed", time, state, report=_report(tick, time, error))
-        diagnostics.step(tick, step.state, step.newton, step.linear, step.clipped)
+        diagnostics.step(tick, step)
         steady = problem.config.time.stop_when_steady and diagnostics.is_steady(state, step.state, tick.step)
         state, time = step.state, tick.time
         last = tick.number == problem.clock.count
         noted = 0 if last or steady else interruption.signal()
         if due(tick) or noted or (steady and not last):
             write_fields(time, state)
-        after_step(state, last or steady or noted > 0)
+        after_step(tick, step, last or steady or noted > 0)
         if noted:
             return Stop("interrupted", time, state, signal=noted)
         if steady:

@@ -17,10 +17,12 @@ from fem_models.gradient_flow import State
 from fem_models.run import config_io, layout
 from fem_models.run.build import Problem, build, build_mesh
 from fem_models.run.cache import remove_abandoned
+from fem_models.run.clock import Tick
 from fem_models.run.config import RunConfig
 from fem_models.run.convexity import convexity_table
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.loop import Interruption, Stop, advance, petsc_message
+from fem_models.run.movements import Movements
 from fem_models.run.output import RunOutput, draw
 from fem_models.run.progress import ProgressReport, duration
 from fem_models.run.ranks import on_rank_zero
@@ -28,6 +30,7 @@ from fem_models.run.studies import study_of
 from fem_models.run.sweep import conclude
 from fem_models.schemes import SCHEMES
 from fem_models.schemes.log_density import LogDensity
+from fem_models.schemes.resolvent import Step
 from fem_models.schemes.steady_state import steady_state
 from fem_models.solvers.newton import NewtonSettings
 
@@ -155,14 +158,15 @@ def _scheme(problem: Problem) -> Any:
     """The scheme of a run, with its solvers set up.
 
     Raises:
-        InputError: PETSc refuses an option.
+        InputError: PETSc refuses an option, or the flux or the slabs do not go with the scheme.
     """
-    table = problem.config.solver
+    table, time = problem.config.solver, problem.config.time
     settings = NewtonSettings(table.tolerance, table.max_iterations, table.linear, dict(table.petsc))
     try:
-        if problem.config.time.discretization == "log-density":
+        if time.discretization == "log-density":
             return LogDensity(problem.flow, settings)
-        return SCHEMES[problem.config.time.scheme](problem.flow, problem.config.time.flux, settings)
+        more = {"slabs": time.slabs} if time.minimises else {}
+        return SCHEMES[time.scheme](problem.flow, time.flux, settings, **more)
     except PETSc.Error as error:
         if "SetFromOptions()" not in str(error):
             raise  # not from reading an option
@@ -191,6 +195,7 @@ def _run_one(job: _Job, interruption: Interruption, console: Console | None) -> 
     steady, warnings = _steady(problem)
     diagnostics = Diagnostics(problem, steady)
     study = study_of(problem, steady)
+    movements = _movements(job, diagnostics.row["energy"])
     set_up = time.perf_counter()
     output = RunOutput(problem, job.directory, steady)
     output.log(*_heading(job))
@@ -208,26 +213,41 @@ def _run_one(job: _Job, interruption: Interruption, console: Console | None) -> 
         output.row(layout.CONVEXITY, columns)
     progress = ProgressReport(console, output.log, job.title, problem.clock.count)
 
-    def after_step(state: State, last: bool) -> None:
+    def report(state: State, last: bool) -> None:
         output.row(layout.SERIES, diagnostics.row)
         time = diagnostics.row["time"]
         if columns := study.columns(time, state):
             output.row(layout.STUDY, {"time": time} | columns)
         progress.step(diagnostics.row, diagnostics.mass_drift, last)
 
+    def after_step(tick: Tick, step: Step, last: bool) -> None:
+        if movements is not None:
+            output.row(layout.MOVEMENTS, movements.step(tick, step.movement, diagnostics.row["energy"]))
+        report(step.state, last)
+
     try:
-        timed(after_step)(problem.initial, False)
+        timed(report)(problem.initial, False)
         stop = advance(problem, scheme, diagnostics, timed(output.fields), timed(after_step), interruption)
     finally:
         progress.close()
-    warnings += diagnostics.warnings(problem.config.time.scheme) + study.warnings()
-    summary = _summary(problem, diagnostics, stop) | {"warnings": warnings}
+    warnings += diagnostics.warnings(problem.config.time) + study.warnings()
+    summary = _summary(problem, diagnostics, stop)
+    if movements is not None:
+        summary["jko"] = movements.summary()
+        warnings += movements.warnings()
+    summary["warnings"] = warnings
     spent = {"total": time.perf_counter() - begin, "setup": set_up - begin, **scheme.seconds, **seconds}
     summary["wall_seconds"] = _largest(problem.flow.comm, spent)
     output.summary(summary)
     output.log(*_ending(stop, summary))
     output.close()
     return Outcome(job.directory, summary, stop)
+
+
+def _movements(job: _Job, energy: float) -> Movements | None:
+    """What follows the steps of minimising movements."""
+    table = job.problem.config.time
+    return Movements(job.scheme, table, energy) if table.minimises else None
 
 
 def _summary(problem: Problem, diagnostics: Diagnostics, stop: Stop) -> Summary:
@@ -242,7 +262,7 @@ def _summary(problem: Problem, diagnostics: Diagnostics, stop: Stop) -> Summary:
         "cells": cells,
         "dofs": flow.space.dofmap.index_map.size_global * len(flow.names),
         "steps": diagnostics.steps,
-        "rejected_steps": 0,
+        "rejected_steps": diagnostics.rejected,
         "time": stop.time,
         "stop_reason": stop.reason,
         "mesh": {
@@ -274,9 +294,10 @@ def _heading(job: _Job) -> list[str]:
     problem = job.problem
     flow, config = problem.flow, problem.config
     geometry = flow.geometry
+    slabs = f", {config.time.slabs} slabs" if config.time.minimises else ""
     return [
         f"fem-models {__version__}, {flow.comm.size} ranks",
-        f"{job.title}: {config.system.name}, {config.time.scheme}, {config.time.flux} flux, "
+        f"{job.title}: {config.system.name}, {config.time.scheme}, {config.time.flux} flux{slabs}, "
         f"{problem.clock.count} steps from t = {problem.clock.start:g} to t = {problem.clock.end:g}",
         f"mesh: {_cells(problem)} cells, edges from {geometry.h_min:.3g} to {geometry.h_max:.3g}, "
         f"{geometry.negative_share:.2%} with negative coefficient",

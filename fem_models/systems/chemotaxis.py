@@ -9,6 +9,7 @@ from typing import Any
 from dolfinx.mesh import Mesh
 from ufl.core.expr import Expr
 
+from fem_models.discretization.edges import Lumping
 from fem_models.energies import Coefficient, Density, Dirichlet, Energy, Potential, diffusion
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, Species
@@ -24,6 +25,7 @@ def chemotaxis(
     epsilon: float = 1.0,
     kappa: float = 1.0,
     phi: Callable[[Expr], Any] = lambda c: -c,
+    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow of a density ρ and of a signal c that it follows.
 
@@ -43,6 +45,7 @@ def chemotaxis(
         epsilon: ε ≥ 0, dimensionless.
         kappa: κ ≥ 0, the rate at which the signal decays, dimensionless.
         phi: φ as a function of c (UFL).
+        lumping: Nodal volumes in 3D, see `fem_models.discretization.edges.EdgeGeometry`.
 
     Raises:
         InputError: An exponent, ε or κ out of range.
@@ -63,4 +66,4 @@ def chemotaxis(
             lambda fields, x: phi(fields[SIGNAL]) * fields[DENSITY], (DENSITY, SIGNAL), coefficient=epsilon
         ),
     ]
-    return GradientFlow(mesh, [Species(DENSITY), Species(SIGNAL, "l2")], Energy(terms))
+    return GradientFlow(mesh, [Species(DENSITY), Species(SIGNAL, "l2")], Energy(terms), lumping=lumping)

@@ -13,6 +13,7 @@ from dolfinx import fem
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
+from fem_models.discretization.edges import Lumping
 from fem_models.energies import Coefficient, Electrostatic, Energy, Potential, diffusion, evaluated
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, Species
@@ -46,6 +47,7 @@ def poisson_nernst_planck(
     doping: Coefficient = 0.0,
     cells: npt.NDArray[np.int32] | None = None,
     electrodes: Mapping[str, tuple[npt.NDArray[np.int32], npt.ArrayLike]] | None = None,
+    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow of densities ρ_s with valences z_s in their own electrostatic potential ψ.
 
@@ -63,6 +65,7 @@ def poisson_nernst_planck(
         doping: C, dimensionless.
         cells: Local cells of the part of the mesh where there are ions; all by default.
         electrodes: Where ψ is given: nodes and values of each, by name. Where two meet, the first counts.
+        lumping: Nodal volumes in 3D, see `fem_models.discretization.edges.EdgeGeometry`.
 
     Raises:
         InputError: No ions, an exponent out of range, or a permittivity that is not positive.
@@ -84,7 +87,7 @@ def poisson_nernst_planck(
         values = np.concatenate([np.broadcast_to(np.asarray(v, dtype=float), len(n)) for n, v in given])
         nodes, first = np.unique(nodes, return_index=True)
         fixed = {FIELD: (nodes, values[first])}
-    return GradientFlow(mesh, species, Energy(terms), cells, fixed)
+    return GradientFlow(mesh, species, Energy(terms), cells, fixed, lumping)
 
 
 def permittivities(

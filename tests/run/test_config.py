@@ -361,7 +361,7 @@ def test_toml_errors_name_file_and_line(tmp_path, text, words):
 
 
 def test_an_unknown_key_is_named_with_the_nearest_and_all_known():
-    allowed = "Allowed: degree, discretization, end, flux, scheme, start, step, stop_when_steady."
+    allowed = "Allowed: degree, discretization, end, flux, scheme, slabs, start, step, stop_when_steady."
     expected = f"[time] stepp is not a key of [time]; did you mean step? {allowed}"
     assert message(changed(SCALAR, time__stepp=0.1)) == expected
     # The missing key is the misspelt one and does not count.
@@ -646,7 +646,7 @@ def test_random_overrides_give_input_errors(tmp_path, text, overrides):
     check_outcome(lambda: load(path, overrides))
 
 
-@pytest.mark.parametrize("figure", ["rates", "convexity", "expansion", "concentration"])
+@pytest.mark.parametrize("figure", ["rates", "convexity", "expansion", "concentration", "jko"])
 def test_figures_that_need_more_than_the_run_file_has_are_refused(figure):
     tables = changed(SCALAR, output={"figures": [figure]})
     with pytest.raises(InputError, match=f'"{figure}", which needs'):

@@ -5,13 +5,14 @@ import pytest
 from references import COMM, DIRECT, bump, flow_of, quadratic_potential
 
 from fem_models.energies import Boltzmann, Potential, PowerLaw
-from fem_models.schemes import SCHEMES, BackwardEuler, Bdf2
+from fem_models.schemes import SCHEMES, BackwardEuler, Bdf2, Jko, JkoBdf2
 
 serial = pytest.mark.skipif(COMM.size > 1, reason="a mesh of one cell")
 
 
 def test_schemes_by_name():
-    assert {"backward-euler": BackwardEuler, "bdf2": Bdf2} == SCHEMES
+    assert list(SCHEMES.values()) == [BackwardEuler, Bdf2, Jko, JkoBdf2]
+    assert list(SCHEMES) == ["backward-euler", "bdf2", "jko", "jko-bdf2"]
 
 
 # One cell of length 1: m = ½ at both nodes, κ = 1.
