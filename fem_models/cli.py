@@ -1,4 +1,4 @@
-"""The command line: `fem-models run`, `plot`, `show`, `list` and `lbb`.
+"""The command line: `fem-models run`, `plot`, `show`, `list`, `lbb` and `distance`.
 
 Exit codes: 0 all is well, 2 bad input (one sentence, nothing left behind), 3 a failed solve and 128 plus the
 number of the signal that interrupted a run (everything computed so far is kept), 1 a fault of the program.
@@ -305,4 +305,45 @@ def lbb(
         return FAILED_SOLVE
     if console is not None:
         constants.tell(console, findings)
+    return 0
+
+
+@app.command()
+def distance(
+    first: Annotated[Path, typer.Argument(metavar="DIR_A", help="A run directory.")],
+    second: Annotated[Path, typer.Argument(metavar="DIR_B", help="Another, or the same.")],
+    time_a: Annotated[
+        float | None, typer.Option(help="A written time of DIR_A; the last by default.")
+    ] = None,
+    time_b: Annotated[
+        float | None, typer.Option(help="A written time of DIR_B; the last by default.")
+    ] = None,
+    species: Annotated[str | None, typer.Option(help="The density, where a run has several.")] = None,
+    slabs: Annotated[int, typer.Option(help="Slabs of the geodesic, 2 or more.")] = 8,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The directory; runs/output/distance_A_B where there is a folder runs, else in output."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results there.")] = False,
+) -> int:
+    """Compute the Wasserstein distance between densities of two runs, and the geodesic."""
+    from mpi4py import MPI
+    from rich.console import Console
+
+    from fem_models.errors import SolveError
+    from fem_models.run import distance as distances
+
+    comm = MPI.COMM_WORLD
+    console = Console() if comm.rank == 0 else None
+    ends = (distances.Request(first, time_a, species), distances.Request(second, time_b, species))
+    try:
+        findings = distances.compute(*ends, comm, console, slabs=slabs, out=out, overwrite=overwrite)
+    except SolveError as error:
+        if console is not None:
+            print(error, file=sys.stderr, flush=True)
+        return FAILED_SOLVE
+    if console is not None:
+        distances.tell(console, findings)
     return 0

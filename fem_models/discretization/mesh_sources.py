@@ -20,6 +20,7 @@ import numpy.typing as npt
 from dolfinx import io
 from mpi4py import MPI
 
+from fem_models.discretization.mesh_checks import check_volumes, flatness
 from fem_models.errors import InputError
 
 # The shell that stands for the rest of space, in the domain "space": its outer radius over that of the ball
@@ -28,8 +29,8 @@ _SHELL_RATIO, _SHELL_LAYER = 1.5, 1.5
 
 CELL_NAME = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
-# What is worth another try with gmsh, and what no scheme can use (see `_flatness`).
-_FLAT, _ZERO_VOLUME = 1e-6, 1e-14
+# What is worth another try with gmsh (see `mesh_checks.flatness`).
+_FLAT = 1e-6
 _SIZE_ATTEMPTS = 8
 
 # gmsh's number of the first-order simplex of each dimension.
@@ -82,17 +83,8 @@ def _checked(whole: Simplices, origin: str) -> Simplices:
     if dim < 3 and np.abs(whole.points[:, dim:]).max() > 1e-10 * extent:
         place = "on the x axis" if dim == 1 else "in the plane z = 0"
         raise InputError(f"{origin} has {CELL_NAME[dim]}s that do not lie {place}: move or project them.")
-    if _flatness(whole.points, whole.cells) <= _ZERO_VOLUME:
-        raise InputError(f"{origin} has cells of zero volume: repair it, or mesh it with another cell size.")
+    check_volumes(whole.points, whole.cells, origin)
     return whole
-
-
-def _flatness(points: npt.NDArray[np.float64], cells: npt.NDArray[np.int64]) -> float:
-    """Smallest volume of a parallelepiped on a cell's first vertex, relative to its longest side's power."""
-    dim = cells.shape[1] - 1
-    edges = points[cells[:, 1:], :dim] - points[cells[:, :1], :dim]
-    longest = np.sqrt((edges**2).sum(axis=2)).max(axis=1)
-    return float(np.min(np.abs(np.linalg.det(edges)) / np.where(longest > 0.0, longest, 1.0) ** dim))
 
 
 @contextlib.contextmanager
@@ -285,7 +277,7 @@ def _generate(gmsh: Any, origin: str) -> Simplices:
             gmsh.option.setNumber("Mesh.MeshSizeFactor", factor * 0.98**attempt)
         gmsh.model.mesh.generate(dim)
         whole = _extract(gmsh, origin)
-        attempts.append((_flatness(whole.points, whole.cells), whole))
+        attempts.append((float(flatness(whole.points, whole.cells).min()), whole))
         if attempts[-1][0] > _FLAT:
             break
     return _checked(max(attempts, key=lambda pair: pair[0])[1], origin)

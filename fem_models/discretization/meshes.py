@@ -21,6 +21,7 @@ from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 from fem_models.discretization import marks, mesh_sources
+from fem_models.discretization.mesh_checks import check_overlaps
 from fem_models.errors import InputError
 
 _Vector = npt.NDArray[np.float64]
@@ -167,7 +168,7 @@ def from_file_marked(
 
     Raises:
         InputError: a file that is missing, unreadable or empty, cells that are not straight-sided
-            simplices, an unknown parameter, or fewer cells than ranks.
+            simplices, that have no volume or overlap, an unknown parameter, or fewer cells than ranks.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -181,9 +182,12 @@ def from_file_marked(
 
     def read() -> mesh_sources.Simplices:
         _check_readable(path)
-        if suffix == ".xdmf":
-            return mesh_sources.read_xdmf(path)
-        return mesh_sources.run_script(path, settings) if suffix == ".geo" else mesh_sources.read_msh(path)
+        if suffix == ".geo":
+            whole = mesh_sources.run_script(path, settings)
+        else:
+            whole = mesh_sources.read_xdmf(path) if suffix == ".xdmf" else mesh_sources.read_msh(path)
+        check_overlaps(whole.points, whole.cells, f"The mesh file {path}")
+        return whole
 
     return _distribute(comm, read)
 

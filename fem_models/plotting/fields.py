@@ -1,7 +1,7 @@
 """Written fields of a run: plain simplices with values at their corners, at a few of the written times."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -102,9 +102,17 @@ class Fields:
         chosen = np.linspace(0, len(self.times) - 1, min(count, len(self.times))).round().astype(int)
         return tuple(self.times[index] for index in chosen)
 
+    def parts(self, time: float) -> Iterator[Snapshot]:
+        """The fields at one of the written times in the pieces that the ranks wrote, one after the other.
+
+        Raises:
+            InputError: As for `at`.
+        """
+        for name in self._pieces[time]:
+            yield from map(self._read_part, _files_of_ranks(self.path.parent / name))
+
     def _read(self, time: float) -> Snapshot:
-        files = [file for name in self._pieces[time] for file in _files_of_ranks(self.path.parent / name)]
-        parts = [self._read_part(file) for file in files]
+        parts = list(self.parts(time))
         offsets = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
         points = np.concatenate([part.points for part in parts])
         cells = np.concatenate([part.cells + offset for part, offset in zip(parts, offsets, strict=True)])

@@ -1,0 +1,263 @@
+"""`fem-models distance`: the Wasserstein distance between densities of two runs, and the geodesic.
+
+What the distance is is said in `fem_models.transport.distance`. The directory gets `distance.json`, what came
+out; `geodesic.pvd`, the densities along the geodesic with s from 0 to 1 for the time; and `geodesic.png`.
+Every number is dimensionless.
+"""
+
+import json
+import math
+import re
+import time as clock
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx import fem
+from dolfinx.io import VTKFile
+from mpi4py import MPI
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fem_models.discretization.parts import Part
+from fem_models.errors import InputError
+from fem_models.run import layout
+from fem_models.run.build import build_mesh
+from fem_models.run.ranks import on_rank_zero
+from fem_models.run.written import Request, domain_cells, find, interpolated, nodal
+from fem_models.solvers.newton import NewtonSettings
+from fem_models.transport.distance import SLABS, Geodesic, wasserstein
+from fem_models.transport.exact import same_mass
+
+RESULT = "distance.json"
+FIELDS = "geodesic.pvd"
+PICTURE = "geodesic.png"
+
+_PIECES = re.compile(r"geodesic(_p\d+_)?\d{6,}\.p?vtu")
+# Computations that are over before show nothing; plain lines come after as many seconds.
+_PATIENCE, _SILENCE = 2.0, 10.0
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What came out.
+
+    Attributes:
+        geodesic: The distance and the path, on this rank's nodes.
+        ends: The densities, with the times and names that were found.
+        files: What was written.
+        notes: Sentences for people.
+    """
+
+    geodesic: Geodesic
+    ends: tuple[Request, Request]
+    files: list[Path]
+    notes: list[str]
+
+
+def compute(
+    first: Request,
+    second: Request,
+    comm: MPI.Comm,
+    console: Console | None = None,
+    *,
+    slabs: int = SLABS,
+    settings: NewtonSettings | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> Findings:
+    """Compute the distance and write a directory. Collective.
+
+    Densities on different meshes are compared on that of the first, on which the second is interpolated and
+    scaled to its mass.
+
+    Args:
+        first: One density.
+        second: The other.
+        comm: Communicator; the runs may have had other numbers of ranks.
+        console: Where to show that it goes on; None on all ranks but one.
+        slabs: S ≥ 2.
+        settings: As for `wasserstein`.
+        out: The directory; by default `default_directory`.
+        overwrite: Whether earlier results there may be replaced.
+
+    Raises:
+        InputError: A directory that is no run directory or not free, a species or a time that is not there,
+            meshes that do not fit, or masses that differ.
+        SolveError: Newton's method failed; nothing is written.
+    """
+    directory = out or default_directory(first.directory, second.directory)
+    on_rank_zero(comm, lambda: _check_free(directory, overwrite))
+    sources = [on_rank_zero(comm, lambda request=request: find(request)) for request in (first, second)]
+    same_mass(*(source.mass for source in sources))
+    meshes = [build_mesh(comm, sources[0].config.mesh)]
+    if sources[1].config.mesh != sources[0].config.mesh:
+        meshes.append(build_mesh(comm, sources[1].config.mesh))
+    spaces = [fem.functionspace(marked.mesh, ("Lagrange", 1)) for marked in meshes]
+    cells = [domain_cells(marked) for marked in meshes]
+    start, end = (nodal(source, spaces[n], cells[n]) for source, n in zip(sources, (0, -1), strict=True))
+    notes = []
+    if len(meshes) > 1:
+        end, note = interpolated(end, spaces[1], spaces[0], cells[0])
+        notes.append(note)
+    with _Bar(console) as bar:
+        geodesic = wasserstein(
+            spaces[0],
+            start,
+            end,
+            slabs,
+            settings,
+            cells=cells[0],
+            masses=(sources[0].mass, sources[1].mass),
+            watch=bar.advance,
+        )
+    notes += geodesic.notes
+    found = sources[0].request, sources[1].request
+    findings = Findings(geodesic, found, [], notes)
+    on_rank_zero(comm, lambda: _prepare(directory))
+    _write_fields(directory / FIELDS, spaces[0], cells[0], geodesic, str(found[0].species))
+    files, failure = on_rank_zero(comm, lambda: _write(directory, findings))
+    return replace(findings, files=files, notes=notes + ([failure] if failure else []))
+
+
+def default_directory(first: Path, second: Path) -> Path:
+    """`runs/output/distance_A_B` where there is a folder `runs`, else `output/distance_A_B`."""
+    names = dict.fromkeys(path.resolve().name for path in (first, second))
+    return layout.default_directory(Path("_")).with_name("_".join(["distance", *names]))
+
+
+def tell(console: Console, findings: Findings) -> None:
+    """Print what came out."""
+    geodesic = findings.geodesic
+    slabs = geodesic.potentials.shape[1]
+    lines = [
+        *(f"{word:<5} {_place(end)}" for word, end in zip(("from", "to"), findings.ends, strict=True)),
+        f"  distance   {geodesic.distance:.10g}",
+        f"  square     {geodesic.square:.10g} (mass {geodesic.mass:.10g})",
+        f"  steps      {slabs} slabs, {geodesic.iterations} Newton iterations",
+        f"  seconds    {geodesic.seconds:.2f}",
+        *(f"note: {note}" for note in findings.notes),
+        ", ".join(map(str, findings.files)),
+    ]
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _place(end: Request) -> str:
+    return f"{end.species} of {end.directory} at t = {end.time:g}"
+
+
+def _check_free(directory: Path, overwrite: bool) -> None:
+    """Check that a directory is new or empty, or that of an earlier call which may be replaced."""
+    if overwrite and (directory / RESULT).is_file():
+        return
+    if overwrite and directory.is_dir() and any(directory.iterdir()):
+        raise InputError(
+            f"The output directory {directory} is not overwritten: it has files and no {RESULT}; choose "
+            "another --out."
+        )
+    layout.check_free(directory, overwrite)
+
+
+def _prepare(directory: Path) -> None:
+    """Make the directory, without the files of an earlier call."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        old = [file for file in directory.iterdir() if _PIECES.fullmatch(file.name)]
+        for file in (*old, *(directory / name for name in (RESULT, FIELDS, PICTURE))):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"The output directory {directory} cannot be made: {error.strerror}.") from None
+
+
+def _write_fields(
+    path: Path,
+    space: fem.FunctionSpace,
+    cells: npt.NDArray[np.int32] | None,
+    geodesic: Geodesic,
+    name: str,
+) -> None:
+    part = None if cells is None else Part(space, cells)
+    density = fem.Function(space, name=name)
+    slabs = geodesic.potentials.shape[1]
+    with VTKFile(space.mesh.comm, path, "w") as file:
+        for k, values in enumerate(geodesic.densities.T):
+            density.x.array[:] = values
+            functions = [density] if part is None else part.restricted([density])
+            file.write_function(functions, k / slabs)
+
+
+def _write(directory: Path, findings: Findings) -> tuple[list[Path], str | None]:
+    """Write what came out; the files, and a sentence where the picture could not be drawn."""
+    geodesic = findings.geodesic
+    result: dict[str, Any] = {
+        "distance": geodesic.distance,
+        "square": geodesic.square,
+        "mass": geodesic.mass,
+        "slabs": geodesic.potentials.shape[1],
+        "newton_iterations": geodesic.iterations,
+        "seconds": geodesic.seconds,
+        "from": _described(findings.ends[0]),
+        "to": _described(findings.ends[1]),
+        "notes": findings.notes,
+    }
+    try:
+        text = json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False)
+        (directory / RESULT).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{directory} cannot be written to: {error.strerror}.") from None
+    files = [directory / RESULT, directory / FIELDS]
+    try:
+        from fem_models.plotting.geodesic import draw_geodesic
+
+        name = str(findings.ends[0].species)
+        return [*files, draw_geodesic(directory / FIELDS, name, geodesic.distance, directory / PICTURE)], None
+    except Exception as error:
+        return files, f"The picture was not drawn ({type(error).__name__}: {error})."
+
+
+def _described(end: Request) -> dict[str, Any]:
+    return {"directory": str(end.directory), "species": end.species, "time": end.time}
+
+
+class _Bar:
+    """That a computation goes on, once it has taken a while: a bar on a terminal, else some lines."""
+
+    def __init__(self, console: Console | None) -> None:
+        self._console = console
+        self._begin = clock.perf_counter()
+        self._shown = -math.inf
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    @property
+    def advance(self) -> Callable[[int], None] | None:
+        """What to call with the number of each iteration."""
+        return None if self._console is None else self._advance
+
+    def _advance(self, iteration: int) -> None:
+        seconds = clock.perf_counter() - self._begin
+        if self._bar is not None:
+            self._bar.update(self._task, completed=iteration)
+        elif self._console is not None and seconds >= _PATIENCE:
+            self._show(self._console, iteration, seconds)
+
+    def _show(self, console: Console, iteration: int, seconds: float) -> None:
+        if console.is_terminal:
+            columns = TextColumn("Newton iteration {task.completed}"), BarColumn(), TimeElapsedColumn()
+            self._bar = Progress(*columns, console=console, transient=True)
+            # How many iterations there will be is not known.
+            self._task = self._bar.add_task("", total=None, completed=iteration)
+            self._bar.start()
+        elif seconds >= self._shown + _SILENCE:
+            self._shown = seconds
+            line = f"Newton iteration {iteration} after {seconds:.0f} s"
+            console.print(line, markup=False, highlight=False)
