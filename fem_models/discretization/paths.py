@@ -51,6 +51,8 @@ class PathEquations:
         columns: Number of densities, and of potentials, at a node.
         size: Number of unknowns at a node.
         owned, nodes: Numbers of nodes, without and with ghosts.
+        cancelling: After a call of `linearise`, sizes of the terms of (2.9a) that cancel, at this
+            rank's nodes, shape (owned nodes, columns).
     """
 
     def __init__(
@@ -87,6 +89,10 @@ class PathEquations:
         # Potentials are determined up to a constant where the end is given.
         self._pinned = self._numbers[: self.owned] == 0 if not end.free else np.zeros(self.owned, dtype=bool)
         self._pin = 0.0
+        self.cancelling = np.zeros((self.owned, self.columns))
+        # What the fluxes at a node weigh with a density of 1 in the part of the mesh that this rank knows.
+        ones = np.ones((self.nodes, 1))
+        self._conductances = mobility.slopes(ones, 0.0 * ones).stiffness
 
     # Parts of the unknowns
 
@@ -264,6 +270,7 @@ class PathEquations:
         barrier: _Array,
         held: npt.NDArray[np.bool_],
         floor: float = 0.0,
+        front: float = 0.0,
     ) -> None:
         """Assemble the Jacobian. Collective.
 
@@ -276,6 +283,8 @@ class PathEquations:
             held: Densities, ghosts included, whose condition is that they keep their value, shape (nodes,
                 columns).
             floor: As for the residual.
+            front: At densities that are held, (2.9a) is linearised with ρ̄ as a constant where the fluxes are
+                less than those of this density.
         """
         delta, a, c, owned = tau / self.slabs, self.weight, self.columns, self.owned
         phi = np.ascontiguousarray(unknowns[:, c : 2 * c])
@@ -292,6 +301,8 @@ class PathEquations:
         outside[:owned, 0] = ~self.inside[:owned]
         transport, between = delta * slopes.transport, delta * slopes.transport_between
         stiffness = delta * slopes.stiffness
+        self.cancelling = (np.abs(self.volumes[:, None] * unknowns[:, :c]) + stiffness * np.abs(phi))[:owned]
+        moves = ~(held & (slopes.stiffness < front * self._conductances))
         if self._pinned.any():
             self._pin = float(stiffness[:owned][self._pinned, -1].max()) or 1.0
             stiffness[:owned][self._pinned, -1] += self._pin
@@ -304,11 +315,11 @@ class PathEquations:
         if self.end.free:
             final[:, self.transported] *= free[:, self.slabs - 1 :: self.slabs, None]
         values = [
-            m + a * transport + outside,
+            m + a * transport * moves + outside,
             stiffness,
             (m + a * transport) * free + outside,
             diagonal,
-            (-m + (1.0 - a) * transport)[:, later],
+            (-m + (1.0 - a) * transport * moves)[:, later],
             ((-m + (1.0 - a) * np.roll(transport, -1, axis=1)) * free)[:, earlier],
         ]
         nodal = [part.T.ravel() for part in values]
@@ -318,6 +329,7 @@ class PathEquations:
         turned = between[:, ::-1] * free[np.stack([i, j], axis=1)]
         following = np.roll(between, -1, axis=2)[:, ::-1] * free[np.stack([i, j], axis=1)]
         symmetric = np.repeat(delta * slopes.stiffness_between[:, None], 2, axis=1)
+        between *= moves[np.stack([i, j], axis=1)]
         pairs = [
             a * between,
             symmetric,

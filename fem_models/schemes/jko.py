@@ -16,7 +16,7 @@ from fem_models.solvers.interior_point import PathOutcome, PathSolver
 from fem_models.solvers.newton import NewtonSettings
 
 # Newton iterations from the guess before the interior point method is taken, and after it.
-_FIRST_ATTEMPT = 12
+_FIRST_ATTEMPT = 25
 _POLISH = 8
 
 # Halvings of a step that fails.
@@ -24,7 +24,6 @@ _MOST_HALVINGS = 6
 
 # The share of the largest density below which there is vacuum, for energies that allow for it.
 _DUST = 1e-12
-_DUST_OF_BARRIER = 1e-8
 
 # Where the potential is infinite in vacuum, Newton starts from densities of at least this share of the mean.
 _FLOOR = 1e-8
@@ -137,7 +136,7 @@ class Jko:
         start = self._equations.constant(state, at_rest)
         outcomes.append(self._solver.interior_point(start, old, tau))
         if outcomes[-1].converged:
-            polished = self._solver.newton(self._without_dust(outcomes[-1].unknowns), old, tau, _POLISH)
+            polished = self._solver.newton(outcomes[-1].unknowns, old, tau, _POLISH)
             if polished.converged:
                 outcomes.append(polished)
         return outcomes
@@ -157,13 +156,6 @@ class Jko:
         return np.where(inside, self._flow.potentials(np.where(inside, state, 1.0)), 0.0)[
             :, self._flow.transported
         ]
-
-    def _without_dust(self, unknowns: np.ndarray) -> np.ndarray:
-        """The unknowns with vacuum at the end where the barrier left next to nothing."""
-        cleaned = unknowns.copy()
-        state = self._equations.final(cleaned)
-        self._equations.set_final(cleaned, self._cut(state, _DUST_OF_BARRIER))
-        return cleaned
 
     def _cut(self, state: State, share: float) -> State:
         dust = self._keeps_vacuum & (state < share * self._flow.scale(state))

@@ -3,7 +3,7 @@
 Densities are ≥ 0. `PathSolver.newton` takes the condition ρ ≥ 0, s ≥ 0, ρs = 0 as it is: where ρ is smaller
 than s, in their units, it holds ρ = 0, elsewhere s = 0. It needs two or three iterations from a good guess.
 `PathSolver.interior_point` follows ρs = ε m with ε to zero by the predictor-corrector method of Mehrotra
-(SIAM J. Optim. 1992), which converges from any guess, in 15 to 40 iterations.
+(SIAM J. Optim. 1992), which converges from any guess, in 10 to 40 iterations.
 """
 
 from __future__ import annotations
@@ -27,8 +27,20 @@ _Array = npt.NDArray[np.float64]
 # Relative to their scale, the conditions (2.9b) and (2.9e) hold to this accuracy where there is mass.
 _DUAL_TOLERANCE = 1e-8
 
+# And between given densities, where linear systems along the barrier leave more; actions err by the square.
+_FIXED_TOLERANCE = 1e-6
+
 # Where the action does not fix the potential, in vacuum, a density of this share of the mean stands in.
 _FLOOR = 1e-12
+
+# At nodes in vacuum whose fluxes are less than those of this share of the mean, the potential is that of the
+# present densities: they say little about those of the next iterate, and Newton's potential would be huge.
+_FRONT = 1e-2
+
+# Newton's steps are halved where the residual has not fallen by this factor, after the first iterations.
+_FALLING = 0.95
+_PATIENCE = 3
+_LEAST_DAMPING = 0.5
 
 # The barrier ends where it costs this share of the action, or of the energy's own scale.
 _GAP = 1e-9
@@ -38,10 +50,11 @@ _LEAST_GAP = 1e-13
 _TO_THE_BOUNDARY = 0.995
 
 # The least density of a first iterate of the interior point method, as a share of the mean.
-_INTERIOR = 1e-3
+_INTERIOR = 1.0
 
-# A residual that grows by this factor is not on its way to zero.
+# A residual that grows by this factor is not on its way to zero, nor is Newton's that was smaller before.
 _HOPELESS = 1e8
+_REBOUND = 1e3
 _LARGEST_ROUND_OFF = 1e-7
 
 
@@ -124,17 +137,26 @@ class PathSolver:
         """How much potentials vary where there is mass; for given ends, what distances in the domain give."""
         equations = self._equations
         if equations.end.free:
-            phi = equations.potentials(guess[: equations.owned])[..., -1]
+            phi, mean = equations.potentials(guess[: equations.owned])[..., -1], self._mean_potentials(guess)
             weights = self._m * self._old[: equations.owned, equations.transported]
-            first, mass = self._sums(weights * phi, weights)
-            (spread,) = self._sums(weights * np.abs(phi - first / mass))
-            (size,) = self._sums(weights * np.abs(phi))
-            return float((spread / mass).max() + 1e-3 * (size / mass).max()) or 1.0
-        x = equations.space.tabulate_dof_coordinates()[: equations.owned]
+            spread, size = self._sums(weights * np.abs(phi - mean), weights * np.abs(phi))
+            return float((spread / self._masses).max() + 1e-3 * (size / self._masses).max()) or 1.0
+        return self._longest() / 100.0
+
+    def _longest(self) -> float:
+        """The potentials that move mass across the domain, (diameter)²/τ."""
+        x = self._equations.space.tabulate_dof_coordinates()[: self._equations.owned]
         extent = np.empty((2, 3))
         local = np.array([(-x).max(axis=0, initial=-np.inf), x.max(axis=0, initial=-np.inf)])
-        equations.comm.Allreduce(local, extent, op=MPI.MAX)
-        return float((extent.sum(axis=0) ** 2).sum()) / (100.0 * self._tau)
+        self._equations.comm.Allreduce(local, extent, op=MPI.MAX)
+        return float((extent.sum(axis=0) ** 2).sum()) / self._tau
+
+    def _mean_potentials(self, guess: _Array) -> _Array:
+        """The means, over the mass, of the potentials in the last slab, shape (species,)."""
+        equations = self._equations
+        weights = self._m * self._old[: equations.owned, equations.transported]
+        (sums,) = self._sums(weights * equations.potentials(guess[: equations.owned])[..., -1])
+        return sums / self._masses
 
     def _residual(self, unknowns: _Array, floor: float) -> _Array:
         start = time.perf_counter()
@@ -142,10 +164,10 @@ class PathSolver:
         self.seconds["assemble"] += time.perf_counter() - start
         return found
 
-    def _linearise(self, unknowns: _Array, barrier: _Array, held: _Array, floor: float) -> None:
+    def _linearise(self, unknowns: _Array, barrier: _Array, held: _Array, *densities: float) -> None:
         start = time.perf_counter()
         matrix = self._linear.matrix
-        self._equations.linearise(unknowns, self._old, self._tau, matrix, barrier, held, floor)
+        self._equations.linearise(unknowns, self._old, self._tau, matrix, barrier, held, *densities)
         self._linear.refresh()
         self.seconds["assemble"] += time.perf_counter() - start
 
@@ -207,9 +229,9 @@ class PathSolver:
         self._begin(guess, old, tau)
         equations = self._equations
         owned, c = equations.owned, equations.columns
-        floor = _FLOOR * float(self._means.max())
-        unknowns, converged, first = guess.copy(), False, math.inf
-        iteration, rounding = 0, 0.0
+        floor, front = (share * float(self._means.max()) for share in (_FLOOR, _FRONT))
+        unknowns, converged, first, least = guess.copy(), False, math.inf, math.inf
+        iteration, rounding, damping, change = 0, 0.0, 1.0, math.inf
         # Where a step would have made a density negative, it is held at zero next.
         wanted = unknowns[:owned, :c]
         while True:
@@ -220,40 +242,58 @@ class PathSolver:
             dual = np.where(held, 0.0, residual[:, c : 2 * c])
             primal, dual_error = self._errors(residual, dual, densities)
             self._history.append(f"{iteration}: (2.9a) {primal:.3e}, (2.9b,e) {dual_error:.3e}")
-            good = primal <= max(self._settings.tolerance, rounding) and dual_error <= _DUAL_TOLERANCE
-            if iteration > 0 and good:
+            # In long steps the fluxes say less than the change that they still ask for.
+            exact = primal <= max(self._settings.tolerance, rounding) or change <= self._settings.tolerance
+            if iteration > 0 and exact and dual_error <= _DUAL_TOLERANCE:
                 converged = True
                 break
             first = min(first, primal) if iteration else primal
-            if iteration == limit or not primal <= _HOPELESS * first:
+            hopeless = min(_HOPELESS * max(first, 1.0), _REBOUND * max(least, 1e-6))
+            if iteration == limit or not primal <= hopeless:
                 break
             residual[:, c : 2 * c] = np.where(held, -self._m * densities, residual[:, c : 2 * c])
             every = equations.with_ghosts(np.concatenate([held, held], axis=1, dtype=float), 2 * c)
-            self._linearise(unknowns, np.zeros_like(dual), every[:, :c] > 0.5, floor)
-            rounding = self._round_off(unknowns)
+            self._linearise(unknowns, np.zeros_like(dual), every[:, :c] > 0.5, floor, front)
+            rounding = self._round_off()
             step = self._linear.solve(residual)
             if step is None:
                 break
+            change = self._change(step)
+            stagnates = iteration > _PATIENCE and primal > _FALLING * least
+            damping = max(0.5 * damping, _LEAST_DAMPING) if stagnates else min(2.0 * damping, 1.0)
+            least = min(least, primal) if iteration else least
+            step *= damping
             wanted = (unknowns[:owned] - step)[:, :c]
-            unknowns = equations.with_ghosts(self._limited(unknowns[:owned], step))
+            unknowns = equations.with_ghosts(self._limited(unknowns[:owned], step, held))
             wanted = np.where(wanted < 0.0, wanted, unknowns[:owned, :c])
             iteration += 1
         return self._outcome(unknowns, converged, iteration)
 
-    def _round_off(self, unknowns: _Array) -> float:
-        """Size of the terms that cancel in (2.9a), relative to the masses."""
-        diagonal = self._linear.matrix.getDiagonal().array_r.reshape(-1, self._equations.size)
-        terms = (diagonal * unknowns[: self._equations.owned])[:, : self._equations.columns]
-        norm = math.sqrt(self._equations.comm.allreduce(float((terms**2).sum())))
-        return min(16.0 * np.finfo(float).eps * norm / self._mass_norm, _LARGEST_ROUND_OFF)
+    def _change(self, step: _Array) -> float:
+        """Size of the change of the densities, relative to the masses."""
+        (squares,) = self._sums((self._m * step[:, : self._equations.columns]) ** 2)
+        return math.sqrt(squares.sum()) / self._mass_norm
 
-    def _limited(self, unknowns: _Array, step: _Array) -> _Array:
+    def _round_off(self) -> float:
+        """Size of the rounding errors of (2.9a), relative to the masses, after a call of `_linearise`."""
+        (squares,) = self._sums(self._equations.cancelling**2)
+        error = 16.0 * np.finfo(float).eps * math.sqrt(squares.sum()) / self._mass_norm
+        return min(error, _LARGEST_ROUND_OFF)
+
+    def _limited(self, unknowns: _Array, step: _Array, held: _Array) -> _Array:
         """The next iterate, with densities kept to what they can do."""
         equations = self._equations
         new = unknowns - step
+        # Densities within the step have no energy of their own: they stay ≥ 0 and below twice the largest.
+        c, largest = equations.columns, np.empty(equations.columns)
+        equations.comm.Allreduce(unknowns[:, :c].max(axis=0, initial=0.0), largest, op=MPI.MAX)
+        linear = np.clip(new[:, :c], 0.0, 2.0 * np.maximum(largest, self._means))
+        new[:, :c] = linear
         state, change = equations.final(unknowns), equations.final(step)
         kept = state - equations.end.steps.limited(state, change, equations.end.logarithmic)
         equations.set_final(new, kept)
+        # Densities that are to vanish do, whatever their potentials are like.
+        new[:, :c] = np.where(held, linear, new[:, :c])
         return new
 
     # The interior point method
@@ -262,7 +302,8 @@ class PathSolver:
         """Solve along the barrier.
 
         Args:
-            guess: First iterate; its densities are lifted into the interior.
+            guess: First iterate; its densities are lifted into the interior, and its potentials, if the
+                densities at the end are unknown, taken for their means: in long steps they mean nothing.
             old: The state at the beginning, shape (nodes, fields).
             tau: Time step.
         """
@@ -273,13 +314,16 @@ class PathSolver:
         unknowns = guess.copy()
         lifted = np.maximum(unknowns[:, :c], _INTERIOR * self._means)
         unknowns[:, :c] = np.where(bound, lifted, unknowns[:, :c])
-        bound = bound[:owned]
-        slack = np.where(bound, 0.1 * self._m * self._potential_scale * self._means, 0.0)
+        if equations.end.free:
+            equations.potentials(unknowns)[:] = self._mean_potentials(guess)[:, None]
+        bound, floor = bound[:owned], _FLOOR * float(self._means.max())
+        slack = np.where(bound, min(self._potential_scale, self._longest()) * self._m * self._means, 0.0)
         slack /= np.where(bound, unknowns[:owned, :c], 1.0)
         held = np.zeros((equations.nodes, c), dtype=bool)
-        converged, iteration, first = False, 0, math.inf
+        tolerance = _DUAL_TOLERANCE if equations.end.free else _FIXED_TOLERANCE
+        converged, iteration, first, rounding, change = False, 0, math.inf, 1e-12, math.inf
         while True:
-            residual = self._residual(unknowns, 0.0)
+            residual = self._residual(unknowns, floor)
             densities = np.where(bound, unknowns[:owned, :c], 1.0)
             dual = np.where(bound, residual[:, c : 2 * c] + slack, 0.0)
             primal, dual_error = self._errors(residual, dual, unknowns[:owned, :c])
@@ -288,32 +332,35 @@ class PathSolver:
                 f"{iteration}: (2.9a) {primal:.3e}, (2.9b,e) {dual_error:.3e}, barrier {gap:.3e}"
             )
             enough = max(_GAP * action, _LEAST_GAP * self._potential_scale * self._masses.sum())
-            small = primal <= max(self._settings.tolerance, 1e-12) and dual_error <= _DUAL_TOLERANCE
+            exact = primal <= max(self._settings.tolerance, rounding) or change <= self._settings.tolerance
+            small = exact and dual_error <= tolerance
             if iteration > 0 and small and gap <= enough:
                 converged = True
                 break
             first = min(first, primal) if iteration else primal
             if iteration == 2 * self._settings.max_iterations or not primal <= _HOPELESS * max(first, 1.0):
                 break
-            self._linearise(unknowns, slack / densities, held, 0.0)
+            self._linearise(unknowns, slack / densities, held, floor)
+            rounding = self._round_off()
             average = gap / max(count, 1.0)
             predictor = self._direction(residual, densities, slack, bound, 0.0)
             if predictor is None:
                 break
             step, changes = predictor
-            length = self._length(densities, step[:, :c], slack, changes, bound, 1.0)
-            ahead = (densities - length * step[:, :c]) * (slack + length * changes)
+            length, other = self._lengths(densities, step[:, :c], slack, changes, bound, 1.0)
+            ahead = (densities - length * step[:, :c]) * (slack + other * changes)
             (ahead_gap,) = self._sums(np.where(bound, ahead, 0.0).sum(axis=1, keepdims=True))
             centring = (float(ahead_gap[0]) / gap) ** 3 if gap > 0.0 else 0.0
-            correction = -(length**2) * step[:, :c] * changes
+            correction = -length * other * step[:, :c] * changes
             target = centring * average * self._m - correction
             corrected = self._direction(residual, densities, slack, bound, target)
             if corrected is None:
                 break
             step, changes = corrected
-            length = self._length(densities, step[:, :c], slack, changes, bound, _TO_THE_BOUNDARY)
+            change = self._change(step)
+            length, other = self._lengths(densities, step[:, :c], slack, changes, bound, _TO_THE_BOUNDARY)
             unknowns = equations.with_ghosts(unknowns[:owned] - length * step)
-            slack = slack + length * np.where(bound, changes, 0.0)
+            slack = slack + other * np.where(bound, changes, 0.0)
             iteration += 1
         return self._outcome(unknowns, converged, iteration)
 
@@ -339,12 +386,14 @@ class PathSolver:
         changes = (target + slack * step[:, :c]) / densities - slack
         return step, np.where(bound, changes, 0.0)
 
-    def _length(
+    def _lengths(
         self, densities: _Array, step: _Array, slack: _Array, changes: _Array, bound: _Array, share: float
-    ) -> float:
-        """The longest step, up to 1, that leaves this share of the way to ρ = 0 or s = 0 behind."""
+    ) -> tuple[float, float]:
+        """The longest steps, up to 1, that go no further than this share of the way to ρ = 0 and to s = 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.maximum(step / densities, np.where(slack > 0.0, -changes / slack, 0.0))
-        worst = float(np.where(bound, ratios, 0.0).max(initial=0.0))
-        worst = self._equations.comm.allreduce(worst, op=MPI.MAX)
-        return min(1.0, share / worst) if worst > 0.0 else 1.0
+            ratios = [step / densities, np.where(slack > 0.0, -changes / slack, 0.0)]
+        local = np.array([np.where(bound, ratio, 0.0).max(initial=0.0) for ratio in ratios])
+        worst = np.empty(2)
+        self._equations.comm.Allreduce(local, worst, op=MPI.MAX)
+        density, other = (min(1.0, share / value) if value > 0.0 else 1.0 for value in worst)
+        return density, other

@@ -18,8 +18,15 @@ from fem_models.solvers.options import Option, managed
 _DIRECT_UP_TO = {1: float("inf"), 2: 3_000, 3: 1_000}
 _DIRECT_IF_HARD = {1: float("inf"), 2: 300_000, 3: 15_000}
 
+# So many systems after one that the Krylov method did not solve are factorised at once, if not too large.
+_RESPITE = 10
+
 # The entries are nodal volumes, small on small domains: PETSc's absolute tolerance would refuse them.
 _SMALLEST_PIVOT = 1e-300
+
+# Percentages of working memory that MUMPS is given beyond its estimate, one after the other: along a barrier
+# it puts off many pivots.
+_MEMORY = (50, 400, 3000)
 
 _DIRECT: dict[str, Option] = {
     "ksp_type": "preonly",
@@ -72,6 +79,8 @@ class PathLinearSolver:
         self._interacts = multiply_more is not None
         self._operator = self._with_interactions(multiply_more) if multiply_more is not None else self.matrix
         self._ksps: dict[bool, PETSc.KSP] = {}
+        self._memory = list(_MEMORY)
+        self._respite = 0
         self._choice = settings.linear
         self.iterations = 0
         self.notes: list[str] = []
@@ -79,7 +88,9 @@ class PathLinearSolver:
     def _direct(self, hard: bool) -> bool:
         """Whether systems of this kind are factorised from the start."""
         equations = self._equations
-        limits = _DIRECT_IF_HARD if hard or equations.slabs > 1 else _DIRECT_UP_TO
+        hard = hard or equations.slabs > 1 or self._respite > 0
+        self._respite = max(self._respite - 1, 0)
+        limits = _DIRECT_IF_HARD if hard else _DIRECT_UP_TO
         dimension = equations.space.mesh.topology.dim
         small = self._choice == "auto" and self._right.size <= limits[dimension]
         return self._choice == "direct" or small
@@ -103,6 +114,7 @@ class PathLinearSolver:
         if direct not in self._ksps:
             # The factors are those of the Jacobian without interactions, which come by products alone.
             factors = _DIRECT | ({"ksp_type": "gmres", "ksp_rtol": 1e-8} if self._interacts else {})
+            factors["mat_mumps_icntl_14"] = self._memory[0]
             options = managed(factors if direct else _KRYLOV, self._given)
             ksp = PETSc.KSP().create(self._equations.comm)
             ksp.setOperators(self._operator, self.matrix)
@@ -131,6 +143,11 @@ class PathLinearSolver:
         found = self._solved_by(self._solver(direct))
         if found is None and not direct:
             self._note()
+            self._respite = _RESPITE
+            found = self._solved_by(self._solver(True))
+        while found is None and len(self._memory) > 1:
+            del self._memory[0]
+            self._ksps.pop(True).destroy()
             found = self._solved_by(self._solver(True))
         return None if found is None else found.reshape(right.shape)
 

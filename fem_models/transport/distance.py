@@ -38,8 +38,7 @@ _Array = npt.NDArray[np.float64]
 
 SLABS = 8
 
-# Close to vacuum pivots are delayed, and MUMPS needs more memory than it foresees (in per cent).
-_SETTINGS = NewtonSettings(linear="direct", petsc={"mat_mumps_icntl_14": 200})
+_SETTINGS = NewtonSettings(linear="direct")
 
 # Densities that differ by less than this share of their maximum are one and the same.
 _EQUAL = 1e-14

@@ -6,44 +6,35 @@ For two solutions of the optimality conditions (2.11),
 
 the right-hand side is ≥ 0, the left-hand side is < 0 for a strictly convex F unless the ends agree, and so
 there is one solution. Here it is exact for nodal data. Potentials have the sign φ = +δE/δρ at the end; with
-slabs k = 1..S of length δ, nodal volumes m_i and edge coefficients κ_ij the step is the saddle point of
+slabs k = 1..S of length δ, nodal volumes m_i and a mobility a(ρ; φ), linear in ρ and convex in φ, the step is
+the saddle point of
 
-    L = E(ρ^S) - Σ_k [ Σ_i m_i (ρ_i^k - ρ_i^{k-1}) φ_i^k + δ Σ_{i,j} κ_ij ρ̄_i^k h(φ_i^k - φ_j^k) ]
+    L = E(ρ^S) - Σ_k [ Σ_i m_i (ρ_i^k - ρ_i^{k-1}) φ_i^k + (δ/2) a(ρ̄^k; φ^k) ],   ρ̄^k = (1-α) ρ^{k-1} + α ρ^k
 
-with ρ̄^k = (1-a)ρ^{k-1} + aρ^k, a = ½ (a = 1 for S = 1). The sum over i, j counts both directions of each
-edge; h(D) = ¼D² for the flux "average" (then an edge has ½ κ_ij ρ̄_ij (φ_i - φ_j)² with the mean
-ρ̄_ij = ½(ρ̄_i + ρ̄_j)) and h(D) = ½ max(D, 0)² for "upwind".
+(see `fem_models.discretization.paths`). L is affine in ρ but for E, and concave in φ. Write dρ = ρ₁ - ρ₂ and
+so on, let c^k = -∂L/∂φ^k be the defects of the continuity equation and r^k = ∂L/∂ρ^k (divided by m) those
+of the Hamilton–Jacobi equation. Summing dc^k dφ^k + m dr^k dρ^k over k the time terms telescope, and what
+remains of the action are distances b(ρ; φ, φ') = a(ρ; φ') - a(ρ; φ) - ∂a/∂φ·(φ' - φ) ≥ 0:
 
-L is affine in ρ but for E, and concave in φ. Write dρ = ρ₁ - ρ₂ and so on, let c^k = -∂L/∂φ^k be the defects
-of the continuity equation and r^k = ∂L/∂ρ^k (divided by m) those of the Hamilton–Jacobi equation. Summing
-dc^k dφ^k + m dr^k dρ^k over k the time terms telescope, and what remains of the edges are the distances
-b(D, D') = h(D') - h(D) - h'(D)(D' - D) ≥ 0 of the convex h:
+    -Σ m dμ dρ^S = (δ/2) Σ_k [ b(ρ̄₁; φ₁, φ₂) + b(ρ̄₂; φ₂, φ₁) ] - (defects),
+    (defects)    = Σ_k dc^k·dφ^k + Σ_k m dr^k·dρ^k + m dr⁰·dρ⁰.
 
-    -Σ m dμ dρ^S = δ Σ_k Σ_{i,j} κ_ij ( ρ̄₁,i b(D₁, D₂) + ρ̄₂,i b(D₂, D₁) ) - (defects),
-    (defects)    = Σ_k dc^k·dφ^k + Σ_k m dr^k·dρ^k + m dr⁰·dρ⁰,
-
-where D = φ_i - φ_j, and b = ¼(D₁ - D₂)² for the average: ½ κ_ij (ρ̄₁,ij + ρ̄₂,ij)(D₁ - D₂)² for an edge.
-r⁰ is the derivative by the initial density, which candidates for the same step share.
+With the mobility "average", which is quadratic in φ, the first sum is ½ δ Σ_k a(ρ̄₁ + ρ̄₂; φ₁ - φ₂). r⁰ is the
+derivative by the initial density, which candidates for the same step share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from mpi4py import MPI
 
+from fem_models.discretization.mobilities import Mobility
 from fem_models.errors import InputError
 
 _Array = npt.NDArray[np.float64]
-
-# h and its derivative by the name of the flux.
-_FLUXES: dict[str, tuple[Callable[[_Array], _Array], Callable[[_Array], _Array]]] = {
-    "average": (lambda D: 0.25 * D**2, lambda D: 0.5 * D),
-    "upwind": (lambda D: 0.5 * np.maximum(D, 0.0) ** 2, lambda D: np.maximum(D, 0.0)),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,57 +103,55 @@ def lasry_lions(
     first: Candidate,
     second: Candidate,
     volumes: _Array,
-    pairs: npt.NDArray[np.integer],
-    kappa: _Array,
+    mobility: Mobility,
     delta: float,
-    flux: str = "average",
-    comm: MPI.Comm = MPI.COMM_SELF,
+    comm: MPI.Comm,
+    weight: float | None = None,
 ) -> LasryLions:
     """Evaluate the identity. Collective.
 
     Args:
-        first: ρ₁, φ₁ and its end.
+        first: ρ₁, φ₁ and its end, at the nodes of this rank and its ghosts.
         second: ρ₂, φ₂ and its end.
         volumes: m_i of the nodes that this rank owns, which come first among its nodes, shape (owned,).
-        pairs: i, j of the edges that this rank owns, shape (edges, 2).
-        kappa: κ_ij, shape (edges,).
+        mobility: The mobility of the step.
         delta: The length δ of a slab.
-        flux: "average" or "upwind".
         comm: The ranks that share the mesh.
+        weight: α; 1 for one slab and ½ for more by default.
 
     Raises:
-        InputError: Candidates with different numbers of slabs or nodes, or an unknown flux.
+        InputError: Candidates with different numbers of slabs or nodes.
     """
-    if flux not in _FLUXES:
-        raise InputError(f"The flux must be one of {', '.join(_FLUXES)}, not {flux!r}.")
     if first.potentials.shape != second.potentials.shape:
         raise InputError(
             f"The candidates must have the same slabs and nodes, not {first.potentials.shape} and "
             f"{second.potentials.shape}."
         )
-    slabs = len(first.potentials)
-    new = 1.0 if slabs == 1 else 0.5
-    h, slope = _FLUXES[flux]
+    slabs, owned = len(first.potentials), len(volumes)
+    new = (1.0 if slabs == 1 else 0.5) if weight is None else weight
 
     def at_nodes(values: _Array, others: _Array) -> _Array:
         """Σ m values·others over this rank's nodes, for each slab."""
-        owned = len(volumes)
         return (values[..., :owned] * others[..., :owned]) @ volumes
+
+    def dot(values: _Array, others: _Array) -> _Array:
+        """Sums over the nodes of this rank and its ghosts, of which sums of the mobility are shares."""
+        return np.einsum("...i,...i->...", values, others)
 
     density = first.densities - second.densities
     potential = first.potentials - second.potentials
     means = [(1.0 - new) * c.densities[:-1] + new * c.densities[1:] for c in (first, second)]
-    # Of the edges: the action, what continuity and what Hamilton–Jacobi (by ρ^k and by ρ^{k-1}) see of them.
-    action = transport = kinetic_new = kinetic_old = 0.0
-    for i, j in (pairs.T, pairs.T[::-1]):
-        D1, D2 = (c.potentials[:, i] - c.potentials[:, j] for c in (first, second))
-        rho1, rho2 = (mean[:, i] for mean in means)
-        slope1, slope2, drop = slope(D1), slope(D2), h(D1) - h(D2)
-        gap = D1 - D2
-        action += delta * (rho1 * (slope1 * gap - drop) + rho2 * (drop - slope2 * gap)) @ kappa
-        transport += delta * ((rho1 * slope1 - rho2 * slope2) * gap) @ kappa
-        kinetic_new += delta * (new * density[1:, i] * drop) @ kappa
-        kinetic_old += delta * ((1.0 - new) * density[:-1, i] * drop) @ kappa
+    # ½ ∂a/∂φ and ∂a/∂ρ; a is linear in ρ, and so it is ρ·∂a/∂ρ.
+    (fluxes1, squares1), (fluxes2, squares2) = (
+        [part.T for part in mobility.sums(*(np.ascontiguousarray(v.T) for v in (mean, c.potentials)))]
+        for mean, c in zip(means, (first, second), strict=True)
+    )
+    drop = squares1 - squares2
+    # What the distances, the continuity and the Hamilton–Jacobi equation (by ρ^k and by ρ^{k-1}) see of a.
+    action = delta * (dot(fluxes1 - fluxes2, potential) - 0.5 * dot(means[0] - means[1], drop))
+    transport = delta * dot(fluxes1 - fluxes2, potential)
+    kinetic_new = 0.5 * delta * new * dot(density[1:], drop)
+    kinetic_old = 0.5 * delta * (1.0 - new) * dot(density[:-1], drop)
     motion = at_nodes(density[1:] - density[:-1], potential)
     left = -at_nodes(first.terminal - second.terminal, density[-1])
     # ∂L/∂ρ^k against dρ^k: -φ^k + φ^{k+1} in time, and the end in place of φ^{S+1}.

@@ -1,0 +1,331 @@
+"""The linearised JKO problem by preconditioned conjugate gradients, with MUMPS where these fail.
+
+The reduced system of `fem_models.solvers.reduced_jko` for the potential u = f_S of the last slab, of a matrix
+S, is preconditioned by one sparse matrix,
+
+    P(u, v) = ∫ (u - aδ∇φ·∇u)(v - aδ∇φ·∇v)/E'' + ∫ D∇u·∇v,
+
+with D = Σ_k δ q_k I ("plain"), or the geometric mean of this and of the same carried along the flow
+("follow", see `fem_models.discretization.followed_diffusion`). For Raviart–Thomas fluxes the second part is
+B diag(∫D⁻¹g·w)⁻¹ Bᵀ.
+
+P is right on smooth potentials. Rough ones are damped by the transports, through J = -½Σ_{k>1} δ(A_k + A_kᵀ),
+without its row sums which are those of Δφ, and P is too large on them. So the preconditioner is E P⁻¹ Eᵀ with
+E = 1 + α diag(M)⁻¹J, where α is measured: it makes P right on the mode that is damped most. The system that
+is solved is EᵀSE y = Eᵀb with the matrix P, u = Ey: `-pc_type` and all that belongs to it act on P.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+import ufl
+from dolfinx import fem
+from petsc4py import PETSc
+
+from fem_models.discretization.followed_diffusion import FollowedDiffusion
+from fem_models.discretization.forms import Assembled
+from fem_models.errors import InputError
+from fem_models.schemes.linearised_jko import LinearisedJko
+from fem_models.schemes.linearised_loads import Evaluation, Loads, Minimiser
+from fem_models.schemes.linearised_saddle import SaddlePoint
+from fem_models.solvers.options import Option, managed
+from fem_models.solvers.reduced_jko import ReducedJko
+
+Preconditioner = Literal["auto", "plain", "follow"]
+
+# The displacement, as a share of the domain, up to which "auto" does not follow the flow.
+_SMALL_DISPLACEMENT = 0.005
+
+# The share of the diffusion that "follow" carries. Smooth potentials move with the flow, but those that vary
+# over less than the way of one slab, or over few cells, lag behind: a geometric mean is near to both.
+_CARRIED = 0.5
+
+# Of the power method for the most damped mode, which is needed roughly.
+_POWER_ITERATIONS = 15
+
+# The conjugate gradients see a symmetric matrix as far as its parts are solved accurately.
+_ACCURATE = 1e-12
+
+_DEFAULTS: dict[str, Option] = {
+    "ksp_type": "cg",
+    # The norm of P⁻¹ is close to the energy norm of the error, whatever the contrast of q.
+    "ksp_norm_type": "natural",
+    "ksp_rtol": 1e-8,
+    "ksp_atol": 0.0,
+    # Beyond so many iterations MUMPS is taken.
+    "ksp_max_it": 100,
+    "pc_type": "gamg",
+    # Smoothers take P too, rather than sweeps through all slabs.
+    "pc_use_amat": False,
+    "pc_gamg_threshold": 0.05,
+    "mg_levels_ksp_max_it": 2,
+    "mg_levels_pc_type": "sor",
+    "transport_ksp_type": "gmres",
+    "transport_pc_type": "bjacobi",
+    "mass_ksp_type": "cg",
+    "mass_pc_type": "jacobi",
+    "fluxes_ksp_type": "cg",
+    "fluxes_pc_type": "jacobi",
+    **{
+        f"{part}_ksp_{name}": value
+        for part in ("transport", "mass", "fluxes")
+        for name, value in (("rtol", _ACCURATE), ("atol", 0.0), ("max_it", 500))
+    },
+}
+
+
+@dataclass(frozen=True)
+class LinearisedSettings:
+    """How to solve the reduced system.
+
+    Attributes:
+        preconditioner: "plain", "follow", or "auto", which follows the flow unless mass hardly moves.
+        petsc: PETSc options without a leading dash: `ksp_...` and `pc_...` of the conjugate gradients and of
+            P; after `transport_`, `mass_` and `fluxes_`, those of the matrices M - aδA_k, M and G_k.
+    """
+
+    preconditioner: Preconditioner = "auto"
+    petsc: Mapping[str, Option] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.preconditioner not in get_args(Preconditioner):
+            known = ", ".join(get_args(Preconditioner))
+            raise InputError(f"The preconditioner must be one of {known}, not {self.preconditioner!r}.")
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a call of `LinearisedSolver.solve` found.
+
+    Attributes:
+        minimiser: The solution.
+        iterations: Of the conjugate gradients.
+        preconditioner: "plain" or "follow".
+        direct: Whether MUMPS found it, since the conjugate gradients did not.
+        report: In that case a sentence for the log that says so, and why; else empty.
+    """
+
+    minimiser: Minimiser
+    iterations: int
+    preconditioner: str
+    direct: bool = False
+    report: str = ""
+
+
+class LinearisedSolver:
+    """Conjugate gradients for a linearised JKO problem. Collective; build it once.
+
+    Args:
+        problem: The linearised problem.
+        settings: The preconditioner and options.
+
+    Attributes:
+        problem: The same.
+        displacement: Δt max|∇φ| as a share of the largest extent of the domain.
+        preconditioner: "plain" or "follow".
+    """
+
+    def __init__(self, problem: LinearisedJko, settings: LinearisedSettings | None = None) -> None:
+        self.problem = problem
+        self._settings = settings or LinearisedSettings()
+        self._options = managed(_DEFAULTS, self._settings.petsc)
+        self._diffusion = FollowedDiffusion(problem.q, problem.phi, problem.moments, problem.measures)
+        self._smooth = _SmoothPart(problem, self._diffusion)
+        self._evaluation = Evaluation(problem)
+        self.update()
+
+    def update(self) -> None:
+        """Set the solver up again; call it after `assemble` of the problem."""
+        # Earlier solvers that Python has let go are freed here, where all ranks are.
+        PETSc.garbage_cleanup(self.problem.spaces.mesh.comm)
+        self.displacement = self._diffusion.displacement()
+        self.preconditioner = self._settings.preconditioner
+        if self.preconditioner == "auto":
+            self.preconditioner = "follow" if self.displacement > _SMALL_DISPLACEMENT else "plain"
+        self._diffusion.update(_CARRIED if self.preconditioner == "follow" else 0.0)
+        matrix = self._smooth.assembled()
+        with self._options.inserted_options():
+            self._reduced = ReducedJko(self.problem)
+            self._damping = _Damping(self._reduced, matrix)
+            operator = PETSc.Mat().createPython(matrix.getSizes(), _Product(self._reduced, self._damping))
+            operator.setOption(PETSc.Mat.Option.SPD, True)
+            operator.setUp()
+            self._ksp = PETSc.KSP().create(matrix.comm)
+            self._ksp.setOperators(operator, matrix)
+            self._ksp.setFromOptions()
+
+    def solve(self, loads: Loads) -> Solution:
+        """The minimiser for given loads.
+
+        Raises:
+            SolveError: The conjugate gradients failed, and MUMPS as well.
+        """
+        y = self._reduced.vector()
+        self._reduced.failed = ""
+        with self._options.inserted_options():
+            right = self._damping(self._reduced.right_side(loads), adjoint=True)
+            self._ksp.solve(right, y)
+            found = self._minimiser(self._damping(y), loads)
+        iterations = self._ksp.getIterationNumber()
+        if self._ksp.getConvergedReason() > 0 and not self._reduced.failed:
+            return Solution(found, iterations, self.preconditioner)
+        direct = SaddlePoint(self.problem).solve(loads)
+        return Solution(direct, iterations, self.preconditioner, True, self._report(iterations))
+
+    def _report(self, iterations: int) -> str:
+        cause = (
+            f"the iterative solver of the {self._reduced.failed} failed"
+            if self._reduced.failed
+            else f"the conjugate gradients stopped after {iterations} iterations (reason "
+            f"{int(self._ksp.getConvergedReason())}, -3 is too many)"
+        )
+        return (
+            f"The linearised JKO problem was solved by MUMPS: {cause} with the preconditioner "
+            f"{self.preconditioner} at a displacement of {self.displacement:.2g} of the domain."
+        )
+
+    def _minimiser(self, u: PETSc.Vec, loads: Loads) -> Minimiser:
+        reduced, spaces = self._reduced, self.problem.spaces
+        f, p = reduced.potentials(u, loads), reduced.end(u, loads)
+        h = [_function(spaces.potentials, "h", vector) for vector in reduced.perturbations(f, p, loads)]
+        potentials = [_function(spaces.potentials, "f", vector) for vector in f]
+        if self.problem.eliminates:
+            g = self._evaluation.recovered_fluxes(loads, potentials)
+        else:
+            fluxes = (reduced.flux(k, vector, loads) for k, vector in enumerate(f))
+            g = [_function(spaces.fluxes, "g", vector) for vector in fluxes]
+        return self._evaluation(loads, potentials, g, [loads.start, *h], _function(spaces.potentials, "p", p))
+
+
+class _SmoothPart:
+    """The matrix P."""
+
+    def __init__(self, problem: LinearisedJko, diffusion: FollowedDiffusion) -> None:
+        self._problem = problem
+        spaces, dx, tensor = problem.spaces, problem.measures.dx, diffusion.tensor
+        u, v = ufl.TrialFunction(spaces.potentials), ufl.TestFunction(spaces.potentials)
+        reach = fem.Constant(spaces.mesh, problem.a * problem.delta) * diffusion.velocity
+
+        def before(w):
+            return w - ufl.inner(reach, ufl.grad(w))
+
+        form = before(u) * before(v) / problem.curvature * dx
+        if problem.eliminates:
+            form += ufl.inner(tensor * ufl.grad(u), ufl.grad(v)) * dx
+        else:
+            g, w = ufl.TrialFunction(spaces.fluxes), ufl.TestFunction(spaces.fluxes)
+            self._fluxes = Assembled(ufl.inner(ufl.inv(tensor) * g, w) * dx, 1)
+        self._form = Assembled(form, 1)
+
+    def assembled(self) -> PETSc.Mat:
+        """A new matrix for the present values."""
+        problem = self._problem
+        problem.moments.load(problem.slabs)
+        self._form.assemble(0)
+        matrix = self._form.matrices[0].copy()
+        if not problem.eliminates:
+            self._fluxes.assemble(0)
+            weights = self._fluxes.matrices[0].getDiagonal()
+            weights.reciprocal()
+            right = PETSc.Mat()
+            problem.coupling.transpose(right)
+            right.diagonalScale(L=weights)
+            matrix.axpy(1.0, problem.coupling.matMult(right))
+        matrix.setOption(PETSc.Mat.Option.SPD, True)
+        return matrix
+
+
+class _Damping:
+    """E = 1 + α diag(M)⁻¹J.
+
+    Args:
+        reduced: The reduced system S.
+        matrix: P.
+    """
+
+    def __init__(self, reduced: ReducedJko, matrix: PETSc.Mat) -> None:
+        problem = reduced.problem
+        self._active = False
+        if problem.slabs == 1:
+            return
+        self._rates, self._weights = _rates(problem), problem.mass.getDiagonal()
+        self._weights.reciprocal()
+        rough, product = reduced.vector(), reduced.vector()
+        # Any vector that is rough in all places.
+        start, end = rough.getOwnershipRange()
+        rough.array_w[:] = np.cos(np.arange(start, end, dtype=float) ** 2)
+        for _ in range(_POWER_ITERATIONS):
+            self._rates.mult(rough, product)
+            rough.pointwiseMult(self._weights, product)
+            rough.normalize()
+        self._rates.mult(rough, product)
+        damped = rough.dot(product)
+        product.pointwiseDivide(rough, self._weights)
+        rate = damped / rough.dot(product)
+        matrix.mult(rough, product)
+        expected = rough.dot(product)
+        reduced.mult(None, rough, product)
+        excess = math.sqrt(expected / rough.dot(product)) - 1.0
+        self._active = rate > 0.0 and excess > 0.0
+        if self._active:
+            self._rates.scale(excess / rate)
+
+    def __call__(self, u: PETSc.Vec, adjoint: bool = False) -> PETSc.Vec:
+        """Eu, or Eᵀu."""
+        found = u.copy()
+        if self._active:
+            change = u.duplicate()
+            if adjoint:
+                self._rates.mult(_scaled(u, self._weights), change)
+            else:
+                self._rates.mult(u, change)
+                change.pointwiseMult(self._weights, change)
+            found.axpy(1.0, change)
+        return found
+
+
+class _Product:
+    """EᵀSE, as a context of PETSc's matrices of type "python"."""
+
+    def __init__(self, reduced: ReducedJko, damping: _Damping) -> None:
+        self._reduced, self._damping = reduced, damping
+
+    def mult(self, _: PETSc.Mat, y: PETSc.Vec, product: PETSc.Vec) -> None:
+        """The product with a vector."""
+        self._reduced.mult(None, self._damping(y), product)
+        self._damping(product, adjoint=True).copy(product)
+
+
+def _rates(problem: LinearisedJko) -> PETSc.Mat:
+    """J, without its row sums."""
+    total = problem.transports[1].copy()
+    for transport in problem.transports[2:]:
+        total.axpy(1.0, transport)
+    rates = PETSc.Mat()
+    total.transpose(rates)
+    rates.axpy(1.0, total)
+    rates.scale(-0.5 * problem.delta)
+    sums, ones = rates.createVecs()
+    ones.set(1.0)
+    rates.mult(ones, sums)
+    sums.scale(-1.0)
+    rates.setDiagonal(sums, addv=PETSc.InsertMode.ADD_VALUES)
+    return rates
+
+
+def _scaled(u: PETSc.Vec, weights: PETSc.Vec) -> PETSc.Vec:
+    found = u.duplicate()
+    found.pointwiseMult(weights, u)
+    return found
+
+
+def _function(space: fem.FunctionSpace, name: str, values: PETSc.Vec) -> fem.Function:
+    found = fem.Function(space, name=name)
+    found.x.petsc_vec.array_w[:] = values.array_r
+    found.x.scatter_forward()
+    return found
