@@ -1,6 +1,6 @@
 """Conjugate gradients for the linearised JKO problem: iterations to a relative 1e-8.
 
-    [mpiexec -n 2] python runs/benchmarks/linearised.py [--pair NAME] [--quick] [--output FILE]
+    [mpiexec -n 2] python runs/benchmarks/linearised.py [--pair NAME] [--finest N] [--quick]
 
 Unit square with n² squares of two triangles, φ = cos πx cos πy, q = exp(log(contrast) (1 + cos πx cos πy)/2),
 terminal cost "paper" (E'' = 1/q), smooth and rough loads. Δt makes the displacement Δt max|∇φ|, as a share
@@ -114,6 +114,7 @@ def block(report: Report, what: str, pair: str, cases) -> None:
 def add_arguments(parser) -> None:
     """The arguments of this benchmark alone."""
     parser.add_argument("--pair", choices=PAIRS, action="append", help="one pair alone; may be repeated")
+    parser.add_argument("--finest", type=int, help="n of the finest of five meshes")
 
 
 def main() -> None:
@@ -135,11 +136,11 @@ def main() -> None:
         "MUMPS [s]",
     )
     for pair in args.pair or PAIRS:
-        finest = 8 if args.quick else LEVELS[pair]
+        finest = 8 if args.quick else args.finest or LEVELS[pair]
         levels = [finest // 2**i for i in range(1 if args.quick else 4, -1, -1)]
         usual = levels[len(levels) // 2]
         slabs, contrasts = (SLABS[1:3], CONTRASTS[1:3]) if args.quick else (SLABS, CONTRASTS)
-        for displacement in (SMALL, LARGE):
+        for displacement in (LARGE,) if args.quick else (SMALL, LARGE):
             cases = {
                 "h": [(n, USUAL_SLABS, USUAL_CONTRAST, displacement) for n in levels],
                 "S": [(usual, s, USUAL_CONTRAST, displacement) for s in slabs],
