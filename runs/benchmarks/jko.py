@@ -103,7 +103,7 @@ PROBLEMS = (
 
 
 Case = tuple[str, int, float, int]
-"""Flux, slabs, mesh and steps; a mesh is the size h of an unstructured one, or a number of crossed squares."""
+"""Flux, slabs, mesh and steps; a mesh is the size h of an unstructured one, or a number of squares."""
 
 QUICK: tuple[Case, ...] = (("upwind", 1, 0.06, 4), ("average", 1, 8, 4), ("average", 2, 0.1, 2))
 
