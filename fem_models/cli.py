@@ -7,7 +7,7 @@ What takes long to import is imported by the command that needs it.
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -289,7 +289,6 @@ def lbb(
     from mpi4py import MPI
     from rich.console import Console
 
-    from fem_models.errors import SolveError
     from fem_models.run import lbb as constants
     from fem_models.run.layout import default_directory
 
@@ -297,15 +296,10 @@ def lbb(
     console = Console() if comm.rank == 0 else None
     counts = constants.counts_of(cells or ["4,8,12,16"])
     request = constants.Request(tuple(pair or ()), counts, domain, weight, slabs, transport, duration)
-    try:
-        findings = constants.compute(request, out or default_directory(Path("lbb")), overwrite, comm, console)
-    except SolveError as error:
-        if console is not None:
-            print(error, file=sys.stderr, flush=True)
-        return FAILED_SOLVE
-    if console is not None:
-        constants.tell(console, findings)
-    return 0
+    directory = out or default_directory(Path("lbb"))
+    return _told(
+        console, lambda: constants.compute(request, directory, overwrite, comm, console), constants.tell
+    )
 
 
 @app.command()
@@ -332,18 +326,27 @@ def distance(
     from mpi4py import MPI
     from rich.console import Console
 
-    from fem_models.errors import SolveError
     from fem_models.run import distance as distances
 
     comm = MPI.COMM_WORLD
     console = Console() if comm.rank == 0 else None
     ends = (distances.Request(first, time_a, species), distances.Request(second, time_b, species))
+    options = {"slabs": slabs, "out": out, "overwrite": overwrite}
+    return _told(console, lambda: distances.compute(*ends, comm, console, **options), distances.tell)
+
+
+def _told[T](
+    console: "Console | None", compute: Callable[[], T], tell: "Callable[[Console, T], None]"
+) -> int:
+    """Compute something, on all ranks, and tell what came out, or why nothing did; the exit code."""
+    from fem_models.errors import SolveError
+
     try:
-        findings = distances.compute(*ends, comm, console, slabs=slabs, out=out, overwrite=overwrite)
+        findings = compute()
     except SolveError as error:
         if console is not None:
             print(error, file=sys.stderr, flush=True)
         return FAILED_SOLVE
     if console is not None:
-        distances.tell(console, findings)
+        tell(console, findings)
     return 0

@@ -90,7 +90,7 @@ def compute(
         SolveError: Newton's method failed; nothing is written.
     """
     directory = out or default_directory(first.directory, second.directory)
-    on_rank_zero(comm, lambda: _check_free(directory, overwrite))
+    on_rank_zero(comm, lambda: layout.check_free(directory, overwrite, RESULT))
     sources = [on_rank_zero(comm, lambda request=request: find(request)) for request in (first, second)]
     same_mass(*(source.mass for source in sources))
     meshes = [build_mesh(comm, sources[0].config.mesh)]
@@ -147,18 +147,6 @@ def tell(console: Console, findings: Findings) -> None:
 
 def _place(end: Request) -> str:
     return f"{end.species} of {end.directory} at t = {end.time:g}"
-
-
-def _check_free(directory: Path, overwrite: bool) -> None:
-    """Check that a directory is new or empty, or that of an earlier call which may be replaced."""
-    if overwrite and (directory / RESULT).is_file():
-        return
-    if overwrite and directory.is_dir() and any(directory.iterdir()):
-        raise InputError(
-            f"The output directory {directory} is not overwritten: it has files and no {RESULT}; choose "
-            "another --out."
-        )
-    layout.check_free(directory, overwrite)
 
 
 def _prepare(directory: Path) -> None:

@@ -46,18 +46,19 @@ def variant_directory(directory: Path, name: str) -> Path:
     return directory / COMPARE / safe
 
 
-def check_free(directory: Path, overwrite: bool) -> None:
-    """Check that a run may write to a directory, without touching it.
+def check_free(directory: Path, overwrite: bool, mark: str = RUN_FILE) -> None:
+    """Check that a command may write to a directory, without touching it.
 
     Args:
         directory: The directory.
-        overwrite: Whether an earlier run in it may be replaced.
+        overwrite: Whether earlier results in it may be replaced.
+        mark: The file that tells that a directory is from an earlier call of the command.
 
     Raises:
         InputError: It exists and is not to be overwritten, or is no run directory, or cannot be written to.
     """
     try:
-        _check_free(directory, overwrite)
+        _check_free(directory, overwrite, mark)
     except InputError:
         raise
     except (OSError, ValueError) as error:
@@ -65,7 +66,7 @@ def check_free(directory: Path, overwrite: bool) -> None:
         raise InputError(f"The output directory {directory} cannot be used: {reason}.") from None
 
 
-def _check_free(directory: Path, overwrite: bool) -> None:
+def _check_free(directory: Path, overwrite: bool, mark: str) -> None:
     if not directory.exists():
         above = next(parent for parent in directory.absolute().parents if parent.exists())
         if not above.is_dir():
@@ -77,10 +78,11 @@ def _check_free(directory: Path, overwrite: bool) -> None:
         raise InputError(
             f"The output directory {directory} exists already; choose another --out, or add --overwrite."
         )
-    if any(directory.iterdir()) and not (directory / RUN_FILE).is_file():
+    if any(directory.iterdir()) and not (directory / mark).is_file():
+        what = ", so it is not a run directory" if mark == RUN_FILE else ""
         raise InputError(
-            f"The output directory {directory} is not overwritten: it has files and no {RUN_FILE}, so it is "
-            "not a run directory; choose another --out."
+            f"The output directory {directory} is not overwritten: it has files and no {mark}{what}; choose "
+            "another --out."
         )
 
 

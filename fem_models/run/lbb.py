@@ -166,7 +166,7 @@ def compute(
         SolveError: A constant could not be computed; the table has those that could.
     """
     request = request.resolved()
-    on_rank_zero(comm, lambda: _check_free(directory, overwrite))
+    on_rank_zero(comm, lambda: layout.check_free(directory, overwrite, TABLE))
     weight = Expression(request.weight, _COORDINATES, where="--weight")
     transport = Expression(request.transport, _COORDINATES, where="--transport")
     pairs = [PAIRS[name] for name in request.pairs]
@@ -291,18 +291,6 @@ def _rows(
                 if request.moves:
                     constraint = problem.of_constraint(request.duration, request.slabs, transport.ufl)
             yield Row(pair.name, boundary, count, _longest_edge(mesh), problem.unknowns, beta, constraint)
-
-
-def _check_free(directory: Path, overwrite: bool) -> None:
-    """Check that a directory is new or empty, or that of an earlier call which may be replaced."""
-    if overwrite and (directory / TABLE).is_file():
-        return
-    if overwrite and directory.is_dir() and any(directory.iterdir()):
-        raise InputError(
-            f"The output directory {directory} is not overwritten: it has files and no {TABLE}; "
-            "choose another --out."
-        )
-    layout.check_free(directory, overwrite)
 
 
 def _write(directory: Path, request: Request, rows: Sequence[Row]) -> list[Path]:
