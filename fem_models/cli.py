@@ -275,7 +275,9 @@ def lbb(
     domain: Annotated[str, typer.Option(help="interval, rectangle, box, disk or ball.")] = "rectangle",
     weight: Annotated[
         str,
-        typer.Option(help="q, an expression in x, y, z; 0.05 + exp(-20 r**2) from the centre by default."),
+        typer.Option(
+            help="q, an expression in x, y, z; by default 0.05 + exp(-20 d**2), d the way from the centre."
+        ),
     ] = "",
     slabs: Annotated[int, typer.Option(help="Slabs of the whole constraint.")] = 1,
     transport: Annotated[str, typer.Option(help="φ of the transport h∇φ, an expression in x, y, z.")] = "0",

@@ -70,12 +70,12 @@ def test_demo_on_two_processes(tmp_path):
     assert "quickstart" in result.stdout
 
 
-def test_program(tmp_path):
-    (program,) = blocks("python")
-    (tmp_path / "flow.py").write_text(program)
-    result = run("python flow.py", tmp_path)
+@pytest.mark.parametrize(("number", "printed"), [(0, "power-law"), (1, "  0.")])
+def test_program(number, printed, tmp_path):
+    (tmp_path / "program.py").write_text(blocks("python")[number])
+    result = run("python program.py", tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "power-law" in result.stdout
+    assert printed in result.stdout
 
 
 @pytest.mark.parametrize("text", blocks("toml"))

@@ -152,14 +152,14 @@ class PathEquations:
 
     # Equations
 
-    def residual(self, unknowns: _Array, old: State, tau: float, floor: float = 0.0) -> _Array:
+    def residual(self, unknowns: _Array, old: State, tau: float, floor: _Array | float = 0.0) -> _Array:
         """The rows at the nodes of this rank, shape (owned nodes, size). Collective.
 
         Args:
             unknowns: Shape (nodes, size).
             old: The state at the beginning, shape (nodes, fields).
             tau: Time step.
-            floor: Added to the densities that carry the fluxes.
+            floor: Added to the densities that carry the fluxes, for all or for each: shape (columns,).
         """
         delta, owned, columns = tau / self.slabs, self.owned, self.columns
         phi = np.ascontiguousarray(unknowns[:, columns : 2 * columns])
@@ -269,8 +269,8 @@ class PathEquations:
         matrix: PETSc.Mat,
         barrier: _Array,
         held: npt.NDArray[np.bool_],
-        floor: float = 0.0,
-        front: float = 0.0,
+        floor: _Array | float = 0.0,
+        front: _Array | float = 0.0,
     ) -> None:
         """Assemble the Jacobian. Collective.
 

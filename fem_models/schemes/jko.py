@@ -39,7 +39,8 @@ class Jko:
 
     Promises, for any τ: the mass of every density is exact, densities are ≥ 0 and exactly 0 in vacuum where
     the energy has no entropy, and E(ρ) + W²/(2τ) ≤ E(ρ^old) for energies that are convex in the densities.
-    With the flux "upwind" the last is promised on meshes without negative edge coefficients only.
+    With the flux "upwind" the last is promised on meshes without negative edge coefficients only; with many
+    of them, on obtuse meshes, steps may fail.
 
     Args:
         flow: The gradient flow; with the flux "average" in 3D, with lumping="cells".
@@ -96,15 +97,20 @@ class Jko:
         """Take a step of size tau, in halves where it fails as a whole.
 
         Args:
-            old: Densities ≥ 0 and values of the other fields, shape (nodes, fields).
+            old: Densities ≥ 0 and values of the other fields, shape (nodes, fields); static fields are in
+                equilibrium, or `movement.excess` is that of their settling too.
             tau: Time step.
 
         Raises:
-            InputError: A step that is not positive and finite.
+            InputError: A step that is not positive and finite, or a density without mass.
             SolveError: Newton's methods failed, in small parts of the step too; the message is the report.
         """
         if not 0.0 < tau < math.inf:
             raise InputError(f"The time step must be positive, not {tau!r}.")
+        masses = self._flow.masses(old)
+        for name in np.array(self._flow.names)[self._flow.transported]:
+            if not masses[name] > 0.0:
+                raise InputError(f"The density {name} has the mass {masses[name]:g}, and nothing to move.")
         return self._step(old, tau, 0)
 
     def _step(self, old: State, tau: float, halvings: int) -> Step:

@@ -123,6 +123,8 @@ class PathSolver:
         densities = old[: equations.owned, equations.transported]
         masses, volume, norms = self._sums(m * densities, m, (m * densities) ** 2)
         self._masses, self._mass_norm = masses, math.sqrt(norms.sum())
+        # Species may have masses of different sizes: each is measured by its own.
+        self._norms = np.repeat(np.sqrt(norms), equations.slabs)
         self._means = np.repeat(masses / volume[0], equations.slabs)
         self._potential_scale = self._scale_of_potentials(guess)
         self._history: list[str] = []
@@ -158,13 +160,13 @@ class PathSolver:
         (sums,) = self._sums(weights * equations.potentials(guess[: equations.owned])[..., -1])
         return sums / self._masses
 
-    def _residual(self, unknowns: _Array, floor: float) -> _Array:
+    def _residual(self, unknowns: _Array, floor: _Array | float) -> _Array:
         start = time.perf_counter()
         found = self._equations.residual(unknowns, self._old, self._tau, floor)
         self.seconds["assemble"] += time.perf_counter() - start
         return found
 
-    def _linearise(self, unknowns: _Array, barrier: _Array, held: _Array, *densities: float) -> None:
+    def _linearise(self, unknowns: _Array, barrier: _Array, held: _Array, *densities: _Array) -> None:
         start = time.perf_counter()
         matrix = self._linear.matrix
         self._equations.linearise(unknowns, self._old, self._tau, matrix, barrier, held, *densities)
@@ -196,12 +198,14 @@ class PathSolver:
     def _errors(self, residual: _Array, dual: _Array, densities: _Array) -> tuple[float, float]:
         """The residual of (2.9a) and of other fields, and that of (2.9b) and (2.9e), relative to scales."""
         c = self._equations.columns
-        primal = np.concatenate([residual[:, :c], residual[:, 2 * c :]], axis=1)
+        primal = np.concatenate(
+            [residual[:, :c] / self._norms, residual[:, 2 * c :] / self._mass_norm], axis=1
+        )
         weights = np.maximum(densities, 0.0) / (self._means * self._potential_scale**2)
         local = np.array([(primal**2).sum(), (weights * dual**2 / self._m * self._free).sum()])
         squares = self._equations.comm.allreduce(local)
         volume = self._masses[0] / self._means[0]
-        return math.sqrt(squares[0]) / self._mass_norm, math.sqrt(squares[1] / volume)
+        return math.sqrt(squares[0]), math.sqrt(squares[1] / volume)
 
     def optimality(self, unknowns: _Array, old: State, tau: float) -> tuple[float, float]:
         """The residuals of (2.9b) and of (2.9e), see `fem_models.schemes.resolvent.Movement`. Collective."""
@@ -229,7 +233,7 @@ class PathSolver:
         self._begin(guess, old, tau)
         equations = self._equations
         owned, c = equations.owned, equations.columns
-        floor, front = (share * float(self._means.max()) for share in (_FLOOR, _FRONT))
+        floor, front = (share * self._means for share in (_FLOOR, _FRONT))
         unknowns, converged, first, least = guess.copy(), False, math.inf, math.inf
         iteration, rounding, damping, change = 0, 0.0, 1.0, math.inf
         # Where a step would have made a density negative, it is held at zero next.
@@ -271,14 +275,13 @@ class PathSolver:
 
     def _change(self, step: _Array) -> float:
         """Size of the change of the densities, relative to the masses."""
-        (squares,) = self._sums((self._m * step[:, : self._equations.columns]) ** 2)
-        return math.sqrt(squares.sum()) / self._mass_norm
+        (squares,) = self._sums((self._m * step[:, : self._equations.columns] / self._norms) ** 2)
+        return math.sqrt(squares.sum())
 
     def _round_off(self) -> float:
         """Size of the rounding errors of (2.9a), relative to the masses, after a call of `_linearise`."""
-        (squares,) = self._sums(self._equations.cancelling**2)
-        error = 16.0 * np.finfo(float).eps * math.sqrt(squares.sum()) / self._mass_norm
-        return min(error, _LARGEST_ROUND_OFF)
+        (squares,) = self._sums((self._equations.cancelling / self._norms) ** 2)
+        return min(16.0 * np.finfo(float).eps * math.sqrt(squares.sum()), _LARGEST_ROUND_OFF)
 
     def _limited(self, unknowns: _Array, step: _Array, held: _Array) -> _Array:
         """The next iterate, with densities kept to what they can do."""
@@ -316,7 +319,7 @@ class PathSolver:
         unknowns[:, :c] = np.where(bound, lifted, unknowns[:, :c])
         if equations.end.free:
             equations.potentials(unknowns)[:] = self._mean_potentials(guess)[:, None]
-        bound, floor = bound[:owned], _FLOOR * float(self._means.max())
+        bound, floor = bound[:owned], _FLOOR * self._means
         slack = np.where(bound, min(self._potential_scale, self._longest()) * self._m * self._means, 0.0)
         slack /= np.where(bound, unknowns[:owned, :c], 1.0)
         held = np.zeros((equations.nodes, c), dtype=bool)

@@ -262,7 +262,9 @@ class _Damping:
         for _ in range(_POWER_ITERATIONS):
             self._rates.mult(rough, product)
             rough.pointwiseMult(self._weights, product)
-            rough.normalize()
+            if rough.normalize() == 0.0:
+                # There is no transport, or one without a jump.
+                return
         self._rates.mult(rough, product)
         damped = rough.dot(product)
         product.pointwiseDivide(rough, self._weights)
@@ -270,10 +272,12 @@ class _Damping:
         matrix.mult(rough, product)
         expected = rough.dot(product)
         reduced.mult(None, rough, product)
-        excess = math.sqrt(expected / rough.dot(product)) - 1.0
-        self._active = rate > 0.0 and excess > 0.0
-        if self._active:
-            self._rates.scale(excess / rate)
+        found = rough.dot(product)
+        # Where the solvers of single matrices fail, the product means nothing; a solve will say so.
+        if reduced.failed or rate <= 0.0 or not 0.0 < found < expected:
+            return
+        self._active = True
+        self._rates.scale((math.sqrt(expected / found) - 1.0) / rate)
 
     def __call__(self, u: PETSc.Vec, adjoint: bool = False) -> PETSc.Vec:
         """Eu, or Eᵀu."""

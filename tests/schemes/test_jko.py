@@ -277,3 +277,24 @@ def test_bad_input_is_refused():
     for tau in (0.0, -1.0, np.inf, np.nan):
         with pytest.raises(InputError, match="time step must be positive"):
             Jko(flow).step(state, tau)
+
+
+@pytest.mark.parametrize("slabs", [1, 2])
+def test_masses_of_different_sizes_do_not_disturb_each_other(slabs):
+    mesh = mesh_of("rectangle", cells=(10, 10))
+    light, heavy = 1e-6, 1e6
+    energy = PowerLaw(2, of="u", coefficient=1.0 / light, name="a")
+    energy += PowerLaw(2, of="v", coefficient=1.0 / heavy, name="b")
+    both = GradientFlow(mesh, (Species("u"), Species("v")), energy, lumping="cells")
+    alone = GradientFlow(mesh, Species("u"), PowerLaw(2, coefficient=1.0 / light, of="u"), lumping="cells")
+    clouds = {"u": bump([0.4, 0.5]), "v": bump([0.6, 0.5])}
+    step = Jko(both, slabs=slabs).step(both.state(clouds, {"u": light, "v": heavy}), 1e-2)
+    other = Jko(alone, slabs=slabs).step(alone.state(clouds["u"], light), 1e-2)
+    assert step.state[:, 0] == pytest.approx(other.state[:, 0], rel=1e-6, abs=1e-6 * light)
+    assert step.movement.distances["u"] == pytest.approx(other.movement.distances["u"], rel=1e-6)
+
+
+def test_densities_without_mass_are_refused():
+    flow = GradientFlow(mesh_of("interval", cells=4), Species(), PowerLaw(2))
+    with pytest.raises(InputError, match="rho has the mass 0"):
+        Jko(flow).step(np.zeros((flow.nodes, 1)), 0.1)

@@ -188,19 +188,19 @@ def test_the_path_keeps_mass_and_moves_at_constant_speed():
 
 
 @pytest.mark.parallel
-@pytest.mark.parametrize("length", [1e-4, 1e5])
-def test_units_of_length_and_mass(length):
+@pytest.mark.parametrize(("length", "mass"), [(1e-4, 7.0), (1e5, 1e-12)])
+def test_units_of_length_and_mass(length, mass):
     reference, volumes = p1("interval", lower=-1.0, upper=1.0, cells=24)
     scaled, others = p1("interval", lower=-length, upper=length, cells=24)
     first, second, _ = problem("dilation", 1)
     one = wasserstein(reference, *pair(reference, volumes, first, second), slabs=4)
     two = wasserstein(
         scaled,
-        *(nodal(scaled, others, lambda x, d=d: d(x / length), 7.0) for d in (first, second)),
+        *(nodal(scaled, others, lambda x, d=d: d(x / length), mass) for d in (first, second)),
         slabs=4,
     )
-    assert two.mass == pytest.approx(7.0)
-    assert two.square == pytest.approx(7.0 * length**2 * one.square, rel=SOLVED)
+    assert two.mass == pytest.approx(mass)
+    assert two.square == pytest.approx(mass * length**2 * one.square, rel=SOLVED)
 
 
 @pytest.mark.parallel
