@@ -48,6 +48,9 @@ _KRYLOV: dict[str, Option] = {
     "sub_pc_factor_zeropivot": _SMALLEST_PIVOT,
 }
 
+# Factors that reach one layer into the neighbours' nodes save the iterations that cuts between ranks cost.
+_ON_MANY_RANKS: dict[str, Option] = {"pc_type": "asm", "pc_asm_overlap": 1}
+
 
 class PathLinearSolver:
     """Solves systems with the Jacobian of `PathEquations`. Collective; build it once.
@@ -115,7 +118,8 @@ class PathLinearSolver:
             # The factors are those of the Jacobian without interactions, which come by products alone.
             factors = _DIRECT | ({"ksp_type": "gmres", "ksp_rtol": 1e-8} if self._interacts else {})
             factors["mat_mumps_icntl_14"] = self._memory[0]
-            options = managed(factors if direct else _KRYLOV, self._given)
+            krylov = _KRYLOV | (_ON_MANY_RANKS if self._equations.comm.size > 1 else {})
+            options = managed(factors if direct else krylov, self._given)
             ksp = PETSc.KSP().create(self._equations.comm)
             ksp.setOperators(self._operator, self.matrix)
             with options.inserted_options():
