@@ -97,6 +97,25 @@ def assembled_vector(form: fem.Form) -> PETSc.Vec:
     return vector
 
 
+def cell_blocks(entries: _Array, rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32]) -> _Array:
+    """The blocks of a matrix whose rows belong to one cell each.
+
+    Args:
+        entries: Of the rows, one after the other, each in the order of its columns.
+        rows: The rows of each cell, shape (cells, n).
+        columns: The columns of each cell, shape (cells, m).
+
+    Returns:
+        Blocks in the order of nodes on the cell, shape (cells, n, m).
+    """
+    cells, nodes = rows.shape
+    width = columns.shape[1]
+    found = entries[: cells * nodes * width].reshape(-1, width)[rows]
+    # A row has its columns by number, which need not be the order of nodes on the cell.
+    position = np.argsort(np.argsort(columns, axis=1), axis=1)
+    return np.take_along_axis(found, position[:, None, :].repeat(nodes, axis=1), axis=2)
+
+
 def require_positive(least: float, what: str, where: str) -> None:
     """Refuse a value that must be positive; `least` is the same on all ranks.
 

@@ -23,7 +23,7 @@ from dolfinx import fem
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
-from fem_models.discretization.forms import Assembled, Measures, assembled_vector
+from fem_models.discretization.forms import Assembled, Measures, assembled_vector, cell_blocks
 from fem_models.discretization.mixed_pairs import MixedSpaces
 
 _Array = npt.NDArray[np.float64]
@@ -46,23 +46,6 @@ class Fluxes:
     def load(self, source: Expr) -> fem.Form:
         """The compiled form ∫r·w/q of a source r of fluxes, a UFL vector."""
         return fem.form(ufl.inner(source, self._w) / self._q * self._dx)
-
-
-def cell_blocks(entries: _Array, dofs: npt.NDArray[np.int32]) -> _Array:
-    """The blocks of a matrix of a discontinuous space that couples no cells.
-
-    Args:
-        entries: Of the rows, one after the other, each in the order of its columns.
-        dofs: The unknowns of each cell, shape (cells, nodes).
-
-    Returns:
-        Blocks in the order of nodes on the cell, shape (cells, nodes, nodes).
-    """
-    cells, nodes = dofs.shape
-    rows = entries[: cells * nodes**2].reshape(-1, nodes)[dofs]
-    # A row has its columns by number, which need not be the order of nodes on the cell.
-    position = np.argsort(np.argsort(dofs, axis=1), axis=1)
-    return np.take_along_axis(rows, position[:, None, :].repeat(nodes, axis=1), axis=2)
 
 
 class CellwiseFluxes(Fluxes):
@@ -123,7 +106,7 @@ class CellwiseFluxes(Fluxes):
 
     def _inverses(self) -> _Array:
         """G⁻¹ of each cell for the density q that is loaded, shape (cells, nodes, nodes)."""
-        return np.linalg.inv(cell_blocks(fem.assemble_matrix(self._mass).data, self._dofs))
+        return np.linalg.inv(cell_blocks(fem.assemble_matrix(self._mass).data, self._dofs, self._dofs))
 
     def assemble(self, k: int) -> None:
         """Assemble the matrix of slab k for the density q that is loaded."""

@@ -1,18 +1,14 @@
 """The linearised JKO problem by preconditioned conjugate gradients, with MUMPS where these fail.
 
 The reduced system of `fem_models.solvers.reduced_jko` for the potential u = f_S of the last slab, of a matrix
-S, is preconditioned by one sparse matrix,
-
-    P(u, v) = ∫ (u - aδ∇φ·∇u)(v - aδ∇φ·∇v)/E'' + ∫ D∇u·∇v,
-
-with D = Σ_k δ q_k I ("plain"), or the geometric mean of this and of the same carried along the flow
-("follow", see `fem_models.discretization.followed_diffusion`). For Raviart–Thomas fluxes the second part is
-B diag(∫D⁻¹g·w)⁻¹ Bᵀ.
+S, is preconditioned by the operator P of `fem_models.solvers.smooth_part`, with the diffusion Σ_k δ q_k I
+("plain"), or the geometric mean of this and of the same carried along the flow ("follow", see
+`fem_models.discretization.followed_diffusion`).
 
 P is right on smooth potentials. Rough ones are damped by the transports, through J = -½Σ_{k>1} δ(A_k + A_kᵀ),
 without its row sums which are those of Δφ, and P is too large on them. So the preconditioner is E P⁻¹ Eᵀ with
-E = 1 + α diag(M)⁻¹J, where α is measured: it makes P right on the mode that is damped most. The system that
-is solved is EᵀSE y = Eᵀb with the matrix P, u = Ey: `-pc_type` and all that belongs to it act on P.
+E = 1 + αM⁻¹J, where α is measured: it makes P right on the mode that is damped most. The system that is
+solved is EᵀSE y = Eᵀb, u = Ey.
 """
 
 from __future__ import annotations
@@ -23,18 +19,17 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
-import ufl
 from dolfinx import fem
 from petsc4py import PETSc
 
 from fem_models.discretization.followed_diffusion import FollowedDiffusion
-from fem_models.discretization.forms import Assembled
 from fem_models.errors import InputError
 from fem_models.schemes.linearised_jko import LinearisedJko
 from fem_models.schemes.linearised_loads import Evaluation, Loads, Minimiser
 from fem_models.schemes.linearised_saddle import SaddlePoint
 from fem_models.solvers.options import Option, managed
 from fem_models.solvers.reduced_jko import ReducedJko
+from fem_models.solvers.smooth_part import SmoothPart, smooth_part
 
 Preconditioner = Literal["auto", "plain", "follow"]
 
@@ -59,12 +54,6 @@ _DEFAULTS: dict[str, Option] = {
     "ksp_atol": 0.0,
     # Beyond so many iterations MUMPS is taken.
     "ksp_max_it": 100,
-    "pc_type": "gamg",
-    # Smoothers take P too, rather than sweeps through all slabs.
-    "pc_use_amat": False,
-    "pc_gamg_threshold": 0.05,
-    "mg_levels_ksp_max_it": 2,
-    "mg_levels_pc_type": "sor",
     "transport_ksp_type": "gmres",
     "transport_pc_type": "bjacobi",
     "mass_ksp_type": "cg",
@@ -85,8 +74,10 @@ class LinearisedSettings:
 
     Attributes:
         preconditioner: "plain", "follow", or "auto", which follows the flow unless mass hardly moves.
-        petsc: PETSc options without a leading dash: `ksp_...` and `pc_...` of the conjugate gradients and of
-            P; after `transport_`, `mass_` and `fluxes_`, those of the matrices M - aδA_k, M and G_k.
+        petsc: PETSc options without a leading dash: `ksp_...` of the conjugate gradients; `pc_...` and
+            `mg_...` of what stands for P⁻¹, or, with Raviart–Thomas fluxes, for the inverse of the matrix of
+            multipliers on facets in it; after `transport_`, `mass_` and `fluxes_`, those of the matrices
+            M - aδA_k, M and G_k.
     """
 
     preconditioner: Preconditioner = "auto"
@@ -133,9 +124,9 @@ class LinearisedSolver:
     def __init__(self, problem: LinearisedJko, settings: LinearisedSettings | None = None) -> None:
         self.problem = problem
         self._settings = settings or LinearisedSettings()
-        self._options = managed(_DEFAULTS, self._settings.petsc)
         self._diffusion = FollowedDiffusion(problem.q, problem.phi, problem.moments, problem.measures)
-        self._smooth = _SmoothPart(problem, self._diffusion)
+        self._smooth = smooth_part(problem, self._diffusion)
+        self._options = managed(_DEFAULTS | self._smooth.defaults, self._settings.petsc)
         self._evaluation = Evaluation(problem)
         self.update()
 
@@ -148,16 +139,16 @@ class LinearisedSolver:
         if self.preconditioner == "auto":
             self.preconditioner = "follow" if self.displacement > _SMALL_DISPLACEMENT else "plain"
         self._diffusion.update(_CARRIED if self.preconditioner == "follow" else 0.0)
-        matrix = self._smooth.assembled()
         with self._options.inserted_options():
+            self._smooth.assemble()
             self._reduced = ReducedJko(self.problem)
-            self._damping = _Damping(self._reduced, matrix)
-            operator = PETSc.Mat().createPython(matrix.getSizes(), _Product(self._reduced, self._damping))
+            self._damping = _Damping(self._reduced, self._smooth)
+            mass, context = self.problem.mass, _Product(self._reduced, self._damping)
+            operator = PETSc.Mat().createPython(mass.getSizes(), context, mass.comm)
             operator.setOption(PETSc.Mat.Option.SPD, True)
             operator.setUp()
-            self._ksp = PETSc.KSP().create(matrix.comm)
-            self._ksp.setOperators(operator, matrix)
-            self._ksp.setFromOptions()
+            self._ksp = PETSc.KSP().create(mass.comm)
+            self._smooth.precondition(self._ksp, operator)
 
     def solve(self, loads: Loads) -> Solution:
         """The minimiser for given loads.
@@ -202,75 +193,34 @@ class LinearisedSolver:
         return self._evaluation(loads, potentials, g, [loads.start, *h], _function(spaces.potentials, "p", p))
 
 
-class _SmoothPart:
-    """The matrix P."""
-
-    def __init__(self, problem: LinearisedJko, diffusion: FollowedDiffusion) -> None:
-        self._problem = problem
-        spaces, dx, tensor = problem.spaces, problem.measures.dx, diffusion.tensor
-        u, v = ufl.TrialFunction(spaces.potentials), ufl.TestFunction(spaces.potentials)
-        reach = fem.Constant(spaces.mesh, problem.a * problem.delta) * diffusion.velocity
-
-        def before(w):
-            return w - ufl.inner(reach, ufl.grad(w))
-
-        form = before(u) * before(v) / problem.curvature * dx
-        if problem.eliminates:
-            form += ufl.inner(tensor * ufl.grad(u), ufl.grad(v)) * dx
-        else:
-            g, w = ufl.TrialFunction(spaces.fluxes), ufl.TestFunction(spaces.fluxes)
-            self._fluxes = Assembled(ufl.inner(ufl.inv(tensor) * g, w) * dx, 1)
-        self._form = Assembled(form, 1)
-
-    def assembled(self) -> PETSc.Mat:
-        """A new matrix for the present values."""
-        problem = self._problem
-        problem.moments.load(problem.slabs)
-        self._form.assemble(0)
-        matrix = self._form.matrices[0].copy()
-        if not problem.eliminates:
-            self._fluxes.assemble(0)
-            weights = self._fluxes.matrices[0].getDiagonal()
-            weights.reciprocal()
-            right = PETSc.Mat()
-            problem.coupling.transpose(right)
-            right.diagonalScale(L=weights)
-            matrix.axpy(1.0, problem.coupling.matMult(right))
-        matrix.setOption(PETSc.Mat.Option.SPD, True)
-        return matrix
-
-
 class _Damping:
-    """E = 1 + α diag(M)⁻¹J.
+    """E = 1 + αM⁻¹J.
 
     Args:
         reduced: The reduced system S.
-        matrix: P.
+        smooth: P.
     """
 
-    def __init__(self, reduced: ReducedJko, matrix: PETSc.Mat) -> None:
-        problem = reduced.problem
+    def __init__(self, reduced: ReducedJko, smooth: SmoothPart) -> None:
+        self._reduced = reduced
         self._active = False
-        if problem.slabs == 1:
+        if reduced.problem.slabs == 1:
             return
-        self._rates, self._weights = _rates(problem), problem.mass.getDiagonal()
-        self._weights.reciprocal()
+        self._rates = _rates(reduced.problem)
         rough, product = reduced.vector(), reduced.vector()
         # Any vector that is rough in all places.
         start, end = rough.getOwnershipRange()
         rough.array_w[:] = np.cos(np.arange(start, end, dtype=float) ** 2)
         for _ in range(_POWER_ITERATIONS):
-            self._rates.mult(rough, product)
-            rough.pointwiseMult(self._weights, product)
+            rough = reduced.without_mass(self._rates * rough)
             if rough.normalize() == 0.0:
                 # There is no transport, or one without a jump.
                 return
         self._rates.mult(rough, product)
         damped = rough.dot(product)
-        product.pointwiseDivide(rough, self._weights)
+        reduced.problem.mass.mult(rough, product)
         rate = damped / rough.dot(product)
-        matrix.mult(rough, product)
-        expected = rough.dot(product)
+        expected = rough.dot(smooth.product(rough))
         reduced.mult(None, rough, product)
         found = rough.dot(product)
         # Where the solvers of single matrices fail, the product means nothing; a solve will say so.
@@ -281,16 +231,10 @@ class _Damping:
 
     def __call__(self, u: PETSc.Vec, adjoint: bool = False) -> PETSc.Vec:
         """Eu, or Eᵀu."""
-        found = u.copy()
-        if self._active:
-            change = u.duplicate()
-            if adjoint:
-                self._rates.mult(_scaled(u, self._weights), change)
-            else:
-                self._rates.mult(u, change)
-                change.pointwiseMult(self._weights, change)
-            found.axpy(1.0, change)
-        return found
+        if not self._active:
+            return u.copy()
+        without_mass = self._reduced.without_mass
+        return u + (self._rates * without_mass(u) if adjoint else without_mass(self._rates * u))
 
 
 class _Product:
@@ -320,12 +264,6 @@ def _rates(problem: LinearisedJko) -> PETSc.Mat:
     sums.scale(-1.0)
     rates.setDiagonal(sums, addv=PETSc.InsertMode.ADD_VALUES)
     return rates
-
-
-def _scaled(u: PETSc.Vec, weights: PETSc.Vec) -> PETSc.Vec:
-    found = u.duplicate()
-    found.pointwiseMult(weights, u)
-    return found
 
 
 def _function(space: fem.FunctionSpace, name: str, values: PETSc.Vec) -> fem.Function:

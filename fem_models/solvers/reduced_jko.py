@@ -42,11 +42,11 @@ class ReducedJko:
         slabs = range(problem.slabs)
         self._implicit = [problem.implicit_step(k) for k in slabs]
         self._explicit = [problem.explicit_step(k) for k in slabs]
-        self._steps = [_solver(matrix, "transport_") for matrix in self._implicit]
-        self._mass = _solver(problem.mass, "mass_")
+        self._steps = [linear_solver(matrix, "transport_") for matrix in self._implicit]
+        self._mass = linear_solver(problem.mass, "mass_")
         self._flux_masses = []
         if not problem.eliminates:
-            self._flux_masses = [_solver(problem.flux_mass(k), "fluxes_") for k in slabs]
+            self._flux_masses = [linear_solver(problem.flux_mass(k), "fluxes_") for k in slabs]
 
     def mult(self, _: PETSc.Mat | None, u: PETSc.Vec, product: PETSc.Vec) -> None:
         """The product with the matrix; a context of PETSc's matrices of type "python"."""
@@ -80,6 +80,10 @@ class ReducedJko:
         self._implicit[-1].multTranspose(u, right)
         if loads is not None:
             right.axpy(-1.0, loads.adjoint[-1])
+        return self.without_mass(right)
+
+    def without_mass(self, right: PETSc.Vec) -> PETSc.Vec:
+        """M⁻¹ times a vector."""
         return self._solved(self._mass, right, "mass matrix")
 
     def flux(self, k: int, f: PETSc.Vec, loads: Loads | None = None) -> PETSc.Vec:
@@ -113,7 +117,7 @@ class ReducedJko:
         if loads is not None:
             right.axpy(1.0, loads.end)
         right.scale(-1.0)
-        return [*h, self._solved(self._mass, right, "mass matrix")]
+        return [*h, self.without_mass(right)]
 
     def _defect(self, f: list[PETSc.Vec], p: PETSc.Vec, loads: Loads | None = None) -> PETSc.Vec:
         """What the constraint of the last slab lacks."""
@@ -153,7 +157,8 @@ class ReducedJko:
         return found
 
 
-def _solver(matrix: PETSc.Mat, prefix: str) -> PETSc.KSP:
+def linear_solver(matrix: PETSc.Mat, prefix: str) -> PETSc.KSP:
+    """The solver of a single matrix, with the options of a prefix."""
     solver = PETSc.KSP().create(matrix.comm)
     solver.setOptionsPrefix(prefix)
     solver.setOperators(matrix)

@@ -5,8 +5,14 @@ import pytest
 import ufl
 from references import COMM, mesh_of, waves
 
-from fem_models.discretization.forms import Measures, assembled, assembled_vector, require_positive
-from fem_models.discretization.linearised import CellwiseFluxes, ConformingFluxes, cell_blocks
+from fem_models.discretization.forms import (
+    Measures,
+    assembled,
+    assembled_vector,
+    cell_blocks,
+    require_positive,
+)
+from fem_models.discretization.linearised import CellwiseFluxes, ConformingFluxes
 from fem_models.discretization.mixed_pairs import MixedSpaces, pair_named
 from fem_models.discretization.reconstruction import linear_reconstruction
 from fem_models.discretization.slab_data import Moments, Slabs
@@ -84,7 +90,7 @@ def test_blocks_of_cells_whose_unknowns_are_in_any_order():
         matrix[np.ix_(cell, cell)] = block
     # Entries of ghost rows come after those of the cells.
     entries = np.append(matrix[~np.isnan(matrix)], [7.0, 8.0])
-    np.testing.assert_array_equal(cell_blocks(entries, dofs), blocks)
+    np.testing.assert_array_equal(cell_blocks(entries, dofs, dofs), blocks)
 
 
 @pytest.mark.parallel
