@@ -18,6 +18,7 @@ from dolfinx.mesh import Mesh, exterior_facet_indices
 from ufl.core.expr import Expr
 
 from fem_models.errors import InputError
+from fem_models.solvers.garbage import collect
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class MixedSpaces:
     """
 
     def __init__(self, mesh: Mesh, pair: Pair) -> None:
+        collect(mesh)
         self.mesh, self.pair = mesh, pair
         self.potentials = fem.functionspace(mesh, pair.potential)
         self.fluxes = fem.functionspace(mesh, self._flux_element())

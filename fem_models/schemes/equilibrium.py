@@ -15,7 +15,6 @@ dimensionless.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +27,7 @@ from fem_models.gradient_flow import GradientFlow, State
 from fem_models.neutrality import check_neutral
 from fem_models.schemes.field_equations import FieldEquations
 from fem_models.schemes.local_densities import LocalDensities, Response
+from fem_models.solvers.callbacks import product_matrix
 
 _Array = npt.NDArray[np.float64]
 
@@ -256,10 +256,11 @@ class Equilibrium:
             shift[owned] = values.reshape(shape)
             return self._interactions(solve(none, shift)[2])
 
+        def multiply(_: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
+            y.array_w[:] = x.array_r - answer(x.array_r)[owned].ravel()
+
         sizes = (right[owned].size, PETSc.DETERMINE)
-        operator = PETSc.Mat().createPython((sizes, sizes), comm=self._flow.comm)
-        operator.setPythonContext(_Shell(lambda values: values - answer(values)[owned].ravel()))
-        operator.setUp()
+        operator = product_matrix((sizes, sizes), multiply, self._flow.comm)
         b, x = operator.createVecs()
         b.array_w[:] = right[owned].ravel()
         ksp = PETSc.KSP().create(self._flow.comm)
@@ -284,13 +285,3 @@ class Equilibrium:
     def _norm(self, values: _Array) -> float:
         squares = self._volumes[self._owned, None] * values[self._owned] ** 2
         return math.sqrt(self._flow.comm.allreduce(float(squares.sum())))
-
-
-@dataclass(frozen=True)
-class _Shell:
-    """A matrix that is known by its products, for PETSc."""
-
-    product: Callable[[_Array], _Array]
-
-    def mult(self, matrix: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
-        y.array_w[:] = self.product(x.array_r)

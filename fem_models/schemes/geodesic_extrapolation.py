@@ -24,6 +24,7 @@ from petsc4py import PETSc
 
 from fem_models.discretization.mobilities import CellMobility
 from fem_models.gradient_flow import GradientFlow, State
+from fem_models.solvers.garbage import collect
 from fem_models.solvers.newton import NewtonSettings
 
 _Array = npt.NDArray[np.float64]
@@ -76,8 +77,7 @@ class GeodesicExtrapolation:
 
     def _build_solver(self, settings: NewtonSettings) -> None:
         flow = self._flow
-        # Earlier solvers that Python has let go are freed here, where all ranks are.
-        PETSc.garbage_cleanup(flow.comm)
+        collect(flow.mesh)
         index_map = flow.space.dofmap.index_map
         numbers = index_map.local_to_global(np.arange(flow.nodes, dtype=np.int32)).astype(PETSc.IntType)
         self._anchor = numbers == 0

@@ -17,6 +17,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.errors import InputError, SolveError
+from fem_models.solvers.callbacks import product_matrix
 
 # Columns of distributed vectors: the entries of this rank, shape (owned, any).
 Columns = npt.NDArray[np.float64]
@@ -76,7 +77,8 @@ def smallest_eigenvalue(pencil: Pencil) -> float:
         SolveError: The eigenvalue solver did not converge.
     """
     slepc = slepc_module()
-    operator, norm = _shell(pencil.norm, _Operator(pencil)), _shell(pencil.norm, _Norm(pencil))
+    sizes, comm = pencil.norm.getSizes(), pencil.norm.comm
+    operator, norm = (product_matrix(sizes, form.mult, comm) for form in (_Operator(pencil), _Norm(pencil)))
     solver = slepc.EPS().create(norm.comm)
     solver.setOperators(operator, norm)
     solver.setProblemType(slepc.EPS.ProblemType.GHEP)
@@ -148,12 +150,6 @@ def _pin(matrix: PETSc.Mat) -> tuple[Columns, float]:
         matrix.setValue(0, 0, entry, addv=PETSc.InsertMode.ADD)
     matrix.assemble()
     return column, entry
-
-
-def _shell(like: PETSc.Mat, context: object) -> PETSc.Mat:
-    matrix = PETSc.Mat().createPython(like.getSizes(), context, comm=like.comm)
-    matrix.setUp()
-    return matrix
 
 
 def _residual(

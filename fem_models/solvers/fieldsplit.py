@@ -14,15 +14,12 @@ from collections.abc import Mapping, Sequence
 
 from petsc4py import PETSc
 
-from fem_models.solvers.options import Option
-
-# The entries are nodal volumes, small on small domains: PETSc's absolute tolerance would refuse them.
-_SMALLEST_PIVOT = 1e-300
+from fem_models.solvers.options import SMALLEST_PIVOT, Option
 
 _FACTORS: dict[str, Option] = {
     "ksp_type": "preonly",
     "pc_type": "lu",
-    "pc_factor_zeropivot": _SMALLEST_PIVOT,
+    "pc_factor_zeropivot": SMALLEST_PIVOT,
 }
 _MULTIGRID: dict[str, Option] = {
     "ksp_type": "preonly",
@@ -36,8 +33,8 @@ _MULTIGRID: dict[str, Option] = {
     # Incomplete factors follow the drift through vacuum, where there is no diffusion.
     "mg_levels_pc_type": "bjacobi",
     "mg_levels_sub_pc_type": "ilu",
-    "mg_levels_sub_pc_factor_zeropivot": _SMALLEST_PIVOT,
-    "mg_coarse_sub_pc_factor_zeropivot": _SMALLEST_PIVOT,
+    "mg_levels_sub_pc_factor_zeropivot": SMALLEST_PIVOT,
+    "mg_coarse_sub_pc_factor_zeropivot": SMALLEST_PIVOT,
 }
 
 

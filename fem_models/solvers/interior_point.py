@@ -25,7 +25,7 @@ from fem_models.solvers.path_linear import PathLinearSolver
 _Array = npt.NDArray[np.float64]
 
 # Relative to their scale, the conditions (2.9b) and (2.9e) hold to this accuracy where there is mass.
-_DUAL_TOLERANCE = 1e-8
+_DUAL_TOLERANCE = 1e-9
 
 # And between given densities, where linear systems along the barrier leave more; actions err by the square.
 _FIXED_TOLERANCE = 1e-6

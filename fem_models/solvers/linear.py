@@ -9,7 +9,7 @@ from typing import Literal
 from petsc4py import PETSc
 
 from fem_models.solvers.fieldsplit import define_splits, split_options, unsmooth
-from fem_models.solvers.options import Option
+from fem_models.solvers.options import SMALLEST_PIVOT, Option
 
 LinearSolver = Literal["auto", "direct", "krylov"]
 
@@ -18,9 +18,6 @@ LinearSolver = Literal["auto", "direct", "krylov"]
 _DIRECT_UP_TO = {1: float("inf"), 2: 3_000, 3: 1_000}
 _PETSC_UP_TO = 50_000
 
-# The entries are nodal volumes, small on small domains: PETSc's absolute tolerance would refuse them.
-_SMALLEST_PIVOT = 1e-300
-
 # Block ILU is best while steps couple little of the domain. Beyond so many iterations for each of Newton's,
 # multigrid takes over.
 _MOST_ILU_ITERATIONS = 40
@@ -28,7 +25,7 @@ _MOST_ILU_ITERATIONS = 40
 # Smoothed aggregation needs fewer iterations than this, if it converges at all.
 _MOST_SPLIT_ITERATIONS = 25
 
-_DIRECT = {"ksp_type": "preonly", "pc_type": "lu", "pc_factor_zeropivot": _SMALLEST_PIVOT}
+_DIRECT = {"ksp_type": "preonly", "pc_type": "lu", "pc_factor_zeropivot": SMALLEST_PIVOT}
 
 _KRYLOV = {
     # A direction that is not exact is still a good one, as long as it is finite.
@@ -37,7 +34,7 @@ _KRYLOV = {
     "ksp_rtol": 1e-3,
     "ksp_max_it": 500,
     "sub_pc_type": "ilu",
-    "sub_pc_factor_zeropivot": _SMALLEST_PIVOT,
+    "sub_pc_factor_zeropivot": SMALLEST_PIVOT,
     # Unsmoothed aggregation: it keeps the coarse operators M-matrices, as the fine ones are.
     "pc_gamg_agg_nsmooths": 0,
     # The matrix of a later iterate is another one: fronts move.
@@ -46,7 +43,7 @@ _KRYLOV = {
     "mg_levels_ksp_max_it": 1,
     "mg_levels_pc_type": "bjacobi",
     "mg_levels_sub_pc_type": "ilu",
-    "mg_levels_sub_pc_factor_zeropivot": _SMALLEST_PIVOT,
+    "mg_levels_sub_pc_factor_zeropivot": SMALLEST_PIVOT,
 }
 
 

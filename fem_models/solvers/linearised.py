@@ -27,6 +27,8 @@ from fem_models.errors import InputError
 from fem_models.schemes.linearised_jko import LinearisedJko
 from fem_models.schemes.linearised_loads import Evaluation, Loads, Minimiser
 from fem_models.schemes.linearised_saddle import SaddlePoint
+from fem_models.solvers.callbacks import product_matrix, weak
+from fem_models.solvers.garbage import collect
 from fem_models.solvers.options import Option, managed
 from fem_models.solvers.reduced_jko import ReducedJko
 from fem_models.solvers.smooth_part import SmoothPart, smooth_part
@@ -132,8 +134,7 @@ class LinearisedSolver:
 
     def update(self) -> None:
         """Set the solver up again; call it after `assemble` of the problem."""
-        # Earlier solvers that Python has let go are freed here, where all ranks are.
-        PETSc.garbage_cleanup(self.problem.spaces.mesh.comm)
+        collect(self.problem.spaces.mesh)
         self.displacement = self._diffusion.displacement()
         self.preconditioner = self._settings.preconditioner
         if self.preconditioner == "auto":
@@ -143,12 +144,16 @@ class LinearisedSolver:
             self._smooth.assemble()
             self._reduced = ReducedJko(self.problem)
             self._damping = _Damping(self._reduced, self._smooth)
-            mass, context = self.problem.mass, _Product(self._reduced, self._damping)
-            operator = PETSc.Mat().createPython(mass.getSizes(), context, mass.comm)
+            mass = self.problem.mass
+            operator = product_matrix(mass.getSizes(), weak(self._multiply), mass.comm)
             operator.setOption(PETSc.Mat.Option.SPD, True)
-            operator.setUp()
             self._ksp = PETSc.KSP().create(mass.comm)
             self._smooth.precondition(self._ksp, operator)
+
+    def _multiply(self, _: PETSc.Mat, y: PETSc.Vec, product: PETSc.Vec) -> None:
+        """The product with EᵀSE."""
+        self._reduced.mult(self._damping(y), product)
+        self._damping(product, adjoint=True).copy(product)
 
     def solve(self, loads: Loads) -> Solution:
         """The minimiser for given loads.
@@ -221,7 +226,7 @@ class _Damping:
         reduced.problem.mass.mult(rough, product)
         rate = damped / rough.dot(product)
         expected = rough.dot(smooth.product(rough))
-        reduced.mult(None, rough, product)
+        reduced.mult(rough, product)
         found = rough.dot(product)
         # Where the solvers of single matrices fail, the product means nothing; a solve will say so.
         if reduced.failed or rate <= 0.0 or not 0.0 < found < expected:
@@ -235,18 +240,6 @@ class _Damping:
             return u.copy()
         without_mass = self._reduced.without_mass
         return u + (self._rates * without_mass(u) if adjoint else without_mass(self._rates * u))
-
-
-class _Product:
-    """EᵀSE, as a context of PETSc's matrices of type "python"."""
-
-    def __init__(self, reduced: ReducedJko, damping: _Damping) -> None:
-        self._reduced, self._damping = reduced, damping
-
-    def mult(self, _: PETSc.Mat, y: PETSc.Vec, product: PETSc.Vec) -> None:
-        """The product with a vector."""
-        self._reduced.mult(None, self._damping(y), product)
-        self._damping(product, adjoint=True).copy(product)
 
 
 def _rates(problem: LinearisedJko) -> PETSc.Mat:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +13,8 @@ from petsc4py import PETSc
 
 from fem_models.discretization.edge_averaged import EdgeAveraged
 from fem_models.gradient_flow import State
+from fem_models.solvers.callbacks import product_matrix, weak
+from fem_models.solvers.garbage import collect
 from fem_models.solvers.linear import LinearSolver, Preconditioner, linear_options
 from fem_models.solvers.options import Option, managed
 
@@ -95,8 +95,7 @@ class Newton:
         self._flow = flow
         self.seconds = {"assemble": 0.0, "solve": 0.0}
 
-        # Earlier solvers that Python has let go are freed here, where all ranks are.
-        PETSc.garbage_cleanup(flow.comm)
+        collect(flow.mesh)
         self._matrix = discretization.new_matrix()
         self._solution = self._matrix.createVecRight()
         self._residual = self._matrix.createVecRight()
@@ -113,15 +112,14 @@ class Newton:
             defaults |= {"ksp_type": "gmres", "ksp_rtol": _WITH_FACTORS}
         self._options = managed(defaults, settings.petsc)
         self._snes = PETSc.SNES().create(flow.comm)
-        self._snes.setFunction(_weak(self._evaluate), self._residual)
+        self._snes.setFunction(weak(self._evaluate), self._residual)
         self._operator = self._matrix
         if flow.couplings.interacts:
-            context = _Products(_weak(self._multiply))
-            self._operator = PETSc.Mat().createPython(self._matrix.getSizes(), context, flow.comm)
-            self._operator.setUp()
+            sizes = self._matrix.getSizes()
+            self._operator = product_matrix(sizes, weak(self._multiply), flow.comm)
             self._moved = flow.vector()
-        self._snes.setJacobian(_weak(self._assemble), self._operator, self._matrix)
-        self._snes.setLineSearchPreCheck(_weak(self._limit_step))
+        self._snes.setJacobian(weak(self._assemble), self._operator, self._matrix)
+        self._snes.setLineSearchPreCheck(weak(self._limit_step))
         self._snes.setConvergenceHistory(length=1000, reset=True)
         self._preconditioner = Preconditioner(
             self._snes.ksp, self._options.parameters, flow.names, bool(flow.static.any())
@@ -132,7 +130,7 @@ class Newton:
         with self._options.inserted_options():
             self._snes.setFromOptions()
         if not any(test in self._options.parameters for test in _TESTS):
-            self._snes.setConvergenceTest(_weak(self._test))
+            self._snes.setConvergenceTest(weak(self._test))
 
     def solve(
         self, guess: State, anchor: State, tau: float, entropy: float = 0.0, limit: int | None = None
@@ -274,28 +272,6 @@ class Newton:
             *(f"{name}: minimum {minima[name]:.6g}, maximum {maxima[name]:.6g}" for name in flow.names),
         ]
         return "\n".join(lines)
-
-
-def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method for PETSc to call that does not keep its object alive.
-
-    Python's garbage collector does not see the references that PETSc holds: an object that hands its own
-    methods to a solver of its own would never go, nor would the communicators of its mesh, of which MPI has
-    a few thousand.
-    """
-    reference = weakref.WeakMethod(method)
-
-    def call(*arguments: Any) -> Any:
-        return reference()(*arguments)
-
-    return call
-
-
-class _Products:
-    """The context of a matrix that is known by its products."""
-
-    def __init__(self, multiply: Callable[..., None]) -> None:
-        self.mult = multiply
 
 
 def _reason(reasons: type, value: int) -> str:

@@ -12,6 +12,10 @@ import petsctools
 
 Option = str | int | float | bool | None
 
+# The entries of matrices are nodal volumes, small on small domains: PETSc's absolute tolerance for pivots
+# would refuse them.
+SMALLEST_PIVOT = 1e-300
+
 
 def managed(defaults: Mapping[str, Option], given: Mapping[str, Option]) -> petsctools.OptionsManager:
     """Options for one solver, inserted into the database only while it uses them.

@@ -10,8 +10,10 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.discretization.paths import PathEquations
+from fem_models.solvers.callbacks import product_matrix, weak
+from fem_models.solvers.garbage import collect
 from fem_models.solvers.newton import NewtonSettings
-from fem_models.solvers.options import Option, managed
+from fem_models.solvers.options import SMALLEST_PIVOT, Option, managed
 
 # Unknowns up to which a factorisation is faster than the Krylov method, by dimension: with one slab, and with
 # more or along a barrier.
@@ -21,9 +23,6 @@ _DIRECT_IF_HARD = {1: float("inf"), 2: 300_000, 3: 15_000}
 # So many systems after one that the Krylov method did not solve are factorised at once, if not too large.
 _RESPITE = 10
 
-# The entries are nodal volumes, small on small domains: PETSc's absolute tolerance would refuse them.
-_SMALLEST_PIVOT = 1e-300
-
 # Percentages of working memory that MUMPS is given beyond its estimate, one after the other: along a barrier
 # it puts off many pivots.
 _MEMORY = (50, 400, 3000)
@@ -32,7 +31,7 @@ _DIRECT: dict[str, Option] = {
     "ksp_type": "preonly",
     "pc_type": "lu",
     "pc_factor_mat_solver_type": "mumps",
-    "pc_factor_zeropivot": _SMALLEST_PIVOT,
+    "pc_factor_zeropivot": SMALLEST_PIVOT,
 }
 
 # With the densities of a node before its potentials, incomplete factors see the mass matrices on the
@@ -45,7 +44,7 @@ _KRYLOV: dict[str, Option] = {
     "ksp_max_it": 120,
     "pc_type": "bjacobi",
     "sub_pc_type": "ilu",
-    "sub_pc_factor_zeropivot": _SMALLEST_PIVOT,
+    "sub_pc_factor_zeropivot": SMALLEST_PIVOT,
 }
 
 # Factors that reach one layer into the neighbours' nodes save the iterations that cuts between ranks cost.
@@ -73,14 +72,15 @@ class PathLinearSolver:
         settings: NewtonSettings,
         multiply_more: Callable[[npt.NDArray], npt.NDArray] | None,
     ) -> None:
-        # Earlier solvers that Python has let go are freed here, where all ranks are.
-        PETSc.garbage_cleanup(equations.comm)
+        collect(equations.space.mesh)
         self._equations = equations
         self.matrix = equations.new_matrix()
         self._right, self._solution = self.matrix.createVecs()
         self._given = settings.petsc
-        self._interacts = multiply_more is not None
-        self._operator = self._with_interactions(multiply_more) if multiply_more is not None else self.matrix
+        self._multiply_more = multiply_more
+        self._operator = self.matrix
+        if multiply_more is not None:
+            self._operator = product_matrix(self.matrix.getSizes(), weak(self._multiply), equations.comm)
         self._ksps: dict[bool, PETSc.KSP] = {}
         self._memory = list(_MEMORY)
         self._respite = 0
@@ -98,25 +98,20 @@ class PathLinearSolver:
         small = self._choice == "auto" and self._right.size <= limits[dimension]
         return self._choice == "direct" or small
 
-    def _with_interactions(self, multiply_more: Callable[[npt.NDArray], npt.NDArray]) -> PETSc.Mat:
-        matrix, equations = self.matrix, self._equations
-        shape = (equations.owned, equations.size)
-
-        class Products:
-            def mult(self, operator: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
-                matrix.mult(x, y)
-                change = equations.with_ghosts(x.array_r.reshape(shape))
-                y.array_w[:] += multiply_more(change).ravel()
-
-        operator = PETSc.Mat().createPython(matrix.getSizes(), Products(), equations.comm)
-        operator.setUp()
-        return operator
+    def _multiply(self, _: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """The product with the Jacobian, interactions included."""
+        equations = self._equations
+        self.matrix.mult(x, y)
+        change = equations.with_ghosts(x.array_r.reshape(equations.owned, equations.size))
+        y.array_w[:] += self._multiply_more(change).ravel()
 
     def _solver(self, direct: bool) -> PETSc.KSP:
         """The factorisation or the Krylov method, made when it is first needed. Collective."""
         if direct not in self._ksps:
             # The factors are those of the Jacobian without interactions, which come by products alone.
-            factors = _DIRECT | ({"ksp_type": "gmres", "ksp_rtol": 1e-8} if self._interacts else {})
+            factors = _DIRECT | (
+                {"ksp_type": "gmres", "ksp_rtol": 1e-8} if self._multiply_more is not None else {}
+            )
             factors["mat_mumps_icntl_14"] = self._memory[0]
             krylov = _KRYLOV | (_ON_MANY_RANKS if self._equations.comm.size > 1 else {})
             options = managed(factors if direct else krylov, self._given)

@@ -48,8 +48,8 @@ class ReducedJko:
         if not problem.eliminates:
             self._flux_masses = [linear_solver(problem.flux_mass(k), "fluxes_") for k in slabs]
 
-    def mult(self, _: PETSc.Mat | None, u: PETSc.Vec, product: PETSc.Vec) -> None:
-        """The product with the matrix; a context of PETSc's matrices of type "python"."""
+    def mult(self, u: PETSc.Vec, product: PETSc.Vec) -> None:
+        """The product with the matrix."""
         self._defect(self.potentials(u), self.end(u)).copy(product)
 
     def right_side(self, loads: Loads) -> PETSc.Vec:

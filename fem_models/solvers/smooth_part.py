@@ -24,14 +24,21 @@ from fem_models.schemes.linearised_jko import LinearisedJko
 from fem_models.solvers.options import Option
 from fem_models.solvers.reduced_jko import linear_solver
 
-# Algebraic multigrid, three cycles of it: they cost less than a product with the reduced system. An odd number
-# of cycles is positive definite as one is, and Jacobi's smoother is the same on any number of ranks.
+# Three cycles cost less than a product with the reduced system; an odd number of cycles is positive definite
+# if one is. Jacobi's smoother is the same on any number of ranks.
 _MULTIGRID: dict[str, Option] = {
     "pc_type": "gamg",
     "pc_gamg_threshold": 0.05,
     "pc_mg_multiplicative_cycles": 3,
     "mg_levels_ksp_max_it": 2,
     "mg_levels_pc_type": "jacobi",
+}
+_TWO_GRIDS: dict[str, Option] = {
+    "pc_type": "mg",
+    "pc_mg_galerkin": "both",
+    "mg_levels_ksp_max_it": 2,
+    "mg_levels_pc_type": "sor",
+    **{f"mg_coarse_{name}": value for name, value in _MULTIGRID.items()},
 }
 
 
@@ -95,13 +102,7 @@ class _Sparse:
 class _Mixed:
     """P for Raviart–Thomas fluxes, and P⁻¹ = L + EᵀS⁻¹E as a context of PETSc's preconditioners."""
 
-    defaults = {
-        "pc_type": "mg",
-        "pc_mg_galerkin": "both",
-        "mg_levels_ksp_max_it": 2,
-        "mg_levels_pc_type": "sor",
-        **{f"mg_coarse_{name}": value for name, value in _MULTIGRID.items()},
-    }
+    defaults = _TWO_GRIDS
 
     def __init__(self, problem: LinearisedJko, hybridised: Hybridised) -> None:
         self._problem, self._parts = problem, hybridised

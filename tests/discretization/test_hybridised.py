@@ -75,7 +75,7 @@ def test_the_inverse_is_that_of_the_mixed_operator(cells, pair):
 @pytest.mark.parametrize("pair", ["DG0-RT1", "DG1-RT2"])
 @pytest.mark.parametrize("cells", [(5,), (4, 3), (2, 2, 2)])
 def test_traces_of_linear_potentials_solve_the_cells_problems(cells, pair):
-    """With M → 0 and D = 1, Sλ is the jump of their fluxes -∇u: none but at facets of cells at the boundary."""
+    """With M → 0 and D = 1, Sλ is the jump of their fluxes -∇u, none but near the boundary."""
     spaces, measures, _, _, _ = _parts(cells, pair)
     u, v = ufl.TrialFunction(spaces.potentials), ufl.TestFunction(spaces.potentials)
     small = fem.Constant(spaces.mesh, 1e-10)

@@ -98,7 +98,7 @@ def test_the_reduced_matrix_is_symmetric_and_positive(pair, database):
         start, end = u.getOwnershipRange()
         u.array_w[:] = np.cos(frequency * np.arange(start, end, dtype=float) ** 2)
         product = u.duplicate()
-        reduced.mult(None, u, product)
+        reduced.mult(u, product)
         vectors.append((u, product))
     (u, su), (v, sv) = vectors
     assert u.dot(su) > 0.0 and v.dot(sv) > 0.0

@@ -1,0 +1,50 @@
+"""What PETSc calls back: methods that keep no object alive, and matrices known by their products."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from mpi4py import MPI
+from petsc4py import PETSc
+
+Sizes = tuple[tuple[int, int], tuple[int, int]]
+
+
+def weak(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method for PETSc to call that does not keep its object alive.
+
+    Python's garbage collector does not see the references that PETSc holds: an object that hands its own
+    methods to a solver of its own would never go, nor would the communicators of its mesh, of which MPI has
+    a few thousand.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> Any:
+        return reference()(*arguments)
+
+    return call
+
+
+class _Products:
+    """A context of PETSc's matrices of type "python"."""
+
+    def __init__(self, multiply: Callable[..., None]) -> None:
+        self.mult = multiply
+
+
+def product_matrix(
+    sizes: Sizes, multiply: Callable[[PETSc.Mat, PETSc.Vec, PETSc.Vec], None], comm: MPI.Comm | PETSc.Comm
+) -> PETSc.Mat:
+    """A matrix that is known by its products. Collective.
+
+    Args:
+        sizes: Local and global numbers of rows, and of columns.
+        multiply: Takes the matrix, a vector, and where the product goes. A method of the object that holds
+            the matrix must be `weak`.
+        comm: The communicator.
+    """
+    matrix = PETSc.Mat().createPython(sizes, _Products(multiply), comm)
+    matrix.setUp()
+    return matrix
