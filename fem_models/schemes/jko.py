@@ -12,8 +12,9 @@ from fem_models.discretization.paths import PathEquations
 from fem_models.errors import InputError, SolveError
 from fem_models.gradient_flow import GradientFlow, State
 from fem_models.schemes.resolvent import Movement, Step
-from fem_models.solvers.interior_point import PathOutcome, PathSolver
 from fem_models.solvers.newton import NewtonSettings
+from fem_models.solvers.path_problem import PathOutcome
+from fem_models.solvers.path_solver import PathSolver
 
 # Newton iterations from the guess before the interior point method is taken, and after it.
 _FIRST_ATTEMPT = 25

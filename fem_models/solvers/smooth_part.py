@@ -24,21 +24,21 @@ from fem_models.schemes.linearised_jko import LinearisedJko
 from fem_models.solvers.options import Option
 from fem_models.solvers.reduced_jko import linear_solver
 
-# Three cycles cost less than a product with the reduced system; an odd number of cycles is positive definite
-# if one is. Jacobi's smoother is the same on any number of ranks.
+# Jacobi's smoother is the same on any number of ranks.
 _MULTIGRID: dict[str, Option] = {
     "pc_type": "gamg",
     "pc_gamg_threshold": 0.05,
-    "pc_mg_multiplicative_cycles": 3,
     "mg_levels_ksp_max_it": 2,
     "mg_levels_pc_type": "jacobi",
 }
+# The coarse grid is small: three cycles on it cost little. An odd number is positive definite if one is.
 _TWO_GRIDS: dict[str, Option] = {
     "pc_type": "mg",
     "pc_mg_galerkin": "both",
     "mg_levels_ksp_max_it": 2,
     "mg_levels_pc_type": "sor",
     **{f"mg_coarse_{name}": value for name, value in _MULTIGRID.items()},
+    "mg_coarse_pc_mg_multiplicative_cycles": 3,
 }
 
 

@@ -31,8 +31,8 @@ from fem_models.discretization.mobilities import CellMobility
 from fem_models.discretization.path_ends import FixedEnd
 from fem_models.discretization.paths import PathEquations
 from fem_models.errors import InputError, SolveError
-from fem_models.solvers.interior_point import PathSolver
 from fem_models.solvers.newton import NewtonSettings
+from fem_models.solvers.path_solver import PathSolver
 from fem_models.transport.exact import same_mass
 
 _Array = npt.NDArray[np.float64]

@@ -199,7 +199,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 
 def test_a_failed_solve_keeps_its_exit_code(tmp_path, monkeypatch, capsys):
-    from fem_models.solvers.interior_point import PathOutcome, PathSolver
+    from fem_models.solvers.path_problem import PathOutcome
+    from fem_models.solvers.path_solver import PathSolver
 
     def fail(_solver, guess, _old, _tau):
         return PathOutcome(guess, False, 7, 0, "the report")

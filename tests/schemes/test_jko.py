@@ -9,8 +9,8 @@ from fem_models.energies import Boltzmann, Density, Dirichlet, Potential, PowerL
 from fem_models.errors import InputError, SolveError
 from fem_models.gradient_flow import GradientFlow, Species
 from fem_models.schemes.jko import Jko
-from fem_models.solvers.interior_point import PathOutcome
 from fem_models.solvers.newton import NewtonSettings
+from fem_models.solvers.path_problem import PathOutcome
 from fem_models.transport.exact_steps import fokker_planck_step, linear_potential_step, porous_medium_step
 from fem_models.transport.profiles import Barenblatt, Gaussian
 

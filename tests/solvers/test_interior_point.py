@@ -10,8 +10,8 @@ from fem_models.discretization.paths import PathEquations
 from fem_models.energies import Boltzmann, PowerLaw
 from fem_models.gradient_flow import GradientFlow, Species
 from fem_models.solvers import path_linear
-from fem_models.solvers.interior_point import PathSolver
 from fem_models.solvers.newton import NewtonSettings
+from fem_models.solvers.path_solver import PathSolver
 from fem_models.transport.profiles import Barenblatt, Gaussian
 
 TAU = 5e-3

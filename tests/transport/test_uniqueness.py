@@ -14,8 +14,8 @@ from fem_models.discretization.paths import PathEquations
 from fem_models.energies import Boltzmann, PowerLaw
 from fem_models.errors import InputError
 from fem_models.gradient_flow import GradientFlow, Species
-from fem_models.solvers.interior_point import PathSolver
 from fem_models.solvers.newton import NewtonSettings
+from fem_models.solvers.path_solver import PathSolver
 from fem_models.transport.uniqueness import Candidate, lasry_lions
 
 FLUXES = ("average", "upwind")
