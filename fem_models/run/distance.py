@@ -6,13 +6,10 @@ Every number is dimensionless.
 """
 
 import json
-import math
 import re
-import time as clock
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +17,12 @@ from dolfinx import fem
 from dolfinx.io import VTKFile
 from mpi4py import MPI
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fem_models.discretization.parts import Part
 from fem_models.errors import InputError
 from fem_models.run import layout
 from fem_models.run.build import build_mesh
+from fem_models.run.progress import LateProgress
 from fem_models.run.ranks import on_rank_zero
 from fem_models.run.written import Request, domain_cells, find, interpolated, nodal
 from fem_models.solvers.newton import NewtonSettings
@@ -37,8 +34,6 @@ FIELDS = "geodesic.pvd"
 PICTURE = "geodesic.png"
 
 _PIECES = re.compile(r"geodesic(_p\d+_)?\d{6,}\.p?vtu")
-# Computations that are over before show nothing; plain lines come after as many seconds.
-_PATIENCE, _SILENCE = 2.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,12 @@ def compute(
     if len(meshes) > 1:
         end, note = interpolated(end, spaces[1], spaces[0], cells[0])
         notes.append(note)
-    with _Bar(console) as bar:
+    with LateProgress(console) as progress:
+
+        def watch(iteration: int) -> None:
+            text = f"Newton iteration {iteration}"
+            progress.update(iteration, text, text)
+
         geodesic = wasserstein(
             spaces[0],
             start,
@@ -112,7 +112,7 @@ def compute(
             settings,
             cells=cells[0],
             masses=(sources[0].mass, sources[1].mass),
-            watch=bar.advance,
+            watch=watch,
         )
     notes += geodesic.notes
     found = sources[0].request, sources[1].request
@@ -208,44 +208,3 @@ def _write(directory: Path, findings: Findings) -> tuple[list[Path], str | None]
 
 def _described(end: Request) -> dict[str, Any]:
     return {"directory": str(end.directory), "species": end.species, "time": end.time}
-
-
-class _Bar:
-    """That a computation goes on, once it has taken a while: a bar on a terminal, else some lines."""
-
-    def __init__(self, console: Console | None) -> None:
-        self._console = console
-        self._begin = clock.perf_counter()
-        self._shown = -math.inf
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_reason: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    @property
-    def advance(self) -> Callable[[int], None] | None:
-        """What to call with the number of each iteration."""
-        return None if self._console is None else self._advance
-
-    def _advance(self, iteration: int) -> None:
-        seconds = clock.perf_counter() - self._begin
-        if self._bar is not None:
-            self._bar.update(self._task, completed=iteration)
-        elif self._console is not None and seconds >= _PATIENCE:
-            self._show(self._console, iteration, seconds)
-
-    def _show(self, console: Console, iteration: int, seconds: float) -> None:
-        if console.is_terminal:
-            columns = TextColumn("Newton iteration {task.completed}"), BarColumn(), TimeElapsedColumn()
-            self._bar = Progress(*columns, console=console, transient=True)
-            # How many iterations there will be is not known.
-            self._task = self._bar.add_task("", total=None, completed=iteration)
-            self._bar.start()
-        elif seconds >= self._shown + _SILENCE:
-            self._shown = seconds
-            line = f"Newton iteration {iteration} after {seconds:.0f} s"
-            console.print(line, markup=False, highlight=False)

@@ -6,7 +6,6 @@ each pair, condition at the boundary and mesh; `lbb.png`; and `lbb.toml`, what w
 
 import csv
 import math
-import time as clock
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
@@ -18,7 +17,6 @@ import tomli_w
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from ufl import SpatialCoordinate
 
@@ -28,6 +26,7 @@ from fem_models.discretization.mixed_pairs import PAIRS, Pair, pair_named
 from fem_models.errors import InputError, SolveError
 from fem_models.expressions import Expression
 from fem_models.run import layout
+from fem_models.run.progress import LateProgress
 from fem_models.run.ranks import on_rank_zero
 
 TABLE = "lbb.csv"
@@ -39,8 +38,6 @@ _COORDINATES = ("x", "y", "z")
 _ROUND = ("disk", "ball")
 # Where the constant falls faster than this power of h, it is not bounded away from zero on these meshes.
 _DECAY = 0.5
-# Computations that are over before show no bar; seconds.
-_PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -182,11 +179,13 @@ def compute(
         return _write(directory, request, rows)
 
     try:
-        with _Bar(console, len(sequence) * sum(len(_boundaries(pair)) for pair in pairs)) as bar:
+        total = len(sequence) * sum(len(_boundaries(pair)) for pair in pairs)
+        with LateProgress(console, total) as progress:
             for pair in pairs:
                 for row in _rows(pair, sequence, weight, transport, request):
                     rows.append(row)
-                    bar.advance(row)
+                    found = f"{row.label}, n = {row.cells}, beta = {row.beta:.4f}"
+                    progress.update(len(rows), row.label, f"{len(rows)}/{total}: {found}")
     except SolveError:
         on_rank_zero(comm, write)
         raise
@@ -310,40 +309,3 @@ def _write(directory: Path, request: Request, rows: Sequence[Row]) -> list[Path]
     except OSError as error:
         raise InputError(f"{directory} cannot be written to: {error.strerror}.") from None
     return [settings, table, save(lbb_figure(request, rows), picture)] if rows else [settings, table]
-
-
-class _Bar:
-    """How far a computation is, once it has taken a while: a bar on a terminal, else lines."""
-
-    def __init__(self, console: Console | None, total: int) -> None:
-        self._console = console
-        self._total = total
-        self._done = 0
-        self._shown = clock.perf_counter()
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_reason: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def advance(self, row: Row) -> None:
-        """One more row is known."""
-        self._done += 1
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, description=row.label)
-        elif self._console is not None and clock.perf_counter() - self._shown >= _PATIENCE:
-            self._show(self._console, row)
-
-    def _show(self, console: Console, row: Row) -> None:
-        if not console.is_terminal:
-            self._shown = clock.perf_counter()
-            line = f"{self._done}/{self._total}: {row.label}, n = {row.cells}, beta = {row.beta:.4f}"
-            _say(console, line)
-            return
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        self._bar = Progress(*columns, console=console, transient=True)
-        self._task = self._bar.add_task(row.label, total=self._total, completed=self._done)
-        self._bar.start()

@@ -1,10 +1,19 @@
-"""Progress of a run on rank 0: a bar on a terminal, plain lines in a batch log."""
+"""Progress on rank 0: a bar on a terminal, plain lines in a batch log."""
 
 import time as clock
 from collections.abc import Callable
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column
 
 from fem_models.run.diagnostics import Row
@@ -13,6 +22,10 @@ from fem_models.run.diagnostics import Row
 _SECONDS = 2.0
 _SHARE = 0.05
 _SILENCE = 60.0
+
+# Computations that are over before show nothing; plain lines come after as many seconds.
+_PATIENCE = 2.0
+_BETWEEN_LINES = 10.0
 
 
 class ProgressReport:
@@ -89,6 +102,53 @@ class ProgressReport:
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.stop()
+
+
+class LateProgress:
+    """That a computation goes on, once it has taken a while: a bar on a terminal, else some lines.
+
+    Args:
+        console: Where to report to; None on all ranks but one.
+        total: How many steps there are, if that is known.
+    """
+
+    def __init__(self, console: Console | None, total: int | None = None) -> None:
+        self._console, self._total = console, total
+        self._begin = clock.perf_counter()
+        self._last_line = -float("inf")
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, what: str, line: str) -> None:
+        """Report a step.
+
+        Args:
+            done: Number of steps so far.
+            what: What was done, beside the bar.
+            line: The same as a plain line.
+        """
+        seconds = clock.perf_counter() - self._begin
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, description=what)
+        elif self._console is not None and seconds >= _PATIENCE:
+            self._show(self._console, done, what, line, seconds)
+
+    def _show(self, console: Console, done: int, what: str, line: str, seconds: float) -> None:
+        if console.is_terminal:
+            count = [] if self._total is None else [MofNCompleteColumn()]
+            columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), *count]
+            self._bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
+            self._task = self._bar.add_task(what, total=self._total, completed=done)
+            self._bar.start()
+        elif seconds >= self._last_line + _BETWEEN_LINES:
+            self._last_line = seconds
+            console.print(f"{line} after {duration(seconds)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

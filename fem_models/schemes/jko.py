@@ -12,6 +12,7 @@ from fem_models.discretization.paths import PathEquations
 from fem_models.errors import InputError, SolveError
 from fem_models.gradient_flow import GradientFlow, State
 from fem_models.schemes.resolvent import Movement, Step
+from fem_models.schemes.vacuum import lifted, without_dust
 from fem_models.solvers.newton import NewtonSettings
 from fem_models.solvers.path_problem import PathOutcome
 from fem_models.solvers.path_solver import PathSolver
@@ -25,9 +26,6 @@ _MOST_HALVINGS = 6
 
 # The share of the largest density below which there is vacuum, for energies that allow for it.
 _DUST = 1e-12
-
-# Where the potential is infinite in vacuum, Newton starts from densities of at least this share of the mean.
-_FLOOR = 1e-8
 
 
 class Jko:
@@ -134,7 +132,8 @@ class Jko:
 
     def _attempts(self, old: State, tau: float) -> list[PathOutcome]:
         """Newton's method from the last potentials; if it fails, the interior point method and it again."""
-        state = self._positive(old)
+        inside = self._flow.inside[:, None]
+        state = np.where(inside, lifted(self._flow, old, self._end.logarithmic), old)
         at_rest = self._end_potentials(state)
         guess = self._equations.constant(state, at_rest if self._last is None else self._last)
         outcomes = [self._solver.newton(guess, old, tau, _FIRST_ATTEMPT)]
@@ -148,15 +147,6 @@ class Jko:
                 outcomes.append(polished)
         return outcomes
 
-    def _positive(self, old: State) -> State:
-        """The state with densities that are positive where their potentials are infinite in vacuum."""
-        flow = self._flow
-        if not self._end.logarithmic.any():
-            return old
-        means = np.array(list(flow.masses(old).values())) / flow.volume
-        lifted = self._end.logarithmic & flow.inside[:, None]
-        return np.where(lifted, np.maximum(old, _FLOOR * means), old)
-
     def _end_potentials(self, state: State) -> State:
         """δE/δρ of the densities, 0 where there are none."""
         inside = self._flow.inside[:, None]
@@ -164,14 +154,10 @@ class Jko:
             :, self._flow.transported
         ]
 
-    def _cut(self, state: State, share: float) -> State:
-        dust = self._keeps_vacuum & (state < share * self._flow.scale(state))
-        return np.where(dust, 0.0, state)
-
     def _accepted(self, outcome: PathOutcome, old: State, tau: float, newton: int, linear: int) -> Step:
         flow, unknowns = self._flow, outcome.unknowns
         self._last = np.ascontiguousarray(self._equations.potentials(unknowns)[..., -1])
-        state = self._cut(self._equations.final(unknowns), _DUST)
+        state = without_dust(flow, self._equations.final(unknowns), self._keeps_vacuum, _DUST)
         # What Newton's tolerance leaves of a mass error is scaled away.
         state = flow.gauged(flow.with_masses_of(old, state))
         return Step(state, newton, linear, movement=self._movement(unknowns, old, state, tau))

@@ -11,6 +11,7 @@ from mpi4py import MPI
 from fem_models.discretization.edge_averaged import EdgeAveraged, Flux
 from fem_models.errors import InputError, SolveError
 from fem_models.gradient_flow import GradientFlow, State
+from fem_models.schemes.vacuum import lifted, without_dust
 from fem_models.solvers.newton import Newton, NewtonSettings, Outcome
 
 # Newton iterations from the guess before the way over added entropies is taken, which seldom needs more than
@@ -22,11 +23,9 @@ _FIRST_ATTEMPT = 15
 _ENTROPIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10)
 _VACUUM = 1e-10
 
-# The share of the largest density below which there is vacuum, for energies that allow for it.
+# The share of the largest density below which there is vacuum: an implicit step carries geometrically small
+# amounts all the way down a potential. Not for energies with an entropy, whose tails are real.
 _DUST = 1e-30
-
-# Where the potential is singular in vacuum, Newton starts from densities of at least this share of the mean.
-_FLOOR = 1e-8
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,8 @@ class Resolvent:
     def __init__(self, flow: GradientFlow, flux: Flux, settings: NewtonSettings | None = None) -> None:
         self._flow = flow
         discretization = EdgeAveraged(flow, flux)
-        self._positive = discretization.singular
-        self._keeps_vacuum = flow.transported & ~self._positive & (flow.theta == 0.0)
+        self._singular = discretization.singular
+        self._keeps_vacuum = flow.transported & ~self._singular & (flow.theta == 0.0)
         self._newton = Newton(discretization, settings or NewtonSettings())
 
     @property
@@ -136,45 +135,30 @@ class Resolvent:
         """
         if not 0.0 < tau < np.inf:
             raise InputError(f"The time step must be positive, not {tau!r}.")
-        outcomes = [self._newton.solve(self._admissible(guess), anchor, tau, limit=_FIRST_ATTEMPT)]
+        start = lifted(self._flow, guess, self._singular)
+        outcomes = [self._newton.solve(start, anchor, tau, limit=_FIRST_ATTEMPT)]
         if not outcomes[-1].converged:
             outcomes += self._over_entropies(anchor, tau)
         if not outcomes[-1].converged:
             raise SolveError(outcomes[-1].report)
+        state = without_dust(self._flow, outcomes[-1].state, self._keeps_vacuum, _DUST)
         # What Newton's tolerance leaves of a mass error is scaled away.
-        state = self._flow.with_masses_of(anchor, self._without_dust(outcomes[-1].state))
-        state = self._flow.gauged(state)
+        state = self._flow.gauged(self._flow.with_masses_of(anchor, state))
         return state, sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
 
     def _over_entropies(self, anchor: State, tau: float) -> list[Outcome]:
         """Solve with added entropies, the larger first, and then without."""
         flow = self._flow
-        psi = flow.smooth_potentials(self._admissible(anchor))[: flow.owned]
+        guess = lifted(flow, anchor, self._singular)
+        psi = flow.smooth_potentials(guess)[: flow.owned]
         extent = flow.reduce(psi.max(axis=0, initial=-np.inf), MPI.MAX)
         extent -= flow.reduce(psi.min(axis=0, initial=np.inf), MPI.MIN)
-        guess, outcomes = self._admissible(anchor), []
+        outcomes = []
         for share in _ENTROPIES:
             entropy = share * extent[flow.transported].max()
             outcomes.append(self._newton.solve(guess, anchor, tau, entropy=entropy))
             if outcomes[-1].converged:
                 guess = outcomes[-1].state
-        guess = np.where(flow.transported & (guess < _VACUUM * flow.scale(guess)), 0.0, guess)
-        outcomes.append(self._newton.solve(self._admissible(guess), anchor, tau))
+        guess = without_dust(flow, guess, flow.transported, _VACUUM)
+        outcomes.append(self._newton.solve(lifted(flow, guess, self._singular), anchor, tau))
         return outcomes
-
-    def _admissible(self, guess: State) -> State:
-        """The guess, positive where it must be."""
-        if not self._positive.any():
-            return guess
-        flow = self._flow
-        mean = np.array(list(flow.masses(guess).values())) / flow.volume
-        return np.where(self._positive, np.maximum(guess, _FLOOR * mean), guess)
-
-    def _without_dust(self, state: State) -> State:
-        """The state with true vacuum.
-
-        One implicit step carries geometrically small amounts all the way down a potential. Without an
-        entropy, whose tails are real, what is below any rounding error is taken for the vacuum that it is.
-        """
-        dust = self._keeps_vacuum & (state < _DUST * self._flow.scale(state))
-        return np.where(dust, 0.0, state)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from fem_models.run import progress
-from fem_models.run.progress import ProgressReport, duration
+from fem_models.run.progress import LateProgress, ProgressReport, duration
 
 
 def _lines(monkeypatch, steps, seconds_per_step):
@@ -58,3 +58,28 @@ def test_a_line_says_how_far_and_how_long(monkeypatch):
 )
 def test_durations_are_written_as_people_read_them(seconds, text):
     assert duration(seconds) == text
+
+
+def _late(monkeypatch, times, total=None, **console):
+    now, text = [0.0], io.StringIO()
+    monkeypatch.setattr(progress.clock, "perf_counter", lambda: now[0])
+    with LateProgress(Console(file=text, **console), total) as report:
+        for number, seconds in enumerate(times, 1):
+            now[0] = seconds
+            report.update(number, "some work", f"step {number}")
+    return text.getvalue()
+
+
+def test_what_is_over_soon_shows_nothing(monkeypatch):
+    assert not _late(monkeypatch, [0.5, 1.0, 1.9])
+    assert not _late(monkeypatch, [0.5, 1.0, 1.9], force_terminal=True)
+
+
+def test_what_takes_a_while_has_a_line_each_ten_seconds(monkeypatch):
+    lines = _late(monkeypatch, [1.0, 2.5, 5.0, 12.0, 13.0, 70.0]).splitlines()
+    assert lines == ["step 2 after 2 s", "step 5 after 13 s", "step 6 after 1 min 10 s"]
+
+
+def test_on_a_terminal_it_has_a_bar(monkeypatch):
+    shown = _late(monkeypatch, [1.0, 2.5, 3.0], total=4, force_terminal=True, width=80)
+    assert "some work" in shown and "/4" in shown and "step" not in shown
