@@ -58,6 +58,8 @@ _DEFAULTS: dict[str, Option] = {
     "ksp_max_it": 100,
     "transport_ksp_type": "gmres",
     "transport_pc_type": "bjacobi",
+    # Without fill P2 takes a hundred iterations where a slab is several cells long.
+    "transport_sub_pc_factor_levels": 1,
     "mass_ksp_type": "cg",
     "mass_pc_type": "jacobi",
     "fluxes_ksp_type": "cg",
