@@ -13,12 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import ufl
+from basix import CellType
 from dolfinx import fem
 from dolfinx.mesh import Mesh, exterior_facet_indices
 from ufl.core.expr import Expr
 
 from fem_models.errors import InputError
 from fem_models.solvers.garbage import collect
+
+_SIMPLICES = (CellType.interval, CellType.triangle, CellType.tetrahedron)
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,14 @@ class MixedSpaces:
         fluxes: The space of g.
         boundary_fluxes: Local unknowns of `fluxes` at the boundary that are zero; empty for continuous
             potentials.
+
+    Raises:
+        InputError: A mesh of other cells.
     """
 
     def __init__(self, mesh: Mesh, pair: Pair) -> None:
+        if mesh.basix_cell() not in _SIMPLICES:
+            raise InputError("Element pairs are for meshes of intervals, triangles or tetrahedra.")
         collect(mesh)
         self.mesh, self.pair = mesh, pair
         self.potentials = fem.functionspace(mesh, pair.potential)

@@ -72,9 +72,15 @@ class _Loaded(Protocol):
 class _Formula:
     """A function of x and s; the time of all of them is the same constant, loaded by `Moments`."""
 
-    def __init__(self, moments: Moments, given: InTime) -> None:
-        # With constants of the mesh, numbers have a mesh and a gradient too.
-        self.expression = given(moments.x, moments.time) + moments.zero * moments.x[0]
+    def __init__(self, moments: Moments, given: InTime, name: str) -> None:
+        try:
+            # With constants of the mesh, numbers have a mesh and a gradient too.
+            self.expression = given(moments.x, moments.time) + moments.zero * moments.x[0]
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{name} must be a function of the coordinates x and the time s, (x, s), that gives a scalar "
+                f"of UFL, with ufl.exp where NumPy has numpy.exp: {error}."
+            ) from error
 
     def load(self, k: int) -> None:
         """Nothing to do: the time is loaded."""
@@ -84,6 +90,8 @@ class _Listed:
     """Functions of one space."""
 
     def __init__(self, given: Sequence[fem.Function], moments: int, name: str) -> None:
+        if not all(isinstance(function, fem.Function) for function in given):
+            raise InputError(f"As a list, {name} needs functions of DOLFINx, not {given[0]!r}.")
         if len(given) != moments or len({id(function.function_space) for function in given}) > 1:
             raise InputError(
                 f"As a list, {name} needs {moments} functions of one space, one for each moment: there are "
@@ -128,9 +136,17 @@ class Moments:
             name: For messages.
 
         Raises:
-            InputError: A list of another length, or of functions of several spaces.
+            InputError: Neither, a function that fails, or a list of another length or of several spaces.
         """
-        data = _Formula(self, given) if callable(given) else _Listed(given, moments, name)
+        if isinstance(given, Sequence):
+            data: _Loaded = _Listed(given, moments, name)
+        elif callable(given) and not isinstance(given, Expr):
+            data = _Formula(self, given, name)
+        else:
+            raise InputError(
+                f"{name} must be a function of x and s that gives UFL, as in lambda x, s: 1 + x[0], or a "
+                f"list of {moments} functions of one space, not {type(given).__name__}."
+            )
         self._data.append(data)
         return data.expression
 

@@ -27,6 +27,7 @@ equations at once. Everything is dimensionless.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 import ufl
@@ -41,7 +42,7 @@ from fem_models.discretization.slab_data import InTime, Moments, Slabs
 from fem_models.discretization.transport import transports
 from fem_models.energies import Energy, Term
 from fem_models.errors import InputError
-from fem_models.schemes.terminal_costs import TerminalCost, curvature
+from fem_models.schemes.terminal_costs import TERMINAL_COSTS, TerminalCost, curvature
 
 
 class LinearisedJko:
@@ -91,12 +92,18 @@ class LinearisedJko:
         C: float = 0.0,
         energy: Energy | Term | None = None,
     ) -> None:
-        if not pair_named(pair).stable:
-            stable = ", ".join(p.name for p in PAIRS.values() if p.stable)
-            raise InputError(f"The pair {pair} is not stable: the linearised problem needs one of {stable}.")
-        if not 0.0 <= C < np.inf or (C and terminal != "paper"):
+        stable = [name for name, known in PAIRS.items() if known.stable]
+        if pair not in stable:
+            why = "is not stable" if pair in PAIRS else "is not known"
             raise InputError(
-                f"C must be zero or more, and zero unless the terminal cost is paper, not {C!r}."
+                f"The pair {pair} {why}: the linearised problem needs one of {', '.join(stable)}."
+            )
+        if terminal not in TERMINAL_COSTS:
+            known = ", ".join(TERMINAL_COSTS)
+            raise InputError(f"The terminal cost must be one of {known}, not {terminal!r}.")
+        if not isinstance(C, Real) or not 0.0 <= C < np.inf or (C and terminal != "paper"):
+            raise InputError(
+                f"C must be a number, zero or more, and zero unless the terminal cost is paper, not {C!r}."
             )
         interval = Slabs(duration, slabs)
         self.slabs, self.delta, self.a = interval.count, interval.delta, interval.weight

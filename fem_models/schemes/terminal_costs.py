@@ -32,13 +32,12 @@ def curvature(cost: TerminalCost, q: Expr, x: Expr, energy: Energy | Term | None
         energy: For "second-variation": local terms of one density.
 
     Raises:
-        InputError: There is no such cost, the energy is missing or not needed, it is of several species or
+        InputError: The energy is missing or not needed, it is of several species or
             linear, or one of its terms is not local.
     """
-    if cost not in TERMINAL_COSTS:
-        raise InputError(f"The terminal cost must be one of {', '.join(TERMINAL_COSTS)}, not {cost!r}.")
     if (energy is not None) != (cost == "second-variation"):
-        raise InputError("An energy goes with the terminal cost second-variation, and with no other.")
+        problem = "goes with no other terminal cost than" if energy is not None else "is missing for"
+        raise InputError(f"An energy {problem} second-variation.")
     if energy is None:
         return 1.0 / q
     # A label of its own: `ufl.variable` counts them up, and the forms would be compiled anew.

@@ -1,4 +1,4 @@
-"""What PETSc calls back: methods that keep no object alive, and matrices known by their products."""
+"""Between PETSc and Python: methods to call back, matrices known by their products, names of reasons."""
 
 from __future__ import annotations
 
@@ -48,3 +48,14 @@ def product_matrix(
     matrix = PETSc.Mat().createPython(sizes, _Products(multiply), comm)
     matrix.setUp()
     return matrix
+
+
+def reason_name(reasons: type, value: int) -> str:
+    """PETSc's name of a reason, with its number.
+
+    Args:
+        reasons: `PETSc.KSP.ConvergedReason` or that of SNES.
+        value: The number.
+    """
+    names = [name for name, number in vars(reasons).items() if number == value and name.isupper()]
+    return f"{names[-1] if names else 'unknown'} ({value})"

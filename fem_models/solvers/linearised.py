@@ -14,7 +14,8 @@ solved is EᵀSE y = Eᵀb, u = Ey.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -27,7 +28,7 @@ from fem_models.errors import InputError
 from fem_models.schemes.linearised_jko import LinearisedJko
 from fem_models.schemes.linearised_loads import Evaluation, Loads, Minimiser
 from fem_models.schemes.linearised_saddle import SaddlePoint
-from fem_models.solvers.callbacks import product_matrix, weak
+from fem_models.solvers.callbacks import product_matrix, reason_name, weak
 from fem_models.solvers.garbage import collect
 from fem_models.solvers.options import Option, managed
 from fem_models.solvers.reduced_jko import ReducedJko
@@ -91,6 +92,8 @@ class LinearisedSettings:
         if self.preconditioner not in get_args(Preconditioner):
             known = ", ".join(get_args(Preconditioner))
             raise InputError(f"The preconditioner must be one of {known}, not {self.preconditioner!r}.")
+        if not isinstance(self.petsc, Mapping):
+            raise InputError(f'PETSc options are a dictionary, as {{"ksp_rtol": 1e-10}}, not {self.petsc!r}.')
 
 
 @dataclass(frozen=True)
@@ -135,14 +138,18 @@ class LinearisedSolver:
         self.update()
 
     def update(self) -> None:
-        """Set the solver up again; call it after `assemble` of the problem."""
+        """Set the solver up again; call it after `assemble` of the problem.
+
+        Raises:
+            InputError: PETSc refuses the options.
+        """
         collect(self.problem.spaces.mesh)
         self.displacement = self._diffusion.displacement()
         self.preconditioner = self._settings.preconditioner
         if self.preconditioner == "auto":
             self.preconditioner = "follow" if self.displacement > _SMALL_DISPLACEMENT else "plain"
         self._diffusion.update(_CARRIED if self.preconditioner == "follow" else 0.0)
-        with self._options.inserted_options():
+        with self._inserted():
             self._smooth.assemble()
             self._reduced = ReducedJko(self.problem)
             self._damping = _Damping(self._reduced, self._smooth)
@@ -151,6 +158,19 @@ class LinearisedSolver:
             operator.setOption(PETSc.Mat.Option.SPD, True)
             self._ksp = PETSc.KSP().create(mass.comm)
             self._smooth.precondition(self._ksp, operator)
+
+    @contextmanager
+    def _inserted(self) -> Iterator[None]:
+        """The options in the database, and what PETSc says against them as a sentence."""
+        try:
+            with self._options.inserted_options():
+                yield
+        except PETSc.Error as error:
+            given = ", ".join(f"{key} = {value}" for key, value in self._settings.petsc.items()) or "given"
+            reason = str(error).strip().splitlines()[-1].split("] ")[-1]
+            raise InputError(
+                f"PETSc refuses to solve the linearised problem with the options {given}: {reason}."
+            ) from error
 
     def _multiply(self, _: PETSc.Mat, y: PETSc.Vec, product: PETSc.Vec) -> None:
         """The product with EᵀSE."""
@@ -162,10 +182,11 @@ class LinearisedSolver:
 
         Raises:
             SolveError: The conjugate gradients failed, and MUMPS as well.
+            InputError: PETSc refuses the options.
         """
         y = self._reduced.vector()
         self._reduced.failed = ""
-        with self._options.inserted_options():
+        with self._inserted():
             right = self._damping(self._reduced.right_side(loads), adjoint=True)
             self._ksp.solve(right, y)
             found = self._minimiser(self._damping(y), loads)
@@ -176,11 +197,11 @@ class LinearisedSolver:
         return Solution(direct, iterations, self.preconditioner, True, self._report(iterations))
 
     def _report(self, iterations: int) -> str:
+        reason = reason_name(PETSc.KSP.ConvergedReason, self._ksp.getConvergedReason())
         cause = (
             f"the iterative solver of the {self._reduced.failed} failed"
             if self._reduced.failed
-            else f"the conjugate gradients stopped after {iterations} iterations (reason "
-            f"{int(self._ksp.getConvergedReason())}, -3 is too many)"
+            else f"the conjugate gradients stopped after {iterations} iterations, {reason}"
         )
         return (
             f"The linearised JKO problem was solved by MUMPS: {cause} with the preconditioner "

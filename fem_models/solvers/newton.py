@@ -13,7 +13,7 @@ from petsc4py import PETSc
 
 from fem_models.discretization.edge_averaged import EdgeAveraged
 from fem_models.gradient_flow import State
-from fem_models.solvers.callbacks import product_matrix, weak
+from fem_models.solvers.callbacks import product_matrix, reason_name, weak
 from fem_models.solvers.garbage import collect
 from fem_models.solvers.linear import LinearSolver, Preconditioner, linear_options
 from fem_models.solvers.options import Option, managed
@@ -265,16 +265,10 @@ class Newton:
         minima, maxima = flow.minima(state), flow.maxima(state)
         lines = [
             f"Newton's method failed with step {self._tau:g}, {self._snes.getIterationNumber()} iterations.",
-            f"SNES reason: {_reason(PETSc.SNES.ConvergedReason, self._snes.getConvergedReason())}",
-            f"KSP reason: {_reason(PETSc.KSP.ConvergedReason, self._snes.ksp.getConvergedReason())}",
+            f"SNES reason: {reason_name(PETSc.SNES.ConvergedReason, self._snes.getConvergedReason())}",
+            f"KSP reason: {reason_name(PETSc.KSP.ConvergedReason, self._snes.ksp.getConvergedReason())}",
             f"Residual norms: {residuals}",
             f"Tolerance: {max(self._tolerance, self._round_off):.3e}",
             *(f"{name}: minimum {minima[name]:.6g}, maximum {maxima[name]:.6g}" for name in flow.names),
         ]
         return "\n".join(lines)
-
-
-def _reason(reasons: type, value: int) -> str:
-    """PETSc's name of a reason."""
-    names = [name for name, number in vars(reasons).items() if number == value and name.isupper()]
-    return f"{names[-1] if names else 'unknown'} ({value})"

@@ -40,7 +40,7 @@ _KRYLOV: dict[str, Option] = {
     "ksp_type": "gmres",
     "ksp_gmres_restart": 60,
     "ksp_pc_side": "right",
-    "ksp_rtol": 1e-6,
+    "ksp_rtol": 1e-8,
     "ksp_max_it": 120,
     "pc_type": "bjacobi",
     "sub_pc_type": "ilu",

@@ -34,7 +34,6 @@ _MULTIGRID: dict[str, Option] = {
 # The coarse grid is small: three cycles on it cost little. An odd number is positive definite if one is.
 _TWO_GRIDS: dict[str, Option] = {
     "pc_type": "mg",
-    "pc_mg_galerkin": "both",
     "mg_levels_ksp_max_it": 2,
     "mg_levels_pc_type": "sor",
     **{f"mg_coarse_{name}": value for name, value in _MULTIGRID.items()},
@@ -116,9 +115,18 @@ class _Mixed:
         facets.setType(PETSc.PC.Type.MG)
         facets.setMGLevels(2)
         facets.setMGInterpolation(1, self._parts.traces)
+        facets.getMGCoarseSolve().setOperators(self._coarse())
         facets.setFromOptions()
         self._facets = facets
         self._fluxes = linear_solver(self._parts.fluxes, "fluxes_")
+
+    def _coarse(self) -> PETSc.Mat:
+        """S on traces; vertices of no interior facet, which have none, are apart."""
+        coarse = self._parts.multipliers.ptap(self._parts.traces)
+        diagonal = coarse.getDiagonal()
+        diagonal.array_w[diagonal.array_r == 0.0] = 1.0
+        coarse.setDiagonal(diagonal)
+        return coarse
 
     def product(self, u: PETSc.Vec) -> PETSc.Vec:
         problem = self._problem
