@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fem_models.errors import InputError
 from fem_models.plotting.rundata import RunData
@@ -80,11 +81,13 @@ def _draw_total(
     label = r"$\sum_n d^2/(2\tau)$ up to $t$"
     axes.plot(time, total, color=colour(1), linestyle=dashes(1), label=label, **look)
     axes.set_ylim(bottom=0.0)
-    axes.set_ylabel("total squared distance (dimensionless)")
+    axes.set_ylabel("energy and action up to t (dimensionless)")
     _finish(axes)
 
 
 def _finish(axes: Axes) -> None:
     axes.set_xlabel(TIME)
+    # Times of many digits would run into each other.
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.legend(**LEGEND)
     plain(axes)

@@ -77,7 +77,7 @@ def _maps(runs: Sequence[RunData]) -> Figure:
     densities = [name for name, metric in runs[0].config.fields if metric == "wasserstein"]
     low, high = runs[0].fields.last.bounds
     height = _WIDTH * float((high[1] - low[1]) / (high[0] - low[0]))
-    figure = new_figure(height=0.9 + (height + 0.1) * len(species), width=1.5 + _WIDTH * len(runs))
+    figure = new_figure(height=0.9 + (height + 0.1) * len(species), width=2.0 + _WIDTH * len(runs))
     grid = figure.subplots(len(species), len(runs), sharex=True, sharey=True, squeeze=False)
     for row, name in zip(grid, species, strict=True):
         scale = colour_range([item.fields.last.values[name + STEADY] for item in runs])

@@ -91,7 +91,7 @@ PROBLEMS = (
         1.12e-3,
         14.7,
         3.5,
-        ("average", 1, 0.0105, 24),
+        ("average", 1, 0.0115, 30),
     ),
     Problem(
         "Fokker–Planck",
