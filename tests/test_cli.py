@@ -108,6 +108,10 @@ BAD_INPUT = {
         r"\[system\] interaction: exponent must be larger than the dimension 2",
     ),
     "PETSc value": (['solver.ksp_type="nonsense"'], r"PETSc refuses an option: .*nonsense"),
+    "PETSc value of JKO": (
+        ['time.scheme="jko"', 'solver.ksp_type="nonsense"'],
+        r"PETSc refuses an option: .*nonsense",
+    ),
     "PETSc number": (['solver.snes_max_it="many"'], r"PETSc refuses an option: .*many"),
     "variant": (
         ['compare=[{ name = "other", set = { "initial.rho" = "x - 2" } }]'],

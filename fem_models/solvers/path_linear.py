@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from mpi4py import MPI
 from petsc4py import PETSc
+from petsctools import OptionsManager
 
 from fem_models.discretization.paths import PathEquations
 from fem_models.solvers.callbacks import product_matrix, weak
@@ -87,6 +88,8 @@ class PathLinearSolver:
         self._choice = settings.linear
         self.iterations = 0
         self.notes: list[str] = []
+        # What PETSc refuses is found now rather than in a step.
+        self._configured(self._direct(False))[0].destroy()
 
     def _direct(self, hard: bool) -> bool:
         """Whether systems of this kind are factorised from the start."""
@@ -105,20 +108,25 @@ class PathLinearSolver:
         change = equations.with_ghosts(x.array_r.reshape(equations.owned, equations.size))
         y.array_w[:] += self._multiply_more(change).ravel()
 
+    def _configured(self, direct: bool) -> tuple[PETSc.KSP, OptionsManager]:
+        """A new factorisation or Krylov method, not set up, and its options. Collective."""
+        factors = _DIRECT | {"mat_mumps_icntl_14": self._memory[0]}
+        if self._multiply_more is not None:
+            # The factors are those of the Jacobian without interactions, which come by products alone.
+            factors |= {"ksp_type": "gmres", "ksp_rtol": 1e-8}
+        krylov = _KRYLOV | (_ON_MANY_RANKS if self._equations.comm.size > 1 else {})
+        options = managed(factors if direct else krylov, self._given)
+        ksp = PETSc.KSP().create(self._equations.comm)
+        ksp.setOperators(self._operator, self.matrix)
+        with options.inserted_options():
+            ksp.setFromOptions()
+        return ksp, options
+
     def _solver(self, direct: bool) -> PETSc.KSP:
         """The factorisation or the Krylov method, made when it is first needed. Collective."""
         if direct not in self._ksps:
-            # The factors are those of the Jacobian without interactions, which come by products alone.
-            factors = _DIRECT | (
-                {"ksp_type": "gmres", "ksp_rtol": 1e-8} if self._multiply_more is not None else {}
-            )
-            factors["mat_mumps_icntl_14"] = self._memory[0]
-            krylov = _KRYLOV | (_ON_MANY_RANKS if self._equations.comm.size > 1 else {})
-            options = managed(factors if direct else krylov, self._given)
-            ksp = PETSc.KSP().create(self._equations.comm)
-            ksp.setOperators(self._operator, self.matrix)
+            ksp, options = self._configured(direct)
             with options.inserted_options():
-                ksp.setFromOptions()
                 ksp.setUp()
             self._ksps[direct] = ksp
         return self._ksps[direct]
@@ -166,5 +174,5 @@ class PathLinearSolver:
         if not self.notes:
             self.notes.append(
                 "The Krylov method did not solve a linear system of a minimising movement; it was factorised "
-                "by MUMPS, as will be others where that happens."
+                "by MUMPS, as will be others where that happens. Smaller steps or direct solvers avoid it."
             )
