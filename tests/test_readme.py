@@ -70,7 +70,7 @@ def test_demo_on_two_processes(tmp_path):
     assert "quickstart" in result.stdout
 
 
-@pytest.mark.parametrize(("number", "printed"), [(0, "power-law"), (1, "  0.")])
+@pytest.mark.parametrize(("number", "printed"), [(0, "power-law"), (1, "0.40"), (2, "  0.")])
 def test_program(number, printed, tmp_path):
     (tmp_path / "program.py").write_text(blocks("python")[number])
     result = run("python program.py", tmp_path)
