@@ -49,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _refuse(str(error))
     except _UsageError as error:
-        return _refuse(f"{error.format_message().rstrip('.')} (`fem-models --help` tells what is allowed).")
+        problem = error.format_message().rstrip(".")
+        return _refuse(
+            f"{problem} (`fem-models --help` tells what is allowed; options of PETSc come after `--`)."
+        )
     except KeyboardInterrupt:
         return _end_all(SIGNALLED + 2, "Interrupted.")
     except Exception:
