@@ -45,6 +45,9 @@ test-serial: .venv/.test-installed
 PARALLEL = $(PYTEST) -p no:cacheprovider -m parallel
 EARLIER = %/discretization/ %/expressions/ %/plotting/ %/run/ %/schemes/ %/__pycache__/
 
+# With more ranks than cores, MPICH's ranks that wait must not keep the others from working.
+test-parallel-3: export MPIR_CVAR_CH4_PROGRESS_THROTTLE = 1
+
 test-parallel-2 test-parallel-3: test-parallel-%: .venv/.test-installed
 	$(MPIEXEC) -n $* $(PARALLEL) tests/discretization tests/expressions tests/plotting
 	$(MPIEXEC) -n $* $(PARALLEL) tests/run tests/schemes
