@@ -16,6 +16,7 @@ from fem_models.run.clock import Clock, Tick
 from fem_models.run.config_tables import Output
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.schemes.resolvent import Step
+from fem_models.solvers.options import petsc_message
 
 StopReason = Literal["end", "steady", "interrupted", "failed"]
 
@@ -157,10 +158,3 @@ def _report(tick: Tick, time: float, error: Exception) -> str:
     where = f"Step {tick.number} from t = {time:g} to t = {tick.time:g} failed."
     what = str(error) if isinstance(error, SolveError) else f"PETSc stopped it: {petsc_message(error)}"
     return f"{where}\n{what}"
-
-
-def petsc_message(error: Exception) -> str:
-    """Return the sentence in an error of PETSc, without its call stack."""
-    lines = [line.split("] ", maxsplit=1)[-1].strip() for line in str(error).splitlines()]
-    text = [line for line in lines if line and not line.startswith("error code") and "() at /" not in line]
-    return ". ".join(text) or str(error)

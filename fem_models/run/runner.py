@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from mpi4py import MPI
-from petsc4py import PETSc
 from rich.console import Console
 
 from fem_models import __version__
@@ -21,7 +20,7 @@ from fem_models.run.clock import Tick
 from fem_models.run.config import RunConfig
 from fem_models.run.convexity import convexity_table
 from fem_models.run.diagnostics import Diagnostics
-from fem_models.run.loop import Interruption, Stop, advance, petsc_message
+from fem_models.run.loop import Interruption, Stop, advance
 from fem_models.run.movements import Movements
 from fem_models.run.output import RunOutput, draw
 from fem_models.run.progress import ProgressReport, duration
@@ -33,6 +32,7 @@ from fem_models.schemes.log_density import LogDensity
 from fem_models.schemes.resolvent import Step
 from fem_models.schemes.steady_state import steady_state
 from fem_models.solvers.newton import NewtonSettings
+from fem_models.solvers.options import refusals
 
 Summary = dict[str, Any]
 
@@ -162,15 +162,11 @@ def _scheme(problem: Problem) -> Any:
     """
     table, time = problem.config.solver, problem.config.time
     settings = NewtonSettings(table.tolerance, table.max_iterations, table.linear, dict(table.petsc))
-    try:
+    with refusals():
         if time.discretization == "log-density":
             return LogDensity(problem.flow, settings)
         more = {"slabs": time.slabs} if time.minimises else {}
         return SCHEMES[time.scheme](problem.flow, time.flux, settings, **more)
-    except PETSc.Error as error:
-        if "SetFromOptions()" not in str(error):
-            raise  # not from reading an option
-        raise InputError(f"PETSc refuses an option: {petsc_message(error)}.") from None
 
 
 def _steady(problem: Problem) -> tuple[State | None, list[str]]:

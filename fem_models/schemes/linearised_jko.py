@@ -42,7 +42,7 @@ from fem_models.discretization.slab_data import InTime, Moments, Slabs
 from fem_models.discretization.transport import transports
 from fem_models.energies import Energy, Term
 from fem_models.errors import InputError
-from fem_models.schemes.terminal_costs import TERMINAL_COSTS, TerminalCost, curvature
+from fem_models.schemes.terminal_costs import TerminalCost, curvature
 
 
 class LinearisedJko:
@@ -98,13 +98,6 @@ class LinearisedJko:
             raise InputError(
                 f"The pair {pair} {why}: the linearised problem needs one of {', '.join(stable)}."
             )
-        if terminal not in TERMINAL_COSTS:
-            known = ", ".join(TERMINAL_COSTS)
-            raise InputError(f"The terminal cost must be one of {known}, not {terminal!r}.")
-        if not isinstance(C, Real) or not 0.0 <= C < np.inf or (C and terminal != "paper"):
-            raise InputError(
-                f"C must be a number, zero or more, and zero unless the terminal cost is paper, not {C!r}."
-            )
         interval = Slabs(duration, slabs)
         self.slabs, self.delta, self.a = interval.count, interval.delta, interval.weight
         self.spaces = MixedSpaces(mesh, pair_named(pair))
@@ -114,6 +107,10 @@ class LinearisedJko:
         self.phi = self.moments.of(phi, slabs, "phi")
         self.C = C
         self.curvature = curvature(terminal, self.q, self.moments.x, energy)
+        if not isinstance(C, Real) or not 0.0 <= C < np.inf or (C and terminal != "paper"):
+            raise InputError(
+                f"C must be a number, zero or more, and zero unless the terminal cost is paper, not {C!r}."
+            )
         self._least_q, self._least_curvature = (
             self.measures.least(value) for value in (self.q, self.curvature)
         )

@@ -32,9 +32,11 @@ def curvature(cost: TerminalCost, q: Expr, x: Expr, energy: Energy | Term | None
         energy: For "second-variation": local terms of one density.
 
     Raises:
-        InputError: The energy is missing or not needed, it is of several species or
+        InputError: There is no such cost, the energy is missing or not needed, it is of several species or
             linear, or one of its terms is not local.
     """
+    if cost not in TERMINAL_COSTS:
+        raise InputError(f"The terminal cost must be one of {', '.join(TERMINAL_COSTS)}, not {cost!r}.")
     if (energy is not None) != (cost == "second-variation"):
         problem = "goes with no other terminal cost than" if energy is not None else "is missing for"
         raise InputError(f"An energy {problem} second-variation.")

@@ -30,7 +30,7 @@ from fem_models.schemes.linearised_loads import Evaluation, Loads, Minimiser
 from fem_models.schemes.linearised_saddle import SaddlePoint
 from fem_models.solvers.callbacks import product_matrix, reason_name, weak
 from fem_models.solvers.garbage import collect
-from fem_models.solvers.options import Option, managed
+from fem_models.solvers.options import Option, managed, refusals
 from fem_models.solvers.reduced_jko import ReducedJko
 from fem_models.solvers.smooth_part import SmoothPart, smooth_part
 
@@ -162,15 +162,10 @@ class LinearisedSolver:
     @contextmanager
     def _inserted(self) -> Iterator[None]:
         """The options in the database, and what PETSc says against them as a sentence."""
-        try:
-            with self._options.inserted_options():
-                yield
-        except PETSc.Error as error:
-            given = ", ".join(f"{key} = {value}" for key, value in self._settings.petsc.items()) or "given"
-            reason = str(error).strip().splitlines()[-1].split("] ")[-1]
-            raise InputError(
-                f"PETSc refuses to solve the linearised problem with the options {given}: {reason}."
-            ) from error
+        given = ", ".join(f"{key} = {value}" for key, value in self._settings.petsc.items()) or "given"
+        what = f"to solve the linearised problem with the options {given}"
+        with refusals(what), self._options.inserted_options():
+            yield
 
     def _multiply(self, _: PETSc.Mat, y: PETSc.Vec, product: PETSc.Vec) -> None:
         """The product with EᵀSE."""
