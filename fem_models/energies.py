@@ -3,7 +3,7 @@
 A term of E(ρ) is the sum of up to three parts: a density, ∫ e(ρ, x) dx with e in UFL; Dirichlet energies,
 ½∫ a|∇c|²; and an interaction, ∫∫ K(x-y) ρ₁(x) ρ₂(y). Potentials δE/δρ, their derivatives and the reports all
 follow from it. Entropies c ρ log ρ are also known by their coefficient c, because the edge fluxes treat
-θ log ρ exactly (see `fem_models.discretization.fluxes`). Everything is dimensionless.
+θ log ρ exactly (see `fem_models.nodal.fluxes`). Everything is dimensionless.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 import ufl
 from ufl.core.expr import Expr
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 
 Fields = Mapping[str, Expr]
 Coefficient = float | Expr | Callable[[Expr], Any]

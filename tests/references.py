@@ -6,11 +6,11 @@ import numpy as np
 import ufl
 from mpi4py import MPI
 
-from fem_models.discretization import meshes
 from fem_models.energies import Potential
-from fem_models.gradient_flow import GradientFlow, Species
-from fem_models.schemes import BackwardEuler
-from fem_models.solvers.newton import NewtonSettings
+from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.linalg.newton import NewtonSettings
+from fem_models.mesh import domains as meshes
+from fem_models.schemes.backward_euler import BackwardEuler
 
 COMM = MPI.COMM_WORLD
 DIRECT = NewtonSettings(linear="direct")

@@ -14,8 +14,8 @@ import pytest
 
 import fem_models
 from fem_models.cli import main
+from fem_models.config.io import describe, load
 from fem_models.expressions.operations import FUNCTIONS
-from fem_models.run.config_io import describe, load
 
 SCRIPT = Path(sys.executable).with_name("fem-models")
 MPIEXEC = Path(sys.executable).with_name("mpiexec")

@@ -5,8 +5,8 @@ import pytest
 import ufl
 from references import flow_of
 
+from fem_models.core.errors import InputError
 from fem_models.energies import Boltzmann, Density, Energy, Potential, PowerLaw, Quadratic
-from fem_models.errors import InputError
 
 RHO = 1.7
 

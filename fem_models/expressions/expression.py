@@ -16,7 +16,7 @@ import numpy as np
 import ufl
 from ufl.core.expr import Expr
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 from fem_models.expressions.operations import (
     FUNCTIONS,
     OPERATORS,

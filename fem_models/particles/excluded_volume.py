@@ -18,7 +18,7 @@ from typing import NoReturn
 import numpy as np
 from scipy.integrate import quad
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
 
 INTERACTIONS = ("hard-sphere", "yukawa", "power-law")

@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from fem_models.errors import InputError
-from fem_models.plotting.rundata import RunData
+from fem_models.core.errors import InputError
 from fem_models.plotting.style import LEGEND, TIME, colour, dashes, new_figure, plain, symbol
-from fem_models.run import layout
+from fem_models.results import layout
+from fem_models.results.run_data import RunData
 
 _VERTICES, _SHARE = "vertices_half_", "largest_share_"
 

@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from fem_models.plotting.rundata import RunData
 from fem_models.plotting.style import LEGEND, colour, new_figure, plain
-from fem_models.run import layout
+from fem_models.results import layout
+from fem_models.results.run_data import RunData
 
 _COLUMNS = ("k", "displacement", "flat", "flat_least")
 _FREQUENCY = "frequency k (dimensionless)"

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fem_models.plotting.rundata import RelativeEnergy, RunData
 from fem_models.plotting.style import LEGEND, TIME, colour, dashes, new_figure, note, plain, symbol
+from fem_models.results.run_data import RelativeEnergy, RunData
 
 # Below this share of the largest relative energy there is nothing but round-off.
 _DEEPEST = 1e-14

@@ -5,9 +5,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fem_models.plotting.rundata import RunData
 from fem_models.plotting.style import LEGEND, TIME, colour, dashes, new_figure, plain, symbol
-from fem_models.run import layout
+from fem_models.results import layout
+from fem_models.results.run_data import RunData
 
 _COLUMNS = ("time", "E", "L", "A", "dissipation_E", "dissipation_L", "quotient")
 # Below this share of the largest value of a panel there is nothing but round-off.

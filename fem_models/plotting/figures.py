@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 from fem_models.plotting.concentration import concentration_figure
 from fem_models.plotting.convexity import convexity_figure
 from fem_models.plotting.energy import energy_figure, terms_figure
@@ -15,10 +15,10 @@ from fem_models.plotting.lines import curves_figure
 from fem_models.plotting.overview import overview_figure
 from fem_models.plotting.panels import plane_figure, space_figure
 from fem_models.plotting.rates import rates_figure
-from fem_models.plotting.rundata import RunData
 from fem_models.plotting.steady import steady_figure
 from fem_models.plotting.style import save
-from fem_models.run import layout
+from fem_models.results import layout
+from fem_models.results.run_data import RunData
 
 
 def draw(directory: Path) -> list[Path]:

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from fem_models.plotting.fields import Fields
 from fem_models.plotting.panels import colour_range, paint
 from fem_models.plotting.scene import render
 from fem_models.plotting.style import WIDTH, new_figure, plain, save, sequence, symbol
+from fem_models.results.fields import Fields
 
 _MOST_PANELS = 5
 _MOST_CURVES = 9

@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fem_models.errors import InputError
-from fem_models.plotting.rundata import RunData
+from fem_models.core.errors import InputError
 from fem_models.plotting.style import LEGEND, TIME, colour, dashes, new_figure, note, plain, symbol
-from fem_models.run import layout
+from fem_models.results import layout
+from fem_models.results.run_data import RunData
 
 _DISTANCE, _ACTION = "distance_", "action_"
 _FEW = 30

@@ -1,19 +1,34 @@
 """Inf-sup constants of element pairs over the mesh size."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from fem_models.discretization.mixed_pairs import PAIRS
-from fem_models.plotting.style import colour, new_figure, plain
-from fem_models.run.lbb import Request, Row, by_label
+from fem_models.linearised.elements import PAIRS
+from fem_models.plotting.style import colour, new_figure, plain, save
+from fem_models.results.inf_sup_table import Request, Row, by_label
 
 _MARKERS = "osD^vPX"
 # A small circle before a large square: the first two pairs often have the same constants.
 _SIZES = (4.5, 8.5, 6.0, 6.0, 6.0, 7.0, 6.0)
+
+
+def draw_lbb(request: Request, rows: Sequence[Row], path: Path) -> Path:
+    """Write the picture of `lbb_figure`. Call it on one process.
+
+    Args:
+        request: What was computed.
+        rows: By pair, boundary and mesh; at least one.
+        path: The picture, a .png file, which is returned.
+
+    Raises:
+        InputError: The picture cannot be written.
+    """
+    return save(lbb_figure(request, rows), path)
 
 
 def lbb_figure(request: Request, rows: Sequence[Row]) -> Figure:

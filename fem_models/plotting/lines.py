@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fem_models.errors import InputError
-from fem_models.plotting.fields import POTENTIAL, STEADY, Snapshot
-from fem_models.plotting.rundata import RunData
-from fem_models.plotting.style import dashes, new_figure, plain, sequence, symbol, time_labels
+from fem_models.core.errors import InputError
+from fem_models.plotting.style import axis_label, dashes, new_figure, plain, sequence, symbol, time_labels
+from fem_models.results.fields import POTENTIAL, STEADY, Snapshot
+from fem_models.results.run_data import RunData
 
 _AXES = "xyz"
 _SAMPLES = 400
@@ -120,7 +120,7 @@ def curves_figure(run: RunData) -> Figure:
     last = run.fields.last
     for axes, name in zip(panels, species, strict=True):
         draw_curves(axes, run, segment, (name,))
-        axes.set_ylabel(run.label(name))
+        axes.set_ylabel(axis_label(run, name))
         if name + STEADY in last.values:
             where, values = segment.sample(last, name + STEADY)
             axes.plot(where, values, color="black", linestyle="--", linewidth=1.4, label="steady state")

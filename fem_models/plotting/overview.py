@@ -6,11 +6,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fem_models.plotting.energy import draw_decay
-from fem_models.plotting.fields import POTENTIAL, STEADY, Snapshot
 from fem_models.plotting.lines import Segment, draw_curves, segment_of
 from fem_models.plotting.panels import colour_range, paint
-from fem_models.plotting.rundata import RunData
-from fem_models.plotting.style import LEGEND, WIDTH, colour, dashes, new_figure, note, plain, symbol
+from fem_models.plotting.style import (
+    LEGEND,
+    WIDTH,
+    axis_label,
+    colour,
+    dashes,
+    new_figure,
+    note,
+    plain,
+    symbol,
+)
+from fem_models.results.fields import POTENTIAL, STEADY, Snapshot
+from fem_models.results.run_data import RunData
 
 _LEVELS = np.linspace(0.1, 0.9, 5)
 
@@ -41,7 +51,7 @@ def overview_figure(run: RunData) -> Figure:
 
 
 def _density_label(run: RunData) -> str:
-    labels = [run.label(name) for name in run.fields.species]
+    labels = [axis_label(run, name) for name in run.fields.species]
     return ", ".join([labels[0], *(label.removeprefix("density ") for label in labels[1:])])
 
 

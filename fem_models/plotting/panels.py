@@ -9,10 +9,10 @@ from matplotlib.collections import TriMesh
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure, SubFigure
 
-from fem_models.plotting.fields import Snapshot
-from fem_models.plotting.rundata import RunData
 from fem_models.plotting.scene import render, slice_plane
-from fem_models.plotting.style import WIDTH, new_figure, time_labels
+from fem_models.plotting.style import WIDTH, axis_label, new_figure, time_labels
+from fem_models.results.fields import Snapshot
+from fem_models.results.run_data import RunData
 
 _MOST_TIMES = 6
 _MOST_SCENES = 4
@@ -84,7 +84,7 @@ def plane_figure(run: RunData) -> Figure:
             if number + columns >= len(times):  # the lowest of its column
                 axes.set_xlabel("x")
                 axes.tick_params(labelbottom=True)
-        _add_bar(part, grid, run.label(name), scale)
+        _add_bar(part, grid, axis_label(run, name), scale)
     return figure
 
 
@@ -116,7 +116,7 @@ def space_figure(run: RunData) -> Figure:
                 if column:
                     axes.tick_params(labelleft=False)
                     axes.set_ylabel("")
-        _add_bar(part, grid, run.label(name), scale)
+        _add_bar(part, grid, axis_label(run, name), scale)
     return figure
 
 

@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fem_models.errors import InputError
-from fem_models.plotting.rundata import RunData
+from fem_models.core.errors import InputError
 from fem_models.plotting.style import LEGEND, TIME, colour, new_figure, plain, sequence, symbol
-from fem_models.run import layout
+from fem_models.results import layout
+from fem_models.results.run_data import RunData
 
 _COLUMNS = ("value", "rate", "steady_energy", "minimal_quotient")
 # What an energy may fall to, relative to its first value, before there is nothing but round-off.

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pyvista as pv
 from matplotlib.colors import Normalize
 
-from fem_models.plotting.fields import Snapshot
+from fem_models.results.fields import Snapshot
 
 _PIXELS = 700
 _NORMALS = np.eye(3)

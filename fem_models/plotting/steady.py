@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from fem_models.errors import InputError
-from fem_models.plotting.fields import STEADY, Snapshot
+from fem_models.core.errors import InputError
 from fem_models.plotting.lines import segment_of
 from fem_models.plotting.panels import colour_range, paint
-from fem_models.plotting.rundata import RunData
 from fem_models.plotting.style import LEGEND, colour, new_figure, plain, symbol
+from fem_models.results.fields import STEADY, Snapshot
+from fem_models.results.run_data import RunData
 
 _MOST_RUNS = 4
 _WIDTH = 3.6

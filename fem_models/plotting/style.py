@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
+from fem_models.results.run_data import RunData
 
 DPI = 150
 WIDTH = 10.0  # inches: 1500 pixels
@@ -68,6 +69,12 @@ def symbol(name: str) -> str:
     # A dollar sign would begin a formula, and matplotlib hides what begins with an underscore.
     escaped = name.replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
+
+
+def axis_label(run: RunData, name: str) -> str:
+    """Return what an axis says of a field of a run: "density ρ", or the name alone where it is no density."""
+    is_density = dict(run.config.fields).get(name) == "wasserstein"
+    return f"density {symbol(name)}" if is_density else symbol(name)
 
 
 def time_labels(times: Sequence[float]) -> list[str]:

@@ -13,22 +13,22 @@ import numpy.typing as npt
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
-from fem_models.discretization import meshes
-from fem_models.discretization.log_density import LogDensityFlow
-from fem_models.discretization.marks import MarkedMesh
-from fem_models.errors import InputError
+from fem_models.config import tables
+from fem_models.config.flows import build_flow, formula
+from fem_models.config.run_file import RunConfig
+from fem_models.config.system_tables import COORDINATES
+from fem_models.config.types import FrozenDict
+from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
-from fem_models.gradient_flow import GradientFlow, State
-from fem_models.neutrality import check_neutral
-from fem_models.run import config_tables as tables
+from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.log_density import LogDensityFlow
+from fem_models.flow.lower_bound import check_bounded
+from fem_models.flow.neutrality import check_neutral
+from fem_models.flow.static_fields import StaticFields
+from fem_models.mesh import domains as meshes
+from fem_models.mesh.marks import MarkedMesh
 from fem_models.run.clock import Clock
-from fem_models.run.config import RunConfig
-from fem_models.run.config_types import FrozenDict
-from fem_models.run.flows import build_flow, formula
-from fem_models.run.system_tables import COORDINATES
-from fem_models.schemes.log_density import LogDensity
-from fem_models.schemes.lower_bound import check_bounded
-from fem_models.solvers.static_fields import StaticFields
+from fem_models.schemes.log_density_euler import LogDensity
 
 Values = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 
 # A step may be longer than asked for by this fraction; what is shorter than it is no step at all.
 _SLIVER = 1e-6

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from ufl.core.expr import Expr
 
-from fem_models.errors import InputError
+from fem_models.config.flows import formula
+from fem_models.core.errors import InputError
 from fem_models.run.build import Problem
-from fem_models.run.flows import formula
-from fem_models.systems.second_variation import Row, second_variations
+from fem_models.systems.studies.second_variation import Row, second_variations
 
 
 def convexity_table(problem: Problem) -> list[Row]:

@@ -8,21 +8,19 @@ at the last time, absolute; `linf_l1` is the largest l1 of all steps (the initia
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
-from fem_models.gradient_flow import State
+from fem_models.config.tables import Time
+from fem_models.flow.gradient_flow import State
+from fem_models.results.decay import fit_decay
+from fem_models.results.tables import Row
 from fem_models.run.build import Problem, Values
 from fem_models.run.clock import Tick
-from fem_models.run.config_tables import Time
-from fem_models.run.decay import fit_decay
 from fem_models.schemes.resolvent import Step
-from fem_models.systems.flat_convexity import convexity_warning
-
-Row = dict[str, float]
+from fem_models.systems.studies.flat_convexity import convexity_warning
 
 # What is smaller than this fraction of a sum of terms is taken for rounding.
 _ROUNDING = 1e-12
@@ -290,14 +288,3 @@ class Diagnostics:
                     "[solver] tolerance helps."
                 )
         return found
-
-
-def plain(value: Any) -> Any:
-    """Return a value for JSON: what is not finite becomes null, at any depth."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

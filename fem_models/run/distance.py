@@ -1,37 +1,43 @@
 """`fem-models distance`: the Wasserstein distance between densities of two runs, and the geodesic.
 
-What the distance is is said in `fem_models.transport.distance`. The directory gets `distance.json`, what came
+What the distance is is said in `fem_models.jko.distance`. The directory gets `distance.json`, what came
 out; `geodesic.pvd`, the densities along the geodesic with s from 0 to 1 for the time; and `geodesic.png`.
 Every number is dimensionless.
 """
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from dolfinx import fem
 from dolfinx.io import VTKFile
 from mpi4py import MPI
-from rich.console import Console
 
-from fem_models.discretization.parts import Part
-from fem_models.errors import InputError
-from fem_models.run import layout
+from fem_models.core.errors import InputError
+from fem_models.core.parallel import on_rank_zero
+from fem_models.exact.distances import same_mass
+from fem_models.jko.distance import SLABS, Geodesic, wasserstein
+from fem_models.linalg.newton import NewtonSettings
+from fem_models.mesh.parts import Part
+from fem_models.results import layout
+from fem_models.results.densities import Request, domain_cells, find, interpolated, nodal
 from fem_models.run.build import build_mesh
 from fem_models.run.progress import LateProgress
-from fem_models.run.ranks import on_rank_zero
-from fem_models.run.written import Request, domain_cells, find, interpolated, nodal
-from fem_models.solvers.newton import NewtonSettings
-from fem_models.transport.distance import SLABS, Geodesic, wasserstein
-from fem_models.transport.exact import same_mass
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 RESULT = "distance.json"
 FIELDS = "geodesic.pvd"
 PICTURE = "geodesic.png"
+
+Draw = Callable[[Path, str, float, Path], Path]
+"""Draws a .pvd file with a density of that name and the distance, and returns the picture."""
 
 _PIECES = re.compile(r"geodesic(_p\d+_)?\d{6,}\.p?vtu")
 
@@ -57,12 +63,13 @@ def compute(
     first: Request,
     second: Request,
     comm: MPI.Comm,
-    console: Console | None = None,
+    console: "Console | None" = None,
     *,
     slabs: int = SLABS,
     settings: NewtonSettings | None = None,
     out: Path | None = None,
     overwrite: bool = False,
+    draw: Draw | None = None,
 ) -> Findings:
     """Compute the distance and write a directory. Collective.
 
@@ -78,6 +85,7 @@ def compute(
         settings: As for `wasserstein`.
         out: The directory; by default `default_directory`.
         overwrite: Whether earlier results there may be replaced.
+        draw: Draws the geodesic, on rank 0; there is no picture without it.
 
     Raises:
         InputError: A directory that is no run directory or not free, a species or a time that is not there,
@@ -119,7 +127,7 @@ def compute(
     findings = Findings(geodesic, found, [], notes)
     on_rank_zero(comm, lambda: _prepare(directory))
     _write_fields(directory / FIELDS, spaces[0], cells[0], geodesic, str(found[0].species))
-    files, failure = on_rank_zero(comm, lambda: _write(directory, findings))
+    files, failure = on_rank_zero(comm, lambda: _write(directory, findings, draw))
     return replace(findings, files=files, notes=notes + ([failure] if failure else []))
 
 
@@ -127,26 +135,6 @@ def default_directory(first: Path, second: Path) -> Path:
     """`runs/output/distance_A_B` where there is a folder `runs`, else `output/distance_A_B`."""
     names = dict.fromkeys(path.resolve().name for path in (first, second))
     return layout.default_directory(Path("_")).with_name("_".join(["distance", *names]))
-
-
-def tell(console: Console, findings: Findings) -> None:
-    """Print what came out."""
-    geodesic = findings.geodesic
-    slabs = geodesic.potentials.shape[1]
-    lines = [
-        *(f"{word:<5} {_place(end)}" for word, end in zip(("from", "to"), findings.ends, strict=True)),
-        f"  distance   {geodesic.distance:.10g}",
-        f"  square     {geodesic.square:.10g} (mass {geodesic.mass:.10g})",
-        f"  steps      {slabs} slabs, {geodesic.iterations} Newton iterations",
-        f"  seconds    {geodesic.seconds:.2f}",
-        *(f"note: {note}" for note in findings.notes),
-        ", ".join(map(str, findings.files)),
-    ]
-    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-
-
-def _place(end: Request) -> str:
-    return f"{end.species} of {end.directory} at t = {end.time:g}"
 
 
 def _prepare(directory: Path) -> None:
@@ -177,7 +165,7 @@ def _write_fields(
             file.write_function(functions, k / slabs)
 
 
-def _write(directory: Path, findings: Findings) -> tuple[list[Path], str | None]:
+def _write(directory: Path, findings: Findings, draw: Draw | None) -> tuple[list[Path], str | None]:
     """Write what came out; the files, and a sentence where the picture could not be drawn."""
     geodesic = findings.geodesic
     result: dict[str, Any] = {
@@ -197,11 +185,11 @@ def _write(directory: Path, findings: Findings) -> tuple[list[Path], str | None]
     except OSError as error:
         raise InputError(f"{directory} cannot be written to: {error.strerror}.") from None
     files = [directory / RESULT, directory / FIELDS]
+    if draw is None:
+        return files, None
     try:
-        from fem_models.plotting.geodesic import draw_geodesic
-
         name = str(findings.ends[0].species)
-        return [*files, draw_geodesic(directory / FIELDS, name, geodesic.distance, directory / PICTURE)], None
+        return [*files, draw(directory / FIELDS, name, geodesic.distance, directory / PICTURE)], None
     except Exception as error:
         return files, f"The picture was not drawn ({type(error).__name__}: {error})."
 

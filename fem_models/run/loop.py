@@ -9,14 +9,14 @@ from typing import Any, Literal, Protocol, Self
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from fem_models.errors import SolveError
-from fem_models.gradient_flow import State
+from fem_models.config.tables import Output
+from fem_models.core.errors import SolveError
+from fem_models.flow.gradient_flow import State
+from fem_models.linalg.options import petsc_message
 from fem_models.run.build import Problem
 from fem_models.run.clock import Clock, Tick
-from fem_models.run.config_tables import Output
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.schemes.resolvent import Step
-from fem_models.solvers.options import petsc_message
 
 StopReason = Literal["end", "steady", "interrupted", "failed"]
 

@@ -20,11 +20,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fem_models.config.tables import Time
+from fem_models.results.tables import Row
 from fem_models.run.clock import Tick
-from fem_models.run.config_tables import Time
-from fem_models.run.diagnostics import Row
 from fem_models.schemes.resolvent import Movement
-from fem_models.systems.pnp_estimates import total_distance_bound
+from fem_models.systems.studies.pnp_estimates import total_distance_bound
 
 # What an energy law may be exceeded by, as a share of the energies in it: rounding, and what Newton's
 # tolerance leaves of the conditions of optimality.

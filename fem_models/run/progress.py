@@ -2,21 +2,13 @@
 
 import time as clock
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
+from fem_models.results.tables import Row
 
-from fem_models.run.diagnostics import Row
+if TYPE_CHECKING:
+    from rich import progress
+    from rich.console import Console
 
 # A plain line is due when both have passed since the last one, or when the run has been silent for long.
 _SECONDS = 2.0
@@ -36,7 +28,7 @@ class ProgressReport:
     minute.
     """
 
-    def __init__(self, console: Console | None, log: Callable[[str], None], title: str, steps: int) -> None:
+    def __init__(self, console: "Console | None", log: Callable[[str], None], title: str, steps: int) -> None:
         """Begin to report.
 
         Args:
@@ -51,8 +43,11 @@ class ProgressReport:
         self._begin = clock.perf_counter()
         self._last_line = -float("inf")
         self._last_step = 0
-        self._bar: Progress | None = None
+        self._bar: progress.Progress | None = None
         if console is not None and console.is_terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.table import Column
+
             # In 80 columns: the numbers are cut before the bar is.
             self._bar = Progress(
                 TextColumn("{task.description}", table_column=Column(max_width=12, no_wrap=True)),
@@ -112,11 +107,11 @@ class LateProgress:
         total: How many steps there are, if that is known.
     """
 
-    def __init__(self, console: Console | None, total: int | None = None) -> None:
+    def __init__(self, console: "Console | None", total: int | None = None) -> None:
         self._console, self._total = console, total
         self._begin = clock.perf_counter()
         self._last_line = -float("inf")
-        self._bar: Progress | None = None
+        self._bar: progress.Progress | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -139,8 +134,17 @@ class LateProgress:
         elif self._console is not None and seconds >= _PATIENCE:
             self._show(self._console, done, what, line, seconds)
 
-    def _show(self, console: Console, done: int, what: str, line: str, seconds: float) -> None:
+    def _show(self, console: "Console", done: int, what: str, line: str, seconds: float) -> None:
         if console.is_terminal:
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                ProgressColumn,
+                TextColumn,
+                TimeElapsedColumn,
+            )
+
             count = [] if self._total is None else [MofNCompleteColumn()]
             columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(), *count]
             self._bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)

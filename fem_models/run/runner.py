@@ -4,37 +4,42 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mpi4py import MPI
-from rich.console import Console
 
 from fem_models import __version__
-from fem_models.errors import InputError, SolveError
-from fem_models.gradient_flow import State
-from fem_models.run import config_io, layout
+from fem_models.config import io as config_io
+from fem_models.config.run_file import RunConfig
+from fem_models.config.schemes import SCHEMES
+from fem_models.core.errors import InputError, SolveError
+from fem_models.core.parallel import on_rank_zero
+from fem_models.flow.gradient_flow import State
+from fem_models.linalg.newton import NewtonSettings
+from fem_models.linalg.options import refusals
+from fem_models.results import layout
+from fem_models.results.writer import RunOutput
 from fem_models.run.build import Problem, build, build_mesh
 from fem_models.run.cache import remove_abandoned
 from fem_models.run.clock import Tick
-from fem_models.run.config import RunConfig
 from fem_models.run.convexity import convexity_table
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.loop import Interruption, Stop, advance
 from fem_models.run.movements import Movements
-from fem_models.run.output import RunOutput, draw
 from fem_models.run.progress import ProgressReport, duration
-from fem_models.run.ranks import on_rank_zero
 from fem_models.run.studies import study_of
 from fem_models.run.sweep import conclude
-from fem_models.schemes import SCHEMES
-from fem_models.schemes.log_density import LogDensity
+from fem_models.schemes.log_density_euler import LogDensity
 from fem_models.schemes.resolvent import Step
-from fem_models.schemes.steady_state import steady_state
-from fem_models.solvers.newton import NewtonSettings
-from fem_models.solvers.options import refusals
+from fem_models.steady.steady_state import steady_state
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Summary = dict[str, Any]
+Draw = Callable[[Path], Sequence[Path]]
+"""Draws the figures of a run directory and returns their files."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,8 @@ def run(
     directory: Path,
     overwrite: bool = False,
     comm: MPI.Comm = MPI.COMM_WORLD,
-    console: Console | None = None,
+    console: "Console | None" = None,
+    draw: Draw | None = None,
 ) -> Outcomes:
     """Run a run file and its variants. Collective.
 
@@ -97,6 +103,7 @@ def run(
         overwrite: Whether a run directory that exists is replaced.
         comm: The ranks that run it.
         console: Where rank 0 reports the progress; nowhere if None.
+        draw: Draws the figures, on rank 0; there are none without it.
 
     Returns:
         What came of it.
@@ -121,9 +128,18 @@ def run(
     on_rank_zero(comm, lambda: conclude(directory, config))
     failures = [run for run in runs if run.stop.reason == "failed" and run.directory not in swept]
     failure = failures[0] if failures else None
-    if failure or not config.output.figures:
+    if failure or not config.output.figures or draw is None:
         return Outcomes(tuple(runs), (), None, failure)
-    return Outcomes(tuple(runs), *draw(comm, directory), failure)
+    return Outcomes(tuple(runs), *on_rank_zero(comm, lambda: _drawn(directory, draw)), failure)
+
+
+def _drawn(directory: Path, draw: Draw) -> tuple[Sequence[Path], str | None]:
+    """The figures, and a sentence where they could not be drawn: that loses no number."""
+    try:
+        return draw(directory), None
+    except Exception as error:
+        again = f"`fem-models plot {directory}` tries again"
+        return [], f"The figures were not drawn ({type(error).__name__}: {error}); {again}."
 
 
 def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:
@@ -185,7 +201,7 @@ def _steady(problem: Problem) -> tuple[State | None, list[str]]:
         return None, [f"The steady state was not found, so there is no decay rate: {reason}."]
 
 
-def _run_one(job: _Job, interruption: Interruption, console: Console | None) -> Outcome:
+def _run_one(job: _Job, interruption: Interruption, console: "Console | None") -> Outcome:
     begin = time.perf_counter() - job.seconds
     problem, scheme = job.problem, job.scheme
     steady, warnings = _steady(problem)

@@ -6,11 +6,11 @@ A study looks at the states of a run. Its columns go to study.csv, a row for eac
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from fem_models.gradient_flow import State
+from fem_models.flow.gradient_flow import State
 from fem_models.run.build import Problem
-from fem_models.systems.concentration import Concentration
-from fem_models.systems.convex_expansion import ConvexExpansion
-from fem_models.systems.pnp_estimates import Estimates
+from fem_models.systems.studies.concentration import Concentration
+from fem_models.systems.studies.convex_expansion import ConvexExpansion
+from fem_models.systems.studies.pnp_estimates import Estimates
 
 Columns = dict[str, float]
 

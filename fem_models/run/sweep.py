@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fem_models.run import layout
-from fem_models.run.config import RunConfig
-from fem_models.run.diagnostics import plain
+from fem_models.config.run_file import RunConfig
+from fem_models.results import layout
+from fem_models.results.tables import plain
 
 COLUMNS = ("value", "rate", "steady_energy", "minimal_quotient", "completed")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fem_models.gradient_flow import State
+from fem_models.flow.gradient_flow import State
 from fem_models.schemes.resolvent import ResolventScheme, Step
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fem_models.discretization.edge_averaged import Flux
-from fem_models.gradient_flow import GradientFlow, State
+from fem_models.flow.edge_averaged import Flux
+from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.resolvent import ResolventScheme, Step
-from fem_models.solvers.newton import NewtonSettings
 
 
 class Bdf2(ResolventScheme):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from mpi4py import MPI
 
-from fem_models.discretization.edge_averaged import EdgeAveraged, Flux
-from fem_models.errors import InputError, SolveError
-from fem_models.gradient_flow import GradientFlow, State
-from fem_models.schemes.vacuum import lifted, without_dust
-from fem_models.solvers.newton import Newton, NewtonSettings, Outcome
+from fem_models.core.errors import InputError, SolveError
+from fem_models.flow.edge_averaged import EdgeAveraged, Flux
+from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.vacuum import lifted, without_dust
+from fem_models.linalg.newton import Newton, NewtonSettings, Outcome
 
 # Newton iterations from the guess before the way over added entropies is taken, which seldom needs more than
 # 25 in all.

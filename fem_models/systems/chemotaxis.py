@@ -9,10 +9,10 @@ from typing import Any
 from dolfinx.mesh import Mesh
 from ufl.core.expr import Expr
 
-from fem_models.discretization.edges import Lumping
+from fem_models.core.errors import InputError
 from fem_models.energies import Coefficient, Density, Dirichlet, Energy, Potential, diffusion
-from fem_models.errors import InputError
-from fem_models.gradient_flow import GradientFlow, Species
+from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import Coupling
 
 DENSITY, SIGNAL = "rho", "c"
@@ -45,7 +45,7 @@ def chemotaxis(
         epsilon: ε ≥ 0, dimensionless.
         kappa: κ ≥ 0, the rate at which the signal decays, dimensionless.
         phi: φ as a function of c (UFL).
-        lumping: Nodal volumes in 3D, see `fem_models.discretization.edges.EdgeGeometry`.
+        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Raises:
         InputError: An exponent, ε or κ out of range.

@@ -8,9 +8,9 @@ from typing import Any
 from dolfinx.mesh import Mesh
 from ufl.core.expr import Expr
 
-from fem_models.discretization.edges import Lumping
 from fem_models.energies import Boltzmann, Potential, Quadratic
-from fem_models.gradient_flow import GradientFlow, Species
+from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.nodal.edges import Lumping
 
 
 def excluded_volume(
@@ -26,7 +26,7 @@ def excluded_volume(
         potential: V, in units of the temperature: a number, a UFL scalar, or a function of x.
         coefficient: c = α_u (N-1) ε^d, see `fem_models.particles.excluded_volume`, in units of length^d; 0
             for independent particles.
-        lumping: Nodal volumes in 3D, see `fem_models.discretization.edges.EdgeGeometry`.
+        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Raises:
         InputError: A coefficient that is not finite.

@@ -9,11 +9,11 @@ from typing import Any
 from dolfinx.mesh import Mesh
 from ufl.core.expr import Expr
 
-from fem_models.discretization.edges import Lumping
+from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Potential
 from fem_models.energies import diffusion as diffusion_energy
-from fem_models.errors import InputError
-from fem_models.gradient_flow import GradientFlow, Species
+from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.nodal.edges import Lumping
 
 
 def fokker_planck(
@@ -31,7 +31,7 @@ def fokker_planck(
             diffusion.
         diffusion: D ≥ 0, dimensionless; 0 for transport alone.
         potential: V: a number, a UFL scalar, or a function of x; dimensionless.
-        lumping: Nodal volumes in 3D, see `fem_models.discretization.edges.EdgeGeometry`.
+        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Raises:
         InputError: An exponent or a diffusion out of range.

@@ -13,10 +13,10 @@ from dolfinx import fem
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
-from fem_models.discretization.edges import Lumping
+from fem_models.core.errors import InputError
 from fem_models.energies import Coefficient, Electrostatic, Energy, Potential, diffusion, evaluated
-from fem_models.errors import InputError
-from fem_models.gradient_flow import GradientFlow, Species
+from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.nodal.edges import Lumping
 
 FIELD = "psi"
 
@@ -65,7 +65,7 @@ def poisson_nernst_planck(
         doping: C, dimensionless.
         cells: Local cells of the part of the mesh where there are ions; all by default.
         electrodes: Where ψ is given: nodes and values of each, by name. Where two meet, the first counts.
-        lumping: Nodal volumes in 3D, see `fem_models.discretization.edges.EdgeGeometry`.
+        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Raises:
         InputError: No ions, an exponent out of range, or a permittivity that is not positive.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dolfinx.mesh import Mesh
 from ufl.core.expr import Expr
 
-from fem_models.discretization.edges import Lumping
+from fem_models.core.errors import InputError
 from fem_models.energies import (
     Coefficient,
     Energy,
@@ -20,8 +20,8 @@ from fem_models.energies import (
     Potential,
     diffusion,
 )
-from fem_models.errors import InputError
-from fem_models.gradient_flow import GradientFlow, Species
+from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import COUPLING, Coupling
 
 NAMES = ("rho1", "rho2")
@@ -80,7 +80,7 @@ def two_component(
         epsilon: ε ≥ 0, dimensionless.
         coupling: H as a function of the densities rho1 and rho2 (UFL); `relatively_bounded` by default.
         kernel: K at differences of shape (dim, n), in place of H.
-        lumping: Nodal volumes in 3D, see `fem_models.discretization.edges.EdgeGeometry`.
+        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Raises:
         InputError: A coupling and a kernel at once, or an exponent or ε out of range.

@@ -29,10 +29,10 @@ from dolfinx import fem
 from dolfinx.mesh import GhostMode, Mesh, create_cell_partitioner, refine
 from mpi4py import MPI
 
-from fem_models.discretization import meshes
-from fem_models.gradient_flow import GradientFlow, State
-from fem_models.schemes import SCHEMES
-from fem_models.solvers.newton import NewtonSettings
+from fem_models.config.schemes import SCHEMES
+from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.linalg.newton import NewtonSettings
+from fem_models.mesh import domains as meshes
 from fem_models.systems.fokker_planck import fokker_planck
 
 START, END = 0.01, 0.03

@@ -20,12 +20,12 @@ from dolfinx import fem
 from mpi4py import MPI
 from scipy.integrate import solve_ivp
 
-from fem_models.discretization.log_density import LogDensityFlow
-from fem_models.gradient_flow import GradientFlow
-from fem_models.schemes import SCHEMES
-from fem_models.schemes.log_density import LogDensity
-from fem_models.solvers.newton import NewtonSettings
-from fem_models.solvers.static_fields import StaticFields
+from fem_models.config.schemes import SCHEMES
+from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.flow.log_density import LogDensityFlow
+from fem_models.flow.static_fields import StaticFields
+from fem_models.linalg.newton import NewtonSettings
+from fem_models.schemes.log_density_euler import LogDensity
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
 from fem_models.systems.two_component import two_component

@@ -17,13 +17,13 @@ import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
-from fem_models.discretization import meshes
-from fem_models.discretization.marks import boundary_nodes
-from fem_models.discretization.whole_space import space_coefficient
-from fem_models.gradient_flow import GradientFlow
-from fem_models.schemes import BackwardEuler
-from fem_models.solvers.newton import NewtonSettings
-from fem_models.solvers.static_fields import StaticFields
+from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.flow.static_fields import StaticFields
+from fem_models.linalg.newton import NewtonSettings
+from fem_models.mesh import domains as meshes
+from fem_models.mesh.marks import boundary_nodes
+from fem_models.mesh.whole_space import space_coefficient
+from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 from fem_models.systems.two_component import quadratic_potentials, two_component

@@ -17,11 +17,11 @@ import numpy as np
 from dolfinx import fem
 from mpi4py import MPI
 
-from fem_models.discretization import meshes
-from fem_models.discretization.edges import EdgeGeometry
-from fem_models.transport.distance import wasserstein
-from fem_models.transport.exact import dilation_square, gaussian_square, translation_square
-from fem_models.transport.profiles import Barenblatt, Gaussian
+from fem_models.exact.distances import dilation_square, gaussian_square, translation_square
+from fem_models.exact.profiles import Barenblatt, Gaussian
+from fem_models.jko.distance import wasserstein
+from fem_models.mesh import domains as meshes
+from fem_models.nodal.edges import EdgeGeometry
 
 DOMAINS = {1: "interval", 2: "rectangle", 3: "box"}
 # Dimension, cells along each axis, slabs.

@@ -22,9 +22,9 @@ from mpi4py import MPI
 import numpy as np
 import ufl
 
-from fem_models.discretization import meshes
-from fem_models.discretization.edge_averaged import EdgeAveraged
-from fem_models.solvers.newton import Newton, NewtonSettings
+from fem_models.flow.edge_averaged import EdgeAveraged
+from fem_models.linalg.newton import Newton, NewtonSettings
+from fem_models.mesh import domains as meshes
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
 from fem_models.systems.two_component import quadratic_potentials, two_component

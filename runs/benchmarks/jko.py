@@ -23,8 +23,8 @@ import numpy.typing as npt
 from dolfinx.mesh import DiagonalType, Mesh, create_unit_square
 from mpi4py import MPI
 
-from fem_models.gradient_flow import GradientFlow
-from fem_models.schemes.jko import Jko
+from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.jko.jko_step import Jko
 from fem_models.systems.fokker_planck import fokker_planck
 
 Density = Callable[[npt.NDArray[np.float64], float], npt.NDArray[np.float64]]

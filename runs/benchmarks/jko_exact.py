@@ -16,13 +16,13 @@ import numpy as np
 import ufl
 from mpi4py import MPI
 
-from fem_models.discretization import meshes
 from fem_models.energies import Boltzmann, Energy, Potential, PowerLaw
-from fem_models.gradient_flow import GradientFlow, Species
+from fem_models.exact.jko_steps import fokker_planck_step, linear_potential_step, porous_medium_step
+from fem_models.exact.profiles import Barenblatt, Gaussian
+from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.jko.jko_step import Jko
+from fem_models.mesh import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
-from fem_models.schemes.jko import Jko
-from fem_models.transport.exact_steps import fokker_planck_step, linear_potential_step, porous_medium_step
-from fem_models.transport.profiles import Barenblatt, Gaussian
 
 CONFINED = Boltzmann() + Potential(lambda x: 2.0 * ufl.dot(x, x))
 

@@ -20,9 +20,9 @@ from dolfinx.mesh import create_unit_cube
 from mpi4py import MPI
 
 from fem_models.energies import Potential, PowerLaw
-from fem_models.gradient_flow import GradientFlow, Species
-from fem_models.schemes.jko import Jko
-from fem_models.solvers.newton import NewtonSettings
+from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.jko.jko_step import Jko
+from fem_models.linalg.newton import NewtonSettings
 
 # Cells along an edge of the cube, by slabs: a million unknowns each.
 CELLS = {1: 79, 2: 62}

@@ -13,9 +13,9 @@ import plain
 from common import Barenblatt, Report, arguments, flow_on, march, one_core, stop, unit_mesh
 from mpi4py import MPI
 
-from fem_models.gradient_flow import GradientFlow
-from fem_models.solvers.linear import linear_options
-from fem_models.solvers.newton import NewtonSettings
+from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.linalg.linear_solver import linear_options
+from fem_models.linalg.newton import NewtonSettings
 
 # Dimension, mesh size, time step.
 CASES = ((2, 0.012, 1.25e-4), (2, 0.0048, 5e-5), (3, 0.05, 1.25e-4), (3, 0.028, 1.25e-4))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
 
 # DOLFINx and what belongs to it come after the package, which loads its libraries.

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gamma
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 from fem_models.particles.excluded_volume import excluded_volume, nonlinear_coefficient
 
 BALL = {1: 2.0, 2: math.pi, 3: 4.0 * math.pi / 3.0}

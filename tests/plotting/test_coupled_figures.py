@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from run_directories import density, write_run
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 from fem_models.plotting import draw
 from fem_models.plotting.concentration import concentration_figure
 from fem_models.plotting.convexity import convexity_figure
 from fem_models.plotting.expansion import expansion_figure
 from fem_models.plotting.rates import rates_figure
-from fem_models.plotting.rundata import RunData
 from fem_models.plotting.steady import steady_figure
+from fem_models.results.run_data import RunData
 
 COUPLED = """
 [mesh]

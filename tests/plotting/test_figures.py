@@ -8,14 +8,14 @@ from matplotlib.collections import TriMesh
 from mpi4py import MPI
 from run_directories import RATE, density, potential, write_run, write_series
 
-from fem_models.discretization import meshes
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
+from fem_models.mesh import domains as meshes
 from fem_models.plotting import draw
 from fem_models.plotting.energy import energy_figure, terms_figure
 from fem_models.plotting.lines import curves_figure
 from fem_models.plotting.overview import overview_figure
 from fem_models.plotting.panels import colour_range, plane_figure, space_figure
-from fem_models.plotting.rundata import RunData
+from fem_models.results.run_data import RunData
 
 FIGURES = ("density", "profile", "energy", "terms", "overview")
 ALL = 'figures = ["density", "profile", "energy", "terms", "overview"]'

@@ -6,10 +6,10 @@ from dolfinx import fem
 from dolfinx.io import VTKFile
 from mpi4py import MPI
 
-from fem_models.discretization import meshes
-from fem_models.errors import InputError
-from fem_models.plotting.fields import Fields
+from fem_models.core.errors import InputError
+from fem_models.mesh import domains as meshes
 from fem_models.plotting.geodesic import draw_geodesic, geodesic_figure
+from fem_models.results.fields import Fields
 
 DOMAINS = {1: ("interval", [12]), 2: ("rectangle", [6, 6]), 3: ("box", [3, 3, 3])}
 

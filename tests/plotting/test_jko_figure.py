@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from run_directories import write_run
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 from fem_models.plotting import draw
 from fem_models.plotting.jko import jko_figure
-from fem_models.plotting.rundata import RunData
+from fem_models.results.run_data import RunData
 
 STEPS = 200  # of `write_run`
 RUN = '[time]\nscheme = "{scheme}"\nend = 1\nstep = 0.005\n[output]\nfigures = ["jko"]'

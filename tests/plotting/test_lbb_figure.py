@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fem_models.plotting.lbb import lbb_figure
-from fem_models.run.lbb import Request, Row
+from fem_models.results.inf_sup_table import Request, Row
 
 H = (0.5, 0.25, 0.125)
 

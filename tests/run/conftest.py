@@ -8,7 +8,7 @@ import re
 import pytest
 from mpi4py import MPI
 
-from fem_models.run.config_io import from_dict
+from fem_models.config.io import from_dict
 from fem_models.run.runner import run
 
 TABLES = {

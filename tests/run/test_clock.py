@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fem_models.errors import InputError
+from fem_models.core.errors import InputError
 from fem_models.run.clock import Clock
 
 

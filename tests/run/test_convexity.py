@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from fem_models.errors import InputError
+from fem_models.config.io import load
+from fem_models.core.errors import InputError
 from fem_models.run.build import build, build_mesh
-from fem_models.run.config_io import load
 from fem_models.run.convexity import convexity_table
 
 TEXT = """

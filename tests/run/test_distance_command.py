@@ -7,10 +7,10 @@ import pytest
 from mpi4py import MPI
 
 from fem_models.cli import main
-from fem_models.run.config_io import from_dict
+from fem_models.config.io import from_dict
+from fem_models.exact.distances import interval_square
 from fem_models.run.distance import Request, compute, default_directory
 from fem_models.run.runner import run
-from fem_models.transport.exact import interval_square
 
 COMM = MPI.COMM_WORLD
 TABLES = {
@@ -73,7 +73,7 @@ def make_alone(directory, **changes):
 
 @pytest.mark.parallel
 def test_the_written_geodesic(shared_tmp_path):
-    from fem_models.plotting.fields import Fields
+    from fem_models.results.fields import Fields
 
     path = make(shared_tmp_path / "a")
     out = shared_tmp_path / "out"
@@ -199,8 +199,8 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 
 def test_a_failed_solve_keeps_its_exit_code(tmp_path, monkeypatch, capsys):
-    from fem_models.solvers.path_problem import PathOutcome
-    from fem_models.solvers.path_solver import PathSolver
+    from fem_models.jko.path_problem import PathOutcome
+    from fem_models.jko.path_solver import PathSolver
 
     def fail(_solver, guess, _old, _tau):
         return PathOutcome(guess, False, 7, 0, "the report")

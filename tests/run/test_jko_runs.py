@@ -12,19 +12,19 @@ import pyvista
 from mpi4py import MPI
 
 from fem_models.cli import main
+from fem_models.config.io import dump, from_dict, load, variant
+from fem_models.config.messages import toml
+from fem_models.exact.distances import interval_square
+from fem_models.exact.jko_steps import fokker_planck_step
+from fem_models.exact.profiles import Gaussian
+from fem_models.jko.jko_step import Jko
 from fem_models.run import runner
 from fem_models.run.build import build, build_mesh
 from fem_models.run.clock import Tick
-from fem_models.run.config_errors import toml
-from fem_models.run.config_io import dump, from_dict, load, variant
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.movements import Movements
-from fem_models.schemes.jko import Jko
 from fem_models.schemes.resolvent import Movement
-from fem_models.systems.pnp_estimates import hoelder_bound, total_distance_bound
-from fem_models.transport.exact import interval_square
-from fem_models.transport.exact_steps import fokker_planck_step
-from fem_models.transport.profiles import Gaussian
+from fem_models.systems.studies.pnp_estimates import hoelder_bound, total_distance_bound
 
 RUNS = Path(__file__).parents[2] / "runs"
 IONS = {

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from fem_models.cli import main
-from fem_models.run.lbb import Row, verdict
+from fem_models.results.inf_sup_table import Row, verdict
 
 SMALL = ("lbb", "--cells", "2,4", "--weight", "1 + x")
 

@@ -10,9 +10,9 @@ import pytest
 from mpi4py import MPI
 from scipy.integrate import solve_bvp
 
-from fem_models.errors import InputError
+from fem_models.config.io import from_dict, load
+from fem_models.core.errors import InputError
 from fem_models.run.build import build, build_mesh
-from fem_models.run.config_io import from_dict, load
 from fem_models.run.runner import run
 
 RUNS = Path(__file__).parents[2] / "runs"

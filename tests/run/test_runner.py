@@ -8,10 +8,10 @@ import pytest
 import pyvista
 from mpi4py import MPI
 
-from fem_models.errors import InputError, SolveError
+from fem_models.config.io import dump, from_dict, load
+from fem_models.config.schemes import SCHEMES
+from fem_models.core.errors import InputError, SolveError
 from fem_models.run import runner
-from fem_models.run.config_io import dump, from_dict, load
-from fem_models.schemes import SCHEMES
 
 COLUMNS = "step,time,dt,energy,boltzmann,potential,dissipation,mass_rho,min_rho,max_rho,newton,linear"
 
@@ -351,7 +351,7 @@ def test_figures_that_cannot_be_drawn_lose_no_number(tables, run_tables, monkeyp
 
     monkeypatch.setattr("fem_models.plotting.draw", fail)
     tables["output"]["figures"] = ["energy"]
-    found = run_tables(tables)
+    found = run_tables(tables, draw=fail)
     assert found.outcomes.figures == []
     assert "RuntimeError: no display for run" in found.outcomes.note
     assert found.summary["stop_reason"] == "end"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fem_models.run.config_io import from_dict
+from fem_models.config.io import from_dict
 from fem_models.run.runner import run
 from fem_models.run.sweep import fitted_slope
 

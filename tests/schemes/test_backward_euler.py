@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from references import COMM, DIRECT, bump, flow_of, quadratic_potential
 
+from fem_models.config.schemes import SCHEMES
 from fem_models.energies import Boltzmann, Potential, PowerLaw
-from fem_models.schemes import SCHEMES, BackwardEuler, Bdf2, Jko, JkoBdf2
+from fem_models.jko.jko_bdf2 import JkoBdf2
+from fem_models.jko.jko_step import Jko
+from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 
 serial = pytest.mark.skipif(COMM.size > 1, reason="a mesh of one cell")
 

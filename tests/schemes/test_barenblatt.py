@@ -7,7 +7,8 @@ import pytest
 from references import barenblatt, flow_of, l1_distance, march, orders, total
 
 from fem_models.energies import PowerLaw
-from fem_models.schemes import BackwardEuler, Bdf2
+from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 
 # m, dimension: C of the solution, domain (which its support does not leave before t = 2).
 CASES = {

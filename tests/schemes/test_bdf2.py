@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from references import COMM, DIRECT, bump, flow_of, quadratic_potential
 
+from fem_models.core.errors import SolveError
 from fem_models.energies import Boltzmann, PowerLaw
-from fem_models.errors import SolveError
-from fem_models.schemes import BackwardEuler, Bdf2
-from fem_models.solvers.newton import NewtonSettings
+from fem_models.linalg.newton import NewtonSettings
+from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 
 STEPS = (0.02, 0.05, 0.01, 0.01, 0.2)
 

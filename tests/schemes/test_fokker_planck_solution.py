@@ -7,7 +7,8 @@ import pytest
 from references import flow_of, fokker_planck_solution, l1_distance, march, orders
 
 from fem_models.energies import Boltzmann, Potential
-from fem_models.schemes import BackwardEuler, Bdf2
+from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 
 END = 0.25
 DOMAINS = {"interval": {"cells": 10}, "square": {"h": 0.1}}

@@ -7,10 +7,11 @@ import pytest
 import ufl
 from references import COMM, DIRECT, bump, mesh_of, quadratic_potential
 
-from fem_models.discretization import meshes
 from fem_models.energies import Boltzmann, Density, PowerLaw
-from fem_models.gradient_flow import GradientFlow, Species
-from fem_models.schemes import BackwardEuler, Bdf2
+from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.mesh import domains as meshes
+from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 
 GEO = Path(__file__).parents[2] / "meshes"
 STEPS = (1e-4, 1e-2, 1.0, 10.0)

@@ -3,9 +3,9 @@
 import pytest
 from references import DIRECT, bump, flow_of, fokker_planck_solution, mesh_of, quadratic_potential
 
+from fem_models.config.schemes import SCHEMES
 from fem_models.energies import Boltzmann, Density, Potential, PowerLaw
-from fem_models.gradient_flow import GradientFlow, Species
-from fem_models.schemes import SCHEMES
+from fem_models.flow.gradient_flow import GradientFlow, Species
 
 
 def porous(alone):

@@ -6,8 +6,9 @@ import ufl
 from coupled import CosineReference, hill_with_signal
 from references import DIRECT, march, mesh_of, orders
 
-from fem_models.errors import InputError
-from fem_models.schemes import BackwardEuler, Bdf2
+from fem_models.core.errors import InputError
+from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 from fem_models.systems.chemotaxis import chemotaxis
 
 END = 0.05

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from references import DIRECT, mesh_of, total
 
-from fem_models.errors import InputError
-from fem_models.schemes import BackwardEuler, Bdf2
+from fem_models.core.errors import InputError
+from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 from fem_models.systems.excluded_volume import excluded_volume
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from references import bump, mesh_of
 
-from fem_models.errors import InputError
-from fem_models.schemes import BackwardEuler
+from fem_models.core.errors import InputError
+from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.fokker_planck import fokker_planck
 
 

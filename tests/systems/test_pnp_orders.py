@@ -9,8 +9,9 @@ from references import march, orders
 from scipy.integrate import solve_ivp
 from scipy.optimize import fsolve
 
-from fem_models.schemes import BackwardEuler, Bdf2
-from fem_models.solvers.static_fields import StaticFields
+from fem_models.flow.static_fields import StaticFields
+from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 
 # Orders against a spectral method: one element of degree 24 on [0, 1] with quadrature at its nodes.

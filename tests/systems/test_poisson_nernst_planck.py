@@ -9,11 +9,11 @@ from pnp_problems import cap, electrodes_on, gaussian, in_space, marked_mesh
 from references import DIRECT, orders, total
 from scipy.special import erf
 
-from fem_models.discretization.whole_space import space_coefficient
-from fem_models.errors import InputError
-from fem_models.neutrality import check_neutral
-from fem_models.schemes import BackwardEuler
-from fem_models.solvers.static_fields import StaticFields
+from fem_models.core.errors import InputError
+from fem_models.flow.neutrality import check_neutral
+from fem_models.flow.static_fields import StaticFields
+from fem_models.mesh.whole_space import space_coefficient
+from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 
 STEPS = (1e-3, 1e-1, 1.0, 10.0)

@@ -1,0 +1,97 @@
+"""The command line: `fem-models run`, `plot`, `show`, `list`, `lbb` and `distance`.
+
+Exit codes: 0 all is well, 2 bad input (one sentence, nothing left behind), 3 a failed solve and 128 plus the
+number of the signal that interrupted a run (everything computed so far is kept), 1 a fault of the program.
+What takes long to import is imported by the command that needs it.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from fem_models import __version__
+from fem_models.cli.distance import distance
+from fem_models.cli.lbb import lbb
+from fem_models.cli.list import list_
+from fem_models.cli.outcomes import BAD_INPUT, SIGNALLED
+from fem_models.cli.plot import plot
+from fem_models.cli.run import run
+from fem_models.cli.show import show
+from fem_models.core.errors import InputError
+
+# Wrong usage of any kind; typer's own name for it depends on its version.
+_UsageError = typer.BadParameter.__base__
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Finite-element gradient flows in the Wasserstein metric.",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What follows the program's name; that of this process by default.
+
+    Returns:
+        The exit code, the same on every rank.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return app(given, prog_name="fem-models", standalone_mode=False) or 0
+    except InputError as error:
+        return _refuse(str(error))
+    except _UsageError as error:
+        problem = error.format_message().rstrip(".")
+        return _refuse(
+            f"{problem} (`fem-models --help` tells what is allowed; options of PETSc come after `--`)."
+        )
+    except KeyboardInterrupt:
+        return _end_all(SIGNALLED + 2, "Interrupted.")
+    except Exception:
+        return _end_all(1, traceback.format_exc())
+
+
+def _refuse(sentence: str) -> int:
+    from mpi4py import MPI
+
+    if MPI.COMM_WORLD.rank == 0:
+        print(sentence, file=sys.stderr, flush=True)
+    return BAD_INPUT
+
+
+def _end_all(code: int, text: str) -> int:
+    """End this rank, and with it the others, which would wait for it forever."""
+    from mpi4py import MPI
+
+    print(text, file=sys.stderr, flush=True)
+    if MPI.COMM_WORLD.size > 1:
+        MPI.COMM_WORLD.Abort(code)
+    return code
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _program(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+for _command in (run, plot, show, lbb, distance):
+    app.command()(_command)
+app.command("list")(list_)

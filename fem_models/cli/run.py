@@ -1,0 +1,146 @@
+"""`fem-models run`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fem_models.cli.outcomes import FAILED_SOLVE, SIGNALLED
+from fem_models.core.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fem_models.run.runner import Outcome, Outcomes
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="The run file (.toml).")],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- PETSC OPTIONS]", help="Options for PETSc, such as -snes_monitor."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run directory; runs/output/STEM where there is a folder runs, else output/STEM."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key, as in time.step=0.1.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run there.")] = False,
+) -> int:
+    """Run a run file and write a run directory."""
+    given = _petsc_options(options or [])
+    import petsc4py
+
+    # Before anything else initialises PETSc: some options, such as -log_view, are read only then.
+    petsc4py.init(["fem-models", *(options or [])])
+    from mpi4py import MPI
+    from rich.console import Console
+
+    from fem_models.config.io import load
+    from fem_models.config.tables import PETSC_PREFIXES
+    from fem_models.core.parallel import on_rank_zero
+    from fem_models.results.layout import default_directory
+    from fem_models.run.runner import run as run_all
+
+    comm = MPI.COMM_WORLD
+    # PETSc has the options; here they become part of what run.toml repeats.
+    recorded = [f"solver.{name}={value}" for name, value in given if name.startswith(PETSC_PREFIXES)]
+    config = on_rank_zero(comm, lambda: load(file, [*(set_ or ()), *recorded]))
+    directory = out or default_directory(file)
+    console = Console() if comm.rank == 0 else None
+    outcomes = run_all(config, directory, overwrite, comm, console, _draw)
+    if console is not None:
+        _tell(console, outcomes)
+    if outcomes.failure is not None:
+        return FAILED_SOLVE
+    stop = outcomes.runs[-1].stop
+    return SIGNALLED + stop.signal if stop.signal else 0
+
+
+def _draw(directory: Path) -> Sequence[Path]:
+    # Drawing takes long to import, and only one process draws.
+    from fem_models import plotting
+
+    return plotting.draw(directory)
+
+
+def _petsc_options(arguments: list[str]) -> list[tuple[str, str]]:
+    """Pairs of a name without dash and a value (empty for none), by PETSc's rule for what is a name.
+
+    Raises:
+        InputError: Something that is neither an option nor the value of one.
+    """
+    found: list[tuple[str, str]] = []
+    wants_value = False
+    for argument in arguments:
+        name = argument.lstrip("-")
+        if argument.startswith("-") and name[:1].isalpha():
+            found.append((name, ""))
+            wants_value = True
+        elif wants_value:
+            found[-1] = (found[-1][0], argument)
+            wants_value = False
+        else:
+            raise InputError(
+                f'"{argument}" is one argument too many; give one run file, and PETSc options after `--`, '
+                "as in `-- -ksp_type gmres`."
+            )
+    return found
+
+
+def _tell(console: "Console", outcomes: "Outcomes") -> None:
+    """Say what came of a run and where it is."""
+
+    def say(text: str, stream: "Console" = console) -> None:
+        stream.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    for outcome in outcomes.runs:
+        for text in outcome.summary["warnings"]:
+            say(f"warning: {text}")
+        say("\n".join(_block(outcome)))
+    if outcomes.figures:
+        say(_line("pictures", ", ".join(map(str, outcomes.figures))))
+    if outcomes.note:
+        say(f"warning: {outcomes.note}")
+    if (failed := outcomes.failure) is not None:
+        print(failed.stop.report, file=sys.stderr)
+        again = f"`fem-models plot {outcomes.runs[0].directory}` draws it"
+        print(f"What was computed is in {failed.directory}; {again}.", file=sys.stderr, flush=True)
+
+
+def _block(outcome: "Outcome") -> list[str]:
+    """The numbers of a run, for people."""
+    summary = outcome.summary
+    energy, species = summary["energy"], summary["species"]
+    steady = "" if energy["steady"] is None else f", steady {energy['steady']:.8g}"
+    rate = "" if energy["rate"] is None else f", decay rate {energy['rate']:.6g}"
+    densities = {name: s for name, s in species.items() if s["mass_drift"] is not None}
+    lines = [
+        str(outcome.directory),
+        _line("energy", f"{energy['initial']:.8g} to {energy['final']:.8g}{steady}{rate}"),
+        _line("mass drift", ", ".join(f"{name} {s['mass_drift']:.1e}" for name, s in densities.items())),
+        _line("minimum", ", ".join(f"{name} {s['min']:.3g}" for name, s in species.items())),
+    ]
+    if "error" in summary:
+        errors = summary["error"]
+        by_name = {"": errors} if "l1" in errors else errors
+        texts = [
+            f"{name} {', '.join(f'{norm} {value:.3g}' for norm, value in norms.items())}".strip()
+            for name, norms in by_name.items()
+        ]
+        lines.append(_line("error", "; ".join(texts)))
+    steps = f"{summary['steps']} to t = {summary['time']:g} ({summary['stop_reason']})"
+    iterations = f"{summary['newton_iterations']} Newton, {summary['linear_iterations']} linear iterations"
+    lines.append(_line("steps", f"{steps}, {iterations}"))
+    lines.append(_line("seconds", f"{summary['wall_seconds']['total']:.2f} on {summary['ranks']} ranks"))
+    return lines
+
+
+def _line(key: str, text: str) -> str:
+    return f"  {key:<11}{text}"

@@ -1,0 +1,1 @@
+"""Run files: their tables, and what is built from them."""

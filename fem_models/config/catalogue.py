@@ -1,0 +1,69 @@
+"""What a run file can name, for `fem-models list`: read off the schema, so that it cannot fall behind."""
+
+import textwrap
+import typing
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from fem_models.config import run_file as config
+from fem_models.config import system_tables
+from fem_models.config.messages import models_in, tag_of
+from fem_models.config.tables import Mesh, Species, Time
+from fem_models.config.types import Figure
+from fem_models.expressions.operations import FUNCTIONS
+
+_REPOSITORY = Path(__file__).parents[2]
+_MESH_FILES = (".geo", ".msh", ".xdmf")
+
+
+def catalogue() -> list[tuple[str, list[str]]]:
+    """Return titles, each with the names or the paths under it."""
+    return [
+        ("systems", _tags(config.System)),
+        ("energy terms", _tags(config.Energy)),
+        ("metrics", _choices(Species, "metric")),
+        ("schemes", _choices(Time, "scheme")),
+        ("fluxes", _choices(Time, "flux")),
+        ("discretisations", _choices(Time, "discretization")),
+        ("domains", _choices(Mesh, "domain")),
+        ("interactions", [*system_tables.INTERACTIONS, "or an expression in r"]),
+        ("figures", list(typing.get_args(Figure))),
+        (
+            "variables of expressions",
+            [*system_tables.COORDINATES, "t (in [exact])", "the species (in [[energy]])"],
+        ),
+        ("constants of expressions", ["pi", "e", "those in [parameters]"]),
+        ("functions of expressions", sorted(FUNCTIONS)),
+        ("meshes", _found("meshes", _MESH_FILES)),
+        ("run files", _found("runs", (".toml",))),
+    ]
+
+
+def catalogue_text() -> str:
+    """Return the catalogue as text: a title, and below it the names."""
+    wrapped = textwrap.TextWrapper(100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    parts = [f"{title}\n{wrapped.fill(', '.join(names) or 'none found')}" for title, names in catalogue()]
+    return "\n".join(parts)
+
+
+def _tags(union: object) -> list[str]:
+    return [str(tag_of(model)) for model in models_in(union)]
+
+
+def _choices(model: type[BaseModel], key: str) -> list[str]:
+    """The values that a key of the schema may have."""
+    annotation = model.model_fields[key].annotation
+    options = typing.get_args(annotation)
+    # A key that may be left out is a union of its literal with None.
+    nested = [name for option in options for name in typing.get_args(option)]
+    return [name for name in nested or options if isinstance(name, str)]
+
+
+def _found(folder: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Files in a folder of that name here, else beside the package; not the results in runs/output."""
+    for base in (Path(), _REPOSITORY):
+        if (base / folder).is_dir():
+            files = sorted(file for file in (base / folder).rglob("*") if file.suffix in suffixes)
+            return [str(file) for file in files if "output" not in file.relative_to(base).parts]
+    return []

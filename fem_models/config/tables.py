@@ -1,0 +1,384 @@
+"""The tables of a run file as immutable models. Every number is dimensionless.
+
+The models check keys, types and ranges; what a validator says is completed with the key and its value in
+`fem_models.config.messages`.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from fem_models.config.types import (
+    DEFAULT_FIGURES,
+    Count,
+    Counts,
+    Figures,
+    FrozenDict,
+    Label,
+    Mass,
+    Names,
+    Numbers,
+    NumberTable,
+    PetscTable,
+    Positive,
+    Table,
+    Text,
+    TextTable,
+    Times,
+    freeze,
+)
+
+DIMENSIONS = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3, "space": 3}
+_ROUND = ("disk", "ball", "space")
+# Schemes that minimise energy and distance together, along paths in slabs of time.
+MINIMISING_MOVEMENTS = ("jko", "jko-bdf2")
+PETSC_PREFIXES = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "fieldsplit_", "log_", "options_")
+
+
+class Mesh(Table):
+    """[mesh]: a built-in domain, or a mesh file."""
+
+    domain: Literal["interval", "rectangle", "box", "disk", "ball", "space"] | None = Field(
+        None, description="built-in domain; exactly one of domain and file must be given"
+    )
+    file: str | None = Field(
+        None, description="mesh file, relative to the run file's folder or the current folder"
+    )
+    lower: Numbers | None = Field(
+        None, description="lower corner of an interval, rectangle or box (0 unless given), dimensionless"
+    )
+    upper: Numbers | None = Field(
+        None, description="upper corner of an interval, rectangle or box (1 unless given), dimensionless"
+    )
+    center: Numbers | None = Field(
+        None, description="centre of a disk, ball or space (the origin unless given), dimensionless"
+    )
+    radius: Positive | None = Field(
+        None, description="radius of a disk, or of the ball in space (1 unless given), dimensionless"
+    )
+    cells: Counts | None = Field(None, description="number of cells along each axis; excludes h")
+    h: Positive | None = Field(None, description="target edge length, dimensionless; excludes cells")
+    parameters: NumberTable = Field(
+        default_factory=FrozenDict, description="parameters of a .geo file, NAME = number, dimensionless"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_geometry(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("domain"), str) or "file" in data:
+            return data
+        dimension = DIMENSIONS.get(data["domain"])
+        if dimension is None:
+            return data
+        if data["domain"] in _ROUND:
+            return {"center": [0.0] * dimension, "radius": 1.0} | data
+        return {"lower": [0.0] * dimension, "upper": [1.0] * dimension} | data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.domain is None) == (self.file is None):
+            raise ValueError("needs exactly one of domain and file" + ", not both" * (self.file is not None))
+        if self.cells is not None and self.h is not None:
+            raise ValueError("cells and h exclude each other; keep one of them")
+        self._check_keys()
+        if self.domain is not None:
+            self._check_domain(DIMENSIONS[self.domain])
+        return self
+
+    def _check_keys(self) -> None:
+        allowed = {
+            None: ("h", "parameters"),
+            **dict.fromkeys(_ROUND, ("center", "h", "radius")),
+        }
+        keys = allowed.get(self.domain, ("cells", "h", "lower", "upper"))
+        kind = "a mesh file" if self.domain is None else f'domain = "{self.domain}"'
+        for key in ("lower", "upper", "center", "radius", "cells", "h", "parameters"):
+            if key not in keys and getattr(self, key):
+                raise ValueError(f"{key} does not go with {kind}, which takes {', '.join(keys)}")
+
+    def _check_domain(self, dimension: int) -> None:
+        for key in ("lower", "upper", "center", "cells"):
+            values = getattr(self, key)
+            if values is not None and len(values) != dimension:
+                wanted = "1 entry" if dimension == 1 else f"{dimension} entries"
+                raise ValueError(
+                    f'{key} must have {wanted} for domain = "{self.domain}", but has {len(values)}'
+                )
+        if self.lower and self.upper and any(a >= b for a, b in zip(self.lower, self.upper, strict=True)):
+            raise ValueError(f"upper = {list(self.upper)} must be greater than lower = {list(self.lower)}")
+
+
+class Species(Table):
+    """[[species]]: a density and its metric."""
+
+    name: str = Field(description="name of the density, an identifier")
+    metric: Literal["wasserstein", "l2", "static"] = Field(
+        "wasserstein", description="metric of the flow; static fields are in equilibrium"
+    )
+    initial: Text | None = Field(None, description="initial density, expression in x, y, z, r, dimensionless")
+    mass: Positive | None = Field(None, description="mass of the initial density, dimensionless")
+
+
+class Term(Table):
+    """What the terms of [[energy]] share."""
+
+    term: str = Field(description="kind of the term")
+    of: Names | None = Field(None, description="species of the term: a name or a list of names")
+    label: Label | None = Field(None, description="unique name of the term in tables and figures")
+
+    @field_validator("of")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and len(set(names)) < len(names):
+            raise ValueError("must not name a species twice")
+        return names
+
+
+def _rename(data: Any, alias: str, key: str) -> Any:
+    """Return the table with its alias renamed to the key."""
+    if not isinstance(data, dict) or alias not in data:
+        return data
+    if key in data:
+        raise ValueError(f"means the same as {key}; keep one of them")
+    return {key if name == alias else name: value for name, value in data.items()}
+
+
+class BoltzmannTerm(Term):
+    """Coefficient times the integral of u log u."""
+
+    term: Literal["boltzmann"] = Field(description="kind of the term")
+    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
+
+
+class PowerLawTerm(Term):
+    """Coefficient times the integral of u^m/(m-1)."""
+
+    term: Literal["power-law"] = Field(description="kind of the term")
+    m: Positive = Field(description="exponent, greater than 0 and not 1, dimensionless")
+    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
+
+    @field_validator("m")
+    @classmethod
+    def _not_one(cls, m: float) -> float:
+        if m == 1:
+            raise ValueError('must not be 1; use term = "boltzmann" for m = 1')
+        return m
+
+
+class QuadraticTerm(Term):
+    """Coefficient times the integral of u^2/2."""
+
+    term: Literal["quadratic"] = Field(description="kind of the term")
+    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
+
+
+class PotentialTerm(Term):
+    """The integral of V u."""
+
+    term: Literal["potential"] = Field(description="kind of the term")
+    V: Text = Field(description="potential, expression in x, y, z, r, dimensionless (or: potential)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alias(cls, data: Any) -> Any:
+        return _rename(data, "potential", "V")
+
+
+class DensityTerm(Term):
+    """The integral of an expression in the species."""
+
+    term: Literal["density"] = Field(description="kind of the term")
+    expression: Text = Field(
+        description="energy density, expression in the species, x, y, z, r, dimensionless"
+    )
+
+
+class DirichletTerm(Term):
+    """The integral of coefficient |grad u|^2/2."""
+
+    term: Literal["dirichlet"] = Field(description="kind of the term")
+    coefficient: Text = Field(
+        "1", description="coefficient, expression in x, y, z, r, dimensionless; negative for a static field"
+    )
+
+
+class InteractionTerm(Term):
+    """Coefficient times the double integral of K(x - y) u(x) w(y), for `of` with one or two species."""
+
+    term: Literal["interaction"] = Field(description="kind of the term")
+    kernel: Text = Field(description="K, expression in x, y, z, r of the difference, dimensionless")
+    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
+
+
+class Initial(Table):
+    """[initial]: NAME = expression for every species, and their masses."""
+
+    expressions: TextTable = Field(
+        default_factory=FrozenDict, description="initial densities, expressions in x, y, z, r, dimensionless"
+    )
+    mass: Mass = Field(
+        1.0, description="mass of every species, or a table by name (1 unless named), dimensionless"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        table = {"expressions": {key: value for key, value in data.items() if key != "mass"}}
+        return table | ({"mass": data["mass"]} if "mass" in data else {})
+
+
+class Time(Table):
+    """[time]: the scheme and the clock."""
+
+    scheme: Literal["backward-euler", "bdf2", "jko", "jko-bdf2"] = Field(
+        "backward-euler", description="time scheme"
+    )
+    flux: Literal["upwind", "average"] = Field(
+        "upwind", description="density on an edge; minimising movements take average unless it is given"
+    )
+    slabs: Count = Field(1, description="slabs of time in the paths of minimising movements")
+    discretization: Literal["edge-averaged", "log-density"] = Field(
+        "edge-averaged",
+        description="of densities: edge-averaged allows for vacuum, log-density has order 2 for m = 1",
+    )
+    degree: Literal[1, 2] = Field(1, description="order of the polynomials of the log-density")
+    start: float = Field(0.0, description="first time, dimensionless")
+    end: float = Field(description="last time, greater than start, dimensionless")
+    step: Positive = Field(description="step size, greater than 0, dimensionless")
+    stop_when_steady: bool = Field(False, description="stop early at a steady state")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_flux(cls, data: Any) -> Any:
+        """The flux of minimising movements whose action converges to that of W₂."""
+        if isinstance(data, dict) and data.get("scheme") in MINIMISING_MOVEMENTS:
+            return {"flux": "average"} | data
+        return data
+
+    @property
+    def minimises(self) -> bool:
+        """Whether steps are minimising movements."""
+        return self.scheme in MINIMISING_MOVEMENTS
+
+    @property
+    def joined(self) -> bool:
+        """Whether every step is a minimising movement from the state before it."""
+        return self.scheme == "jko"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"end = {self.end} must be greater than start = {self.start}")
+        if self.discretization == "log-density" and self.scheme != "backward-euler":
+            raise ValueError(f'scheme = "{self.scheme}" does not go with discretization = "log-density"')
+        if self.discretization == "edge-averaged" and self.degree != 1:
+            raise ValueError('degree = 2 needs discretization = "log-density"')
+        if self.slabs > 1 and not self.minimises:
+            raise ValueError(f'slabs = {self.slabs} goes with scheme = "jko" or "jko-bdf2" only; remove it')
+        return self
+
+
+class Solver(Table):
+    """[solver]: Newton's method, the linear solver and PETSc options."""
+
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(
+        1e-10, description="relative tolerance of Newton's method, between 0 and 1, dimensionless"
+    )
+    max_iterations: Count = Field(50, description="largest number of Newton iterations in a step")
+    linear: Literal["auto", "direct", "krylov"] = Field("auto", description="linear solver")
+    petsc: PetscTable = Field(
+        default_factory=FrozenDict, description="PETSc options, written as keys of [solver]"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if "petsc" in data:
+            raise ValueError(
+                'petsc is not a key; write PETSc options as keys of [solver], as ksp_type = "cg"'
+            )
+        options = {key: value for key, value in data.items() if key.startswith(PETSC_PREFIXES)}
+        return {key: value for key, value in data.items() if key not in options} | {"petsc": options}
+
+
+class Line(Table):
+    """[output] profile: the segment along which profiles are drawn."""
+
+    from_: Numbers = Field(alias="from", description="first point of the line, dimensionless")
+    to: Numbers = Field(description="last point of the line, dimensionless")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.from_) != len(self.to) or len(self.to) > 3:
+            raise ValueError("needs from and to with as many entries as the mesh has dimensions")
+        if self.from_ == self.to:
+            raise ValueError("needs two different points from and to")
+        return self
+
+
+class Output(Table):
+    """[output]: fields and figures."""
+
+    fields_every: Count | None = Field(
+        None, description="write fields every so many steps; excludes field_times"
+    )
+    field_times: Times | None = Field(
+        None, description="times between start and end at which fields are written, dimensionless"
+    )
+    figures: Figures = Field(
+        DEFAULT_FIGURES,
+        description="true, false or a list of figures, those of `fem-models list`",
+    )
+    profile: Line | None = Field(None, description="line of the profiles, { from = [..], to = [..] }")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.fields_every is not None and self.field_times is not None:
+            raise ValueError("fields_every and field_times exclude each other; keep one of them")
+        return self
+
+
+class Compare(Table):
+    """[[compare]]: a variant of the run, drawn in the same figures."""
+
+    name: Label = Field(description="unique name of the variant")
+    set: Annotated[dict[str, Any], AfterValidator(freeze)] = Field(
+        description='what differs, { "system.coefficient" = 0.0, ... }'
+    )
+
+
+class Sweep(Table):
+    """[sweep]: the run for several values of one key, and the decay rates over them."""
+
+    key: Label = Field(description='dotted key that changes, such as "system.epsilon"')
+    values: Numbers = Field(description="values of the key, dimensionless")
+
+    @property
+    def label(self) -> str:
+        """The last part of the key."""
+        return self.key.rsplit(".", maxsplit=1)[-1]
+
+    @property
+    def variants(self) -> tuple[Compare, ...]:
+        """A variant for each value."""
+        # Whole numbers are written as such, for keys that count.
+        numbers = [int(value) if value.is_integer() else value for value in self.values]
+        return tuple(
+            Compare(name=f"{self.label} = {value:g}", set=freeze({self.key: value})) for value in numbers
+        )
+
+
+class Convexity(Table):
+    """[convexity]: second variations of the energy of two densities that oscillate (Matthes, the lemma).
+
+    The densities are ρ_1 = ρ⁰_1 (1 + a sin kx) and ρ_2 = ρ⁰_2 (1 + a sin kx), with the initial ones for ρ⁰.
+    """
+
+    frequencies: Numbers = Field(description="frequencies k of the oscillation along x, dimensionless")
+    amplitude: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="amplitude a of the oscillation, between 0 and 1, dimensionless"
+    )

@@ -1,0 +1,37 @@
+"""Files are touched on rank 0 only, and what goes wrong there is raised on every rank."""
+
+from collections.abc import Callable
+
+from mpi4py import MPI
+
+from fem_models.core.errors import InputError
+
+
+def on_rank_zero[Result](comm: MPI.Comm, work: Callable[[], Result]) -> Result:
+    """Run a function on rank 0 and hand its result to all ranks. Collective.
+
+    Args:
+        comm: The communicator.
+        work: A function without arguments and without collective calls; its result can be pickled.
+
+    Returns:
+        What the function returned, on every rank.
+
+    Raises:
+        InputError: The function raised it; every rank raises the same message.
+        RuntimeError: The function raised anything else; rank 0 raises the original.
+    """
+    result, failure = None, None
+    if comm.rank == 0:
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+    known = isinstance(failure, InputError)
+    message = None if failure is None else str(failure) if known else f"rank 0 failed: {failure!r}"
+    result, message, known = comm.bcast((result, message, known), root=0)
+    if failure is not None:
+        raise failure
+    if message is not None:
+        raise InputError(message) if known else RuntimeError(message)
+    return result

@@ -1,0 +1,190 @@
+"""What the run loop, output and figures ask of models, schemes and studies.
+
+A *model* is what a run works on: it knows its states, the numbers and fields that are looked at, and which
+laws those numbers obey. A *scheme* takes its steps. A *study* measures what a paper asks beside that. A
+gradient flow, its log-density twin, a kinetic equation and an ensemble of particles are models; none pretends
+to be another one by inheritance. S below is the type of a model's states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from mpi4py import MPI
+
+if TYPE_CHECKING:
+    from dolfinx.fem import Function
+
+Row = dict[str, float]
+"""A row of a table such as series.csv: numbers by column."""
+
+Law = Literal["conserved", "non-negative", "falling"]
+"""What an observable does in the exact flow: it keeps its value, its sign, or does not grow."""
+
+Packed = Mapping[str, npt.NDArray[np.float64]]
+"""The parts of a state by name, each with the values of this rank's entries in the order of `Model.keys`."""
+
+
+class Record(Protocol):
+    """What became of the observables of a run, from its first state to its last."""
+
+    @property
+    def first(self) -> Row:
+        """The observables of the first state."""
+
+    @property
+    def last(self) -> Row:
+        """The observables of the last state."""
+
+    def least(self, name: str) -> float:
+        """The least value of an observable so far."""
+
+    def most(self, name: str) -> float:
+        """The largest value of an observable so far."""
+
+    def drift(self, name: str) -> float:
+        """The largest change of an observable from its first value, relative to that unless it is zero."""
+
+    def increase(self, name: str) -> float:
+        """The largest increase of an observable in a step."""
+
+
+class Model[S](Protocol):
+    """What a run works on. Its methods are collective and agree on all ranks."""
+
+    @property
+    def comm(self) -> MPI.Comm:
+        """The ranks that share it."""
+
+    @property
+    def laws(self) -> Mapping[str, Law]:
+        """The law of each observable that has one; the first that falls is the energy of the model."""
+
+    def observables(self, state: S) -> Row:
+        """Numbers of a state by name, the same names for every state: they are columns of series.csv."""
+
+    def functions(self, state: S) -> Mapping[str, Function]:
+        """The fields of a state, to write and to draw, by name."""
+
+    def change(self, old: S, new: S) -> float:
+        """The size of the change from one state to another, relative to the states (dimensionless)."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """What summary.json says of the model itself: `cells`, `dofs`, `mesh` and the like."""
+
+    def findings(self, record: Record, state: S) -> Mapping[str, Any]:
+        """What summary.json says of a run of it.
+
+        Args:
+            record: Of its observables.
+            state: The last state.
+        """
+
+    @property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """Numbers of this rank's entries in a packed state, which do not depend on the number of ranks."""
+
+    def pack(self, state: S) -> Packed:
+        """The values that make up a state, by the order of `keys`."""
+
+    def unpack(self, packed: Packed) -> S:
+        """The state that is made up of values in the order of `keys`."""
+
+
+@dataclass(frozen=True)
+class Step[S]:
+    """An accepted step.
+
+    Attributes:
+        state: The new state.
+        newton: Newton iterations.
+        linear: Iterations of the linear solver.
+        clipped: What had to be cut off to keep densities non-negative, in units of mass.
+        rejected: Parts of the step that failed and were taken in halves.
+    """
+
+    state: S
+    newton: int = 0
+    linear: int = 0
+    clipped: float = 0.0
+    rejected: int = 0
+
+
+@dataclass(frozen=True)
+class Memory[S]:
+    """What a scheme of several steps remembers.
+
+    Attributes:
+        states: Earlier states, the latest first.
+        steps: Sizes of the steps that led from each of them to the next.
+        guesses: Values that only speed up the next step, by name.
+    """
+
+    states: tuple[S, ...] = ()
+    steps: tuple[float, ...] = ()
+    guesses: Mapping[str, npt.NDArray[np.float64]] | None = None
+
+
+class Scheme[S](Protocol):
+    """A way to take steps. Collective."""
+
+    @property
+    def title(self) -> str:
+        """Its name in sentences, as in "BDF2 does not exclude it"."""
+
+    @property
+    def promises(self) -> frozenset[Law]:
+        """The laws of a model that it keeps for any step, up to round-off."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Time spent so far on this rank: "assemble" and "solve"."""
+
+    def step(self, old: S, tau: float) -> Step[S]:
+        """Take a step.
+
+        Args:
+            old: The state before it: the one that the last step returned, or a first one.
+            tau: Its size (dimensionless).
+
+        Raises:
+            InputError: The state or the size is none.
+            SolveError: The equations of the step could not be solved; the message is the report, and the
+                scheme is as it was before.
+        """
+
+    def memory(self) -> Memory[S]:
+        """What the next step needs of earlier ones."""
+
+    def restore(self, memory: Memory[S]) -> None:
+        """Go on from what `memory` returned; from `Memory()` as at the beginning."""
+
+
+class Study[S](Protocol):
+    """Follows a run and measures something. Collective."""
+
+    @property
+    def table(self) -> str:
+        """The name of the table that its rows go to, such as "study.csv"; empty for a study without rows."""
+
+    def look(self, row: Row, state: S, step: Step[S] | None) -> Row:
+        """Look at a state.
+
+        Args:
+            row: Its row of series.csv.
+            state: The state.
+            step: The step that led to it; None for the first state.
+
+        Returns:
+            A row of the table; no row is written where it is empty.
+        """
+
+    def summary(self) -> Mapping[str, Any]:
+        """Entries of summary.json; tables that are there already get them as more entries."""
+
+    def warnings(self) -> Sequence[str]:
+        """Sentences about what went against expectation, after the last state."""

@@ -1,1 +1,0 @@
-"""Everything that knows about elements: meshes, edge-averaged fluxes, lumping and mixed pairs."""

@@ -1,0 +1,1 @@
+"""Closed forms and references in one dimension to hold computations against."""

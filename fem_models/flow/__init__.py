@@ -1,0 +1,1 @@
+"""Gradient flows and their discrete equations."""

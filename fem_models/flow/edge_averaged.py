@@ -1,0 +1,226 @@
+"""The edge-averaged P1 discretisation of an implicit step: residual and Jacobian.
+
+One resolvent of a gradient flow in finite volumes on edges (control-volume finite elements, Cancès and
+Guichard, Found. Comput. Math. 2017): for given h find nodal densities ρ with
+
+    m_i (ρ_i - h_i) + τ Σ_j κ_ij ρ_ij (μ_i - μ_j) = 0   (Wasserstein)
+    m_i (c_i - h_i) + τ m_i μ_i = 0                     (L²)
+    -m_i μ_i = 0                                        (static)
+
+with m_i μ_i = ∂E_h/∂ρ_i. The first two are in units of mass, the last of charge. Sums over i show that mass
+is exact for any flux. A static field that is determined up to a constant is zero at one node.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx import la
+from mpi4py import MPI
+from petsc4py import PETSc
+
+from fem_models.core.errors import InputError
+from fem_models.flow.density_steps import DensitySteps
+from fem_models.flow.field_rows import FieldRows
+from fem_models.flow.flow_equations import FlowEquations
+from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.unknowns import Unknowns
+from fem_models.nodal.fluxes import (
+    FLUXES,
+    add_drift_changes,
+    add_flux_derivatives,
+    add_fluxes,
+)
+
+Flux = Literal["upwind", "average"]
+
+
+class EdgeAveraged(FlowEquations):
+    """Residual and Jacobian of the implicit step of a flow. Collective.
+
+    Args:
+        flow: The gradient flow.
+        flux: "upwind" or "average", see `fem_models.nodal.fluxes`.
+
+    Attributes:
+        singular: Species whose potential is infinite in vacuum (fast diffusion), where densities stay
+            positive.
+        interactions: `interaction_change`, where the energy has interactions; else None.
+        unknowns: Other unknowns than densities, in which the equations are nearly symmetric.
+
+    Raises:
+        InputError: An unknown flux.
+    """
+
+    def __init__(self, flow: GradientFlow, flux: Flux) -> None:
+        if flux not in FLUXES:
+            raise InputError(f"The flux must be one of {', '.join(FLUXES)}, not {flux!r}.")
+        super().__init__(flow)
+        self._flux = FLUXES[flux]
+        self.unknowns = Unknowns(flow)
+        self.interactions = self.interaction_change if flow.couplings.interacts else None
+        self._sums = flow.vector()
+        count = len(flow.names)
+        self._diagonal = np.empty((flow.nodes, count, count))
+        self._off_diagonal = np.empty((len(flow.geometry.kappa), 2, count, count))
+        # Where no densities live, their equation is ρ = 0.
+        volumes = flow.geometry.volumes
+        self._weights = np.where(flow.inside, volumes, flow.volume)[:, None] * ~flow.static
+        self._volumes = volumes[:, None]
+        self._fields = FieldRows(flow)
+        self._steps = DensitySteps(flow)
+        self.singular = self._steps.singular
+        self._state = self._psi = np.full((flow.nodes, count), np.nan)
+        self._kernel = (flow.transported, flow.geometry.pairs, flow.geometry.kappa)
+
+    def residual(
+        self, state: State, anchor: State, tau: float, entropy: float = 0.0
+    ) -> npt.NDArray[np.float64]:
+        """The residual at the nodes of this rank, shape (owned nodes, species); a view that is reused.
+
+        Args:
+            state: Densities ρ.
+            anchor: The densities h.
+            tau: Time step.
+            entropy: Coefficient of an entropy added to the energy of all Wasserstein species.
+        """
+        flow = self.flow
+        psi = self._potentials(state)
+        out = self._sums.array.reshape(state.shape)
+        out[:] = 0.0
+        add_fluxes(self._flux, self.flow.theta + entropy, *self._kernel, state, psi, tau, out)
+        self._sums.scatter_reverse(la.InsertMode.add)
+        owned = slice(0, flow.owned)
+        out[owned] += self._weights[owned] * (state[owned] - anchor[owned])
+        self._fields.add_forces(state, psi, tau, out)
+        return out[owned]
+
+    def new_matrix(self) -> PETSc.Mat:
+        """A matrix with the pattern of the Jacobian."""
+        flow = self.flow
+        count = len(flow.names)
+        index_map = flow.space.dofmap.index_map
+        local = np.arange(flow.nodes, dtype=np.int32)
+        nodes = index_map.local_to_global(local).astype(PETSc.IntType)
+        i, j = nodes[flow.geometry.pairs.T]
+        offsets = np.arange(count, dtype=PETSc.IntType)
+
+        def blocks(row: npt.NDArray, column: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
+            shape = (len(row), count, count)
+            rows = row[:, None, None] * count + offsets[:, None]
+            columns = column[:, None, None] * count + offsets
+            return np.broadcast_to(rows, shape), np.broadcast_to(columns, shape)
+
+        own, forth, back = blocks(nodes, nodes), blocks(i, j), blocks(j, i)
+        rows, columns = (
+            np.concatenate(
+                [
+                    own[k].ravel(),
+                    np.stack([forth[k], back[k]], axis=1).ravel(),
+                    *self._fields.stiff_entries(lambda node, s: nodes[node] * count + s, k),
+                ]
+            )
+            for k in (0, 1)
+        )
+        matrix = PETSc.Mat().create(flow.comm)
+        sizes = (flow.owned * count, index_map.size_global * count)
+        matrix.setSizes((sizes, sizes), bsize=count)
+        matrix.setType(PETSc.Mat.Type.AIJ)
+        matrix.setPreallocationCOO(rows, columns)
+        self._values = np.empty(len(rows))
+        return matrix
+
+    def jacobian(
+        self,
+        state: State,
+        tau: float,
+        matrix: PETSc.Mat,
+        entropy: float = 0.0,
+        change: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        """Assemble the derivative of the residual with respect to the densities.
+
+        Args:
+            state: Densities ρ.
+            tau: Time step.
+            matrix: From `new_matrix`.
+            entropy: As for the residual.
+            change: Matrices B at the nodes, ghosts included, shape (nodes, species, species): the derivative
+                is that by unknowns y with δρ = B y. Rows of L² and static fields are those of the identity.
+        """
+        flow = self.flow
+        psi = self._potentials(state)
+        hessian = flow.hessian(self._steps.lifted(state))
+        diagonal = self._diagonal
+        diagonal[:] = 0.0
+        add_flux_derivatives(
+            self._flux,
+            self.flow.theta + entropy,
+            *self._kernel,
+            state,
+            psi,
+            hessian,
+            tau,
+            diagonal,
+            self._off_diagonal,
+        )
+        owned = slice(0, flow.owned)
+        species = np.arange(len(flow.names))
+        diagonal[owned, species, species] += self._weights[owned]
+        self._fields.add_slopes(hessian, tau, diagonal)
+        others = self._off_diagonal
+        if change is not None:
+            diagonal = diagonal @ change
+            others = others @ change[flow.geometry.pairs[:, ::-1]]
+        np.concatenate([diagonal.ravel(), others.ravel(), *self._fields.stiff_values(tau)], out=self._values)
+        matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
+
+    def interaction_change(self, state: State, change: State, tau: float, entropy: float = 0.0) -> State:
+        """What interactions add to the product of the Jacobian with a change, which `jacobian` leaves out.
+
+        Args:
+            state: Densities ρ.
+            change: Of the state, shape (nodes, species), with its ghosts.
+            tau: Time step.
+            entropy: As for the residual.
+
+        Returns:
+            Shape (owned nodes, species); a view that is reused.
+        """
+        flow = self.flow
+        psi = self._potentials(state)
+        moved = flow.couplings.interactions(change)
+        out = self._sums.array.reshape(state.shape)
+        out[:] = 0.0
+        add_drift_changes(self._flux, flow.theta + entropy, *self._kernel, state, psi, moved, tau, out)
+        self._sums.scatter_reverse(la.InsertMode.add)
+        owned = slice(0, flow.owned)
+        out[owned] += (self._fields.time_factors(tau) * self._volumes * moved)[owned]
+        return out[owned]
+
+    def _potentials(self, state: State) -> State:
+        """The potentials ψ; Newton's method asks for them twice at each of its iterates."""
+        known = np.array_equal(state, self._state)
+        # Potentials of interactions are collective, and all ranks must decide alike.
+        if self.flow.couplings.interacts:
+            known = self.flow.comm.allreduce(known, op=MPI.LAND)
+        if not known:
+            self._state = state.copy()
+            self._psi = self.flow.smooth_potentials(state)
+        return self._psi
+
+    def round_off(self, state: State) -> npt.NDArray[np.float64]:
+        """Size of the terms that cancel in each entry of the residual, after a call of `jacobian`."""
+        owned = slice(0, self.flow.owned)
+        return np.einsum("nst,nt->ns", np.abs(self._diagonal[owned]), np.abs(state[owned]))
+
+    def limited(self, densities: State, step: State) -> State:
+        """Newton's step ρ → ρ - step, kept to what a density can do, after a call of `jacobian`.
+
+        Args:
+            densities: At the nodes of this rank, shape (owned nodes, species).
+            step: Of the same shape.
+        """
+        return self._steps.limited(densities, step, self.singular)

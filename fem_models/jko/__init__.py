@@ -1,0 +1,1 @@
+"""Paths of least action: JKO steps, Wasserstein distances, geodesics."""

@@ -1,0 +1,1 @@
+"""PETSc: options, callbacks, linear solvers, Newton's method, eigenvalues."""

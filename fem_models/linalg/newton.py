@@ -1,0 +1,345 @@
+"""Newton's method for implicit steps, through PETSc SNES, and its report when it fails."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx import la
+from dolfinx.mesh import Mesh
+from petsc4py import PETSc
+
+from fem_models.linalg.callbacks import product_matrix, reason_name, weak
+from fem_models.linalg.garbage import collect
+from fem_models.linalg.linear_solver import LinearSolver, Preconditioner, linear_options
+from fem_models.linalg.options import Option, managed
+
+State = npt.NDArray[np.float64]
+"""Nodal values, shape (nodes of this rank with its ghosts, fields)."""
+
+_TESTS = ("snes_atol", "snes_rtol", "snes_stol")
+
+# A residual that grows by this factor, or is beyond this share of it as round-off, is not on its way to zero.
+_HOPELESS = 1e8
+_LARGEST_ROUND_OFF = 1e-7
+
+# Newton's method may cycle between the two sides of a kink of the flux: after so many iterations, steps are
+# shortened, down to this factor, while the residual does not fall.
+_PATIENCE = 6
+_LEAST_DAMPING = 1.0 / 16.0
+
+# The relative residual of a first iterate that is as good as any other.
+_NO_CHANGE = 1e-15
+
+# The relative tolerance of linear systems with interactions and the factors of the rest.
+_WITH_FACTORS = 1e-6
+
+# The relative tolerance of solutions with an added entropy.
+_ROUGH = 1e-6
+
+
+@dataclass(frozen=True)
+class NewtonSettings:
+    """How to solve an implicit step.
+
+    Attributes:
+        tolerance: The residual, in units of mass, is reduced to this share of the Euclidean norm of the nodal
+            masses (or to round-off, where that is larger).
+        max_iterations: Of Newton's method in a step.
+        linear: "direct", "krylov" or "auto".
+        petsc: PETSc options without a leading dash; those for `snes_atol`, `snes_rtol` or `snes_stol` replace
+            the tolerance.
+    """
+
+    tolerance: float = 1e-10
+    max_iterations: int = 50
+    linear: LinearSolver = "auto"
+    petsc: Mapping[str, Option] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of `Newton.solve` did.
+
+    Attributes:
+        state: The last iterate.
+        converged: Whether it is a solution.
+        newton: Newton iterations.
+        linear: Iterations of the linear solver.
+        report: For a failure: residual history, reasons, extrema.
+    """
+
+    state: State
+    converged: bool
+    newton: int
+    linear: int
+    report: str = ""
+
+
+class StepEquations(Protocol):
+    """The equations R(u; h, τ) = 0 of an implicit step in nodal values u of some fields. Collective."""
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields."""
+
+    @property
+    def owned(self) -> int:
+        """Number of nodes of this rank."""
+
+    @property
+    def nodes(self) -> int:
+        """The same with its ghosts."""
+
+    @property
+    def elliptic(self) -> bool:
+        """Whether some fields are static, for which there is no small step."""
+
+    @property
+    def unknowns(self) -> Callable[[State, float, float], npt.NDArray[np.float64]] | None:
+        """Gives matrices B at the nodes, shape (nodes, fields, fields), for a state, a step and an entropy.
+
+        Linear systems are best solved for y with δu = B y. None where u itself is best.
+        """
+
+    @property
+    def interactions(self) -> Callable[[State, State, float, float], State] | None:
+        """Gives the product of a part of ∂R/∂u, which `jacobian` leaves out, with a change of u.
+
+        It takes a state, the change, a time step and an entropy, and returns an array of shape
+        (owned nodes, fields). None where there is no such part.
+        """
+
+    def vector(self) -> la.Vector:
+        """A new vector in the layout of u, to scatter values to ghosts and back."""
+
+    def new_matrix(self) -> PETSc.Mat:
+        """A matrix with the pattern of the Jacobian."""
+
+    def residual(self, state: State, anchor: State, tau: float, entropy: float = 0.0) -> State:
+        """R at the nodes of this rank, shape (owned nodes, fields)."""
+
+    def jacobian(
+        self,
+        state: State,
+        tau: float,
+        matrix: PETSc.Mat,
+        entropy: float = 0.0,
+        change: npt.NDArray[np.float64] | None = None,
+    ) -> None:
+        """Assemble ∂R/∂u, by other unknowns y with δu = B y where the matrices B are given as `change`."""
+
+    def round_off(self, state: State) -> State:
+        """Size of the terms that cancel in each entry of R, after a call of `jacobian`."""
+
+    def limited(self, state: State, step: State) -> State:
+        """Newton's step u → u - step at the nodes of this rank, kept to what the fields can do."""
+
+    def norm(self, anchor: State) -> float:
+        """What tolerances of R are relative to: the Euclidean norm of the nodal masses of h."""
+
+    def extrema(self, state: State) -> dict[str, tuple[float, float]]:
+        """The least and the largest value of each field, for a report."""
+
+
+class Newton:
+    """Newton's method for implicit steps. Collective; build it once.
+
+    Steps are kept to what the fields can do (`StepEquations.limited`), and shortened where the residual does
+    not fall.
+
+    Args:
+        equations: The equations.
+        settings: Tolerances and options.
+    """
+
+    def __init__(self, equations: StepEquations, settings: NewtonSettings) -> None:
+        self._equations = equations
+        self._settings = settings
+        self._comm = equations.mesh.comm
+        self._interactions = equations.interactions
+        self.seconds = {"assemble": 0.0, "solve": 0.0}
+
+        collect(equations.mesh)
+        self._matrix = equations.new_matrix()
+        self._solution = self._matrix.createVecRight()
+        self._residual = self._matrix.createVecRight()
+        self._scatter = equations.vector()
+        unknowns = self._solution.size
+        defaults = {
+            "snes_type": "newtonls",
+            "snes_linesearch_type": "basic",
+            "snes_max_it": settings.max_iterations,
+            **linear_options(
+                settings.linear, unknowns, equations.mesh.topology.dim, self._comm.size, equations.names
+            ),
+        }
+        if self._interactions is not None and defaults["ksp_type"] == "preonly":
+            # The factors are those of the Jacobian without interactions, which come by products alone.
+            defaults |= {"ksp_type": "gmres", "ksp_rtol": _WITH_FACTORS}
+        self._options = managed(defaults, settings.petsc)
+        self._snes = PETSc.SNES().create(self._comm)
+        self._snes.setFunction(weak(self._evaluate), self._residual)
+        self._operator = self._matrix
+        if self._interactions is not None:
+            sizes = self._matrix.getSizes()
+            self._operator = product_matrix(sizes, weak(self._multiply), self._comm)
+            self._moved = equations.vector()
+        self._snes.setJacobian(weak(self._assemble), self._operator, self._matrix)
+        self._snes.setLineSearchPreCheck(weak(self._limit_step))
+        self._snes.setConvergenceHistory(length=1000, reset=True)
+        self._preconditioner = Preconditioner(
+            self._snes.ksp, self._options.parameters, equations.names, equations.elliptic
+        )
+        self._change: npt.NDArray[np.float64] | None = None
+        with self._options.inserted_options():
+            self._snes.setFromOptions()
+        if not any(test in self._options.parameters for test in _TESTS):
+            self._snes.setConvergenceTest(weak(self._test))
+
+    def solve(
+        self, guess: State, anchor: State, tau: float, entropy: float = 0.0, limit: int | None = None
+    ) -> Outcome:
+        """Solve a step from a guess.
+
+        Args:
+            guess: First iterate.
+            anchor: The densities h of the step.
+            tau: Time step.
+            entropy: Coefficient of an entropy added to the energy, for a solution on the way to another:
+                solved to a lower accuracy.
+            limit: Iterations after which to give up, if fewer than the settings allow.
+        """
+        start = time.perf_counter()
+        before = self.seconds["assemble"]
+        self._anchor, self._tau, self._entropy = anchor, tau, entropy
+        self._limit = limit
+        self._damping, self._least = 1.0, math.inf
+        self._mass_norm = self._equations.norm(anchor)
+        self._tolerance = self._settings.tolerance * self._mass_norm
+        self._round_off = 0.0
+        self._solution.array_w[:] = guess[: self._equations.owned].ravel()
+        with self._options.inserted_options():
+            self._snes.solve(None, self._solution)
+            newton, linear = self._snes.getIterationNumber(), self._snes.getLinearSolveIterations()
+            self._preconditioner.adapt(newton, linear)
+        state = self._state(self._solution).copy()
+        converged = self._snes.getConvergedReason() > 0
+        assembled = self.seconds["assemble"] - before
+        self.seconds["solve"] += time.perf_counter() - start - assembled
+        return Outcome(
+            state,
+            converged,
+            newton,
+            linear,
+            "" if converged else self._failure(state),
+        )
+
+    def _state(self, x: PETSc.Vec) -> State:
+        """The iterate with its ghosts; a view that is reused."""
+        scatter = self._scatter
+        scatter.array[: len(x.array_r)] = x.array_r
+        scatter.scatter_forward()
+        return scatter.array.reshape(self._equations.nodes, len(self._equations.names))
+
+    def _evaluate(self, snes: PETSc.SNES, x: PETSc.Vec, f: PETSc.Vec) -> None:
+        start = time.perf_counter()
+        f.array_w[:] = self._equations.residual(
+            self._state(x), self._anchor, self._tau, self._entropy
+        ).ravel()
+        self.seconds["assemble"] += time.perf_counter() - start
+
+    def _assemble(self, snes: PETSc.SNES, x: PETSc.Vec, J: PETSc.Mat, P: PETSc.Mat) -> None:
+        start = time.perf_counter()
+        if snes.getIterationNumber() > 0:
+            self._preconditioner.between_iterations()
+        state = self._state(x)
+        if self._operator is not self._matrix:
+            self._iterate = state.copy()
+        self._differentiate(state)
+        terms = self._equations.round_off(state)
+        norm = math.sqrt(self._comm.allreduce(float((terms**2).sum())))
+        self._round_off = min(16.0 * np.finfo(float).eps * norm, _LARGEST_ROUND_OFF * self._mass_norm)
+        self.seconds["assemble"] += time.perf_counter() - start
+
+    def _differentiate(self, state: State) -> None:
+        """Assemble the Jacobian, by other unknowns than densities where fields are split."""
+        self._change = None
+        unknowns = self._equations.unknowns
+        if self._preconditioner.splits and unknowns is not None:
+            self._change = unknowns(state, self._tau, self._entropy)
+        change = () if self._change is None else (self._change,)
+        self._equations.jacobian(state, self._tau, self._matrix, self._entropy, *change)
+
+    def _multiply(self, operator: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """The product with the Jacobian, interactions included."""
+        self._matrix.mult(x, y)
+        shape = (self._equations.owned, len(self._equations.names))
+        change = x.array_r.reshape(shape)
+        if self._change is not None:
+            change = np.einsum("nst,nt->ns", self._change[: self._equations.owned], change)
+        moved = self._moved
+        moved.array[: change.size] = change.ravel()
+        moved.scatter_forward()
+        nodal = moved.array.reshape(self._equations.nodes, -1)
+        added = self._interactions(self._iterate, nodal, self._tau, self._entropy)
+        y.array_w[:] += added.ravel()
+
+    def _limit_step(self, x: PETSc.Vec, step: PETSc.Vec) -> None:
+        """Shorten Newton's step x → x - step, and keep it to what a density can do."""
+        while self._preconditioner.replaced():
+            self._differentiate(self._state(x))
+            self._snes.ksp.setOperators(self._operator, self._matrix)
+            self._snes.ksp.solve(self._residual, step)
+        shape = (self._equations.owned, len(self._equations.names))
+        densities, y = x.array_r.reshape(shape), step.array_w.reshape(shape)
+        if self._change is not None:
+            y[:] = np.einsum("nst,nt->ns", self._change[: self._equations.owned], y)
+        y[:] = self._equations.limited(densities, self._damping * y)
+
+    def _test(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
+        reasons = PETSc.SNES.ConvergedReason
+        residual = norms[2]
+        if not np.isfinite(residual):
+            return reasons.DIVERGED_FUNCTION_DOMAIN
+        tolerance = _ROUGH * self._mass_norm if self._entropy > 0.0 else self._tolerance
+        # Steps smaller than the tolerance are taken too: the first iterate is seldom the solution.
+        enough = max(tolerance, self._round_off) if iteration > 0 else _NO_CHANGE * self._mass_norm
+        if residual <= enough:
+            return reasons.CONVERGED_FNORM_ABS
+        stagnates = iteration > _PATIENCE and residual > (1.0 - 0.5 * self._damping) * self._least
+        if stagnates:
+            self._damping = max(0.5 * self._damping, _LEAST_DAMPING)
+        else:
+            self._damping = min(1.0, 2.0 * self._damping)
+        self._least = min(self._least, residual)
+        if iteration == 0:
+            self._first = residual
+        elif residual > _HOPELESS * self._first:
+            return reasons.DIVERGED_DTOL
+        if iteration >= min(snes.max_it, self._limit or snes.max_it):
+            return reasons.DIVERGED_MAX_IT
+        return reasons.ITERATING
+
+    def _failure(self, state: State) -> str:
+        history, _ = self._snes.getConvergenceHistory()
+        residuals = ", ".join(f"{value:.3e}" for value in history)
+        extrema = self._equations.extrema(state)
+        lines = [
+            f"Newton's method failed with step {self._tau:g}, {self._snes.getIterationNumber()} iterations.",
+            f"SNES reason: {reason_name(PETSc.SNES.ConvergedReason, self._snes.getConvergedReason())}",
+            f"KSP reason: {reason_name(PETSc.KSP.ConvergedReason, self._snes.ksp.getConvergedReason())}",
+            f"Residual norms: {residuals}",
+            f"Tolerance: {max(self._tolerance, self._round_off):.3e}",
+            *(f"{name}: minimum {a:.6g}, maximum {b:.6g}" for name, (a, b) in extrema.items()),
+        ]
+        return "\n".join(lines)

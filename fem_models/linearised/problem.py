@@ -1,0 +1,173 @@
+"""The linearised JKO problem: the optimality conditions of a JKO step linearised around a pair (q, φ).
+
+Minimise (Bruna, Burger and Carrillo, (2.13))
+
+    ½ ∫_0^Δt ∫|g|²/q + ½∫E'' h(Δt)² + C∫h(Δt) q    subject to    ∂s h + div(g + h∇φ) = 0,  h(0) = h₀,
+
+with multiplier f. There are S slabs of length δ, with densities h̃_k = (1-a) h_{k-1} + a h_k; a = 1 for S = 1
+and a = ½ otherwise. With the mass matrix M and, for each slab k = 1..S at its middle, the transport A_k, the
+flux mass G_k and the coupling B of `fem_models.linearised.constraint` the equations are
+
+    M(h_k - h_{k-1}) - δ A_k h̃_k + δ B g_k = c_k,    G_k g_k + Bᵀf_k = l_k                       (2.14)
+    M(f_k - f_{k+1}) - δ(a A_kᵀf_k + (1-a) A_{k+1}ᵀf_{k+1}) = r_k,  k < S                        (2.12b)
+    (M - aδ A_Sᵀ) f_S = M p + r_S,    M_{1/E''} p = -M h_S - e,    M_{1/E''} = (∫uv/E'')         (2.12e)
+
+so that p, the potential at the end, is -(E'' h_S + C q), with e = ∫C q v/E''. They are the stationarity of
+one discrete saddle point, hence symmetric; its terminal cost is sup_p -∫p h_S - ½∫(p + C q)²/E'', the one
+above up to a projection. h belongs to the ends of slabs, f and g to their middles: the error in time is of
+second order for S > 1, of first for S = 1.
+
+Of h only the end has a norm in the functional; before, h is controlled in the dual of H¹ (Theorem 2.2: the
+space W), and only there its error can be expected to go as that of the fluxes.
+
+The loads c, l, r and e are those of `fem_models.linearised.loads`; `linearised_saddle` solves all
+equations at once. Everything is dimensionless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+
+import numpy as np
+import ufl
+from dolfinx import fem
+from dolfinx.mesh import Mesh
+from petsc4py import PETSc
+
+from fem_models.core.errors import InputError
+from fem_models.energies import Energy, Term
+from fem_models.linearised.constraint import CellwiseFluxes, ConformingFluxes
+from fem_models.linearised.elements import PAIRS, MixedSpaces, pair_named
+from fem_models.linearised.forms import Assembled, Measures, assembled, require_positive
+from fem_models.linearised.slab_data import InTime, Moments, Slabs
+from fem_models.linearised.slab_transport import transports
+from fem_models.linearised.terminal_costs import TerminalCost, curvature
+
+
+class LinearisedJko:
+    """The matrices of the linearised JKO problem around (q, φ). Collective; build it once.
+
+    Args:
+        mesh: Of simplices.
+        pair: "P1-DG0", "P2-DG1", "DG0-RT1" or "DG1-RT2".
+        q: The density, positive: a function of x and s that gives UFL, or a list of S + 1 functions of one
+            space, at the middles of slabs and at the end.
+        phi: The potential, continuous: likewise, with S functions.
+        duration: Δt.
+        slabs: S.
+        terminal: The terminal cost, "paper" or "second-variation".
+        C: Of the terminal cost "paper".
+        energy: Of the terminal cost "second-variation".
+
+    Attributes:
+        spaces: The spaces of potentials and fluxes.
+        measures: The integrals of all forms.
+        moments: What follows the time: load a moment before q or φ are used in a form.
+        q, phi, curvature: q, φ and E'' as UFL scalars at the moment that is loaded.
+        C: Of the terminal cost.
+        slabs: S.
+        delta: δ.
+        a: The weight of h_k in slab k.
+        mass: M.
+        transports: A_k for each slab.
+        end_mass: M_{1/E''}.
+        fluxes: K_k as `fluxes.stiffnesses` (continuous potentials), or G_k and B as `fluxes.masses` and
+            `fluxes.coupling`.
+
+    Raises:
+        InputError: Names that are not known, a pair that is not stable, a duration that is not positive, no
+            slab, a constant C that is negative or without its cost, or q or E'' that is not positive.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        pair: str,
+        q: InTime | Sequence[fem.Function],
+        phi: InTime | Sequence[fem.Function],
+        duration: float,
+        slabs: int,
+        terminal: TerminalCost = "paper",
+        C: float = 0.0,
+        energy: Energy | Term | None = None,
+    ) -> None:
+        stable = [name for name, known in PAIRS.items() if known.stable]
+        if pair not in stable:
+            why = "is not stable" if pair in PAIRS else "is not known"
+            raise InputError(
+                f"The pair {pair} {why}: the linearised problem needs one of {', '.join(stable)}."
+            )
+        interval = Slabs(duration, slabs)
+        self.slabs, self.delta, self.a = interval.count, interval.delta, interval.weight
+        self.spaces = MixedSpaces(mesh, pair_named(pair))
+        self.measures = Measures(self.spaces)
+        self.moments = Moments(mesh, interval)
+        self.q = self.moments.of(q, slabs + 1, "q")
+        self.phi = self.moments.of(phi, slabs, "phi")
+        self.C = C
+        self.curvature = curvature(terminal, self.q, self.moments.x, energy)
+        if not isinstance(C, Real) or not 0.0 <= C < np.inf or (C and terminal != "paper"):
+            raise InputError(
+                f"C must be a number, zero or more, and zero unless the terminal cost is paper, not {C!r}."
+            )
+        self._least_q, self._least_curvature = (
+            self.measures.least(value) for value in (self.q, self.curvature)
+        )
+        f, v = ufl.TrialFunction(self.spaces.potentials), ufl.TestFunction(self.spaces.potentials)
+        self.mass = assembled(f * v * self.measures.dx)
+        self._transport = transports(self.spaces, self.phi, self.measures, slabs)
+        self.transports = self._transport.matrices
+        self._end_mass = Assembled(f * v / self.curvature * self.measures.dx, 1)
+        self.end_mass = self._end_mass.matrices[0]
+        kind = CellwiseFluxes if self.eliminates else ConformingFluxes
+        self.fluxes = kind(self.spaces, self.q, self.measures, slabs)
+        self.assemble()
+
+    @property
+    def eliminates(self) -> bool:
+        """Whether fluxes are eliminated cell by cell, as those of continuous potentials are."""
+        return self.spaces.pair.conforming
+
+    def stiffness(self, k: int) -> PETSc.Mat:
+        """K_k = B G_k⁻¹ Bᵀ of slab k, numbered from 0, for continuous potentials."""
+        return self.fluxes.stiffnesses[k]
+
+    def flux_mass(self, k: int) -> PETSc.Mat:
+        """G_k of slab k, numbered from 0, for Raviart–Thomas fluxes; held unknowns have 1 on the diagonal."""
+        return self.fluxes.masses[k]
+
+    @property
+    def coupling(self) -> PETSc.Mat:
+        """B for Raviart–Thomas fluxes, without columns of held unknowns."""
+        return self.fluxes.coupling
+
+    def assemble(self) -> None:
+        """Assemble all matrices again; call it when the values of q or φ have changed.
+
+        Raises:
+            InputError: q or E'' is not positive.
+        """
+        for k in range(self.slabs):
+            self.moments.load(k)
+            require_positive(self._least_q(), "The density q", f"in the middle of slab {k + 1}")
+            self.fluxes.assemble(k)
+            self._transport.assemble(k)
+        self.moments.load(self.slabs)
+        require_positive(self._least_q(), "The density q", "at the end")
+        require_positive(self._least_curvature(), "E'' of the terminal cost", "at the end")
+        self._end_mass.assemble(0)
+
+    def implicit_step(self, k: int) -> PETSc.Mat:
+        """A new matrix M - aδA_k."""
+        matrix = self.transports[k].copy()
+        matrix.scale(-self.a * self.delta)
+        matrix.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+        return matrix
+
+    def explicit_step(self, k: int) -> PETSc.Mat:
+        """A new matrix M + (1-a)δA_k."""
+        matrix = self.transports[k].copy()
+        matrix.scale((1.0 - self.a) * self.delta)
+        matrix.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+        return matrix

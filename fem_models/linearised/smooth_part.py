@@ -1,0 +1,154 @@
+"""The operator P that is like the reduced system of the linearised JKO problem on smooth potentials.
+
+    P(u, v) = ∫ (u - aδ∇φ·∇u)(v - aδ∇φ·∇v)/E'' + ∫ D∇u·∇v,
+
+with D of `fem_models.linearised.followed_diffusion`. For continuous potentials it is a sparse matrix. For
+Raviart–Thomas fluxes the second part is B (∫D⁻¹g·w)⁻¹ Bᵀ, a full matrix; P⁻¹ is known up to the inverse of a
+sparse matrix of multipliers on facets (`fem_models.linearised.hybridised`). That one is preconditioned by
+two grids: on the coarse one multipliers are traces of continuous, piecewise linear potentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import ufl
+from dolfinx import fem
+from petsc4py import PETSc
+
+from fem_models.linalg.options import Option
+from fem_models.linearised.followed_diffusion import FollowedDiffusion
+from fem_models.linearised.forms import Assembled
+from fem_models.linearised.hybridised import Hybridised
+from fem_models.linearised.problem import LinearisedJko
+from fem_models.linearised.reduced import linear_solver
+
+# Jacobi's smoother is the same on any number of ranks.
+_MULTIGRID: dict[str, Option] = {
+    "pc_type": "gamg",
+    "pc_gamg_threshold": 0.05,
+    "mg_levels_ksp_max_it": 2,
+    "mg_levels_pc_type": "jacobi",
+}
+# The coarse grid is small: three cycles on it cost little. An odd number is positive definite if one is.
+_TWO_GRIDS: dict[str, Option] = {
+    "pc_type": "mg",
+    "mg_levels_ksp_max_it": 2,
+    "mg_levels_pc_type": "sor",
+    **{f"mg_coarse_{name}": value for name, value in _MULTIGRID.items()},
+    "mg_coarse_pc_mg_multiplicative_cycles": 3,
+}
+
+
+class SmoothPart(Protocol):
+    """P. Collective; call its methods with the options of the solver in the database.
+
+    Attributes:
+        defaults: Options of the preconditioner.
+    """
+
+    defaults: Mapping[str, Option]
+
+    def assemble(self) -> None:
+        """Take the present values of q, φ and D."""
+
+    def product(self, u: PETSc.Vec) -> PETSc.Vec:
+        """Pu."""
+
+    def precondition(self, ksp: PETSc.KSP, operator: PETSc.Mat) -> None:
+        """Set up a Krylov method for an operator with P as what it is preconditioned by."""
+
+
+def smooth_part(problem: LinearisedJko, diffusion: FollowedDiffusion) -> SmoothPart:
+    """P for a problem. Collective."""
+    spaces, dx = problem.spaces, problem.measures.dx
+    u, v = ufl.TrialFunction(spaces.potentials), ufl.TestFunction(spaces.potentials)
+    reach = fem.Constant(spaces.mesh, problem.a * problem.delta) * diffusion.velocity
+
+    def before(w):
+        return w - ufl.inner(reach, ufl.grad(w))
+
+    local = before(u) * before(v) / problem.curvature * dx
+    if problem.eliminates:
+        return _Sparse(problem, local + ufl.inner(diffusion.tensor * ufl.grad(u), ufl.grad(v)) * dx)
+    return _Mixed(problem, Hybridised(spaces, local, diffusion.tensor, problem.measures))
+
+
+class _Sparse:
+    """P for continuous potentials."""
+
+    # Smoothers take P too, rather than sweeps through all slabs.
+    defaults = _MULTIGRID | {"pc_use_amat": False}
+
+    def __init__(self, problem: LinearisedJko, form: ufl.Form) -> None:
+        self._problem, self._form = problem, Assembled(form, 1)
+        self._matrix = self._form.matrices[0]
+        self._matrix.setOption(PETSc.Mat.Option.SPD, True)
+
+    def assemble(self) -> None:
+        self._problem.moments.load(self._problem.slabs)
+        self._form.assemble(0)
+
+    def product(self, u: PETSc.Vec) -> PETSc.Vec:
+        return self._matrix * u
+
+    def precondition(self, ksp: PETSc.KSP, operator: PETSc.Mat) -> None:
+        ksp.setOperators(operator, self._matrix)
+        ksp.setFromOptions()
+
+
+class _Mixed:
+    """P for Raviart–Thomas fluxes, and P⁻¹ = L + EᵀS⁻¹E as a context of PETSc's preconditioners."""
+
+    defaults = _TWO_GRIDS
+
+    def __init__(self, problem: LinearisedJko, hybridised: Hybridised) -> None:
+        self._problem, self._parts = problem, hybridised
+
+    def assemble(self) -> None:
+        self._problem.moments.load(self._problem.slabs)
+        self._parts.assemble()
+        # A new one: factors and levels are those of a matrix.
+        facets = PETSc.PC().create(self._parts.multipliers.comm)
+        facets.setOperators(self._parts.multipliers)
+        facets.setType(PETSc.PC.Type.MG)
+        facets.setMGLevels(2)
+        facets.setMGInterpolation(1, self._parts.traces)
+        facets.getMGCoarseSolve().setOperators(self._coarse())
+        facets.setFromOptions()
+        self._facets = facets
+        self._fluxes = linear_solver(self._parts.fluxes, "fluxes_")
+
+    def _coarse(self) -> PETSc.Mat:
+        """S on traces; vertices of no interior facet, which have none, are apart."""
+        coarse = self._parts.multipliers.ptap(self._parts.traces)
+        diagonal = coarse.getDiagonal()
+        diagonal.array_w[diagonal.array_r == 0.0] = 1.0
+        coarse.setDiagonal(diagonal)
+        return coarse
+
+    def product(self, u: PETSc.Vec) -> PETSc.Vec:
+        problem = self._problem
+        right, flux = problem.coupling.createVecRight(), problem.coupling.createVecRight()
+        problem.coupling.multTranspose(u, right)
+        self._fluxes.solve(right, flux)
+        found = self._parts.potentials * u
+        problem.coupling.multAdd(flux, found, found)
+        return found
+
+    def precondition(self, ksp: PETSc.KSP, operator: PETSc.Mat) -> None:
+        ksp.setOperators(operator)
+        ksp.setFromOptions()
+        # The options of the preconditioner are for S.
+        ksp.getPC().setType(PETSc.PC.Type.PYTHON)
+        ksp.getPC().setPythonContext(self)
+
+    def apply(self, _: PETSc.PC, right: PETSc.Vec, found: PETSc.Vec) -> None:
+        """P⁻¹, with the preconditioner of S for its inverse."""
+        parts = self._parts
+        load = parts.coupling * right
+        multipliers = load.duplicate()
+        self._facets.apply(load, multipliers)
+        parts.local.mult(right, found)
+        parts.coupling.multTransposeAdd(multipliers, found, found)

@@ -1,0 +1,1 @@
+"""Meshes: domains, files, gmsh, named parts, checks."""

@@ -1,0 +1,337 @@
+"""Meshes of affine simplices: simple domains, gmsh scripts and mesh files, distributed over all ranks.
+
+gmsh and the file readers run on rank 0 only. What goes wrong there is broadcast, so that every rank
+raises the same :class:`~fem_models.core.errors.InputError`. All lengths are in the units of the mesh,
+dimensionless in the examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import basix.ufl
+import numpy as np
+import numpy.typing as npt
+import ufl
+from dolfinx import mesh as dmesh
+from mpi4py import MPI
+
+from fem_models.core.errors import InputError
+from fem_models.mesh import marks
+from fem_models.mesh import sources as mesh_sources
+from fem_models.mesh.checks import check_overlaps
+
+_Vector = npt.NDArray[np.float64]
+
+DOMAINS = ("interval", "rectangle", "box", "disk", "ball")
+WHOLE_SPACE = "space"
+
+_DIMENSION = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3, WHOLE_SPACE: 3}
+_BRICKS = ("interval", "rectangle", "box")
+_BRICK_KEYS = ("lower", "upper", "cells", "h")
+_ROUND_KEYS = ("radius", "center", "h")
+_KEYS = {domain: _BRICK_KEYS if domain in _BRICKS else _ROUND_KEYS for domain in _DIMENSION}
+_CELLS_ACROSS = {1: 32, 2: 32, 3: 12}
+_SUFFIXES = (".geo", ".msh", ".xdmf")
+
+
+def build(
+    comm: MPI.Comm,
+    domain: str,
+    *,
+    lower: Sequence[float] | float | None = None,
+    upper: Sequence[float] | float | None = None,
+    radius: float | None = None,
+    center: Sequence[float] | None = None,
+    cells: Sequence[int] | int | None = None,
+    h: float | None = None,
+    parameters: Mapping[str, float] | None = None,
+) -> dmesh.Mesh:
+    """Build a mesh of a simple domain. Collective.
+
+    The arguments, the mesh and the errors are those of `build_marked`.
+    """
+    return build_marked(
+        comm,
+        domain,
+        lower=lower,
+        upper=upper,
+        radius=radius,
+        center=center,
+        cells=cells,
+        h=h,
+        parameters=parameters,
+    ).mesh
+
+
+def build_marked(
+    comm: MPI.Comm,
+    domain: str,
+    *,
+    lower: Sequence[float] | float | None = None,
+    upper: Sequence[float] | float | None = None,
+    radius: float | None = None,
+    center: Sequence[float] | None = None,
+    cells: Sequence[int] | int | None = None,
+    h: float | None = None,
+    parameters: Mapping[str, float] | None = None,
+) -> marks.MarkedMesh:
+    """Build a mesh of a simple domain, with its parts named. Collective.
+
+    Args:
+        comm: communicator over which the cells are distributed.
+        domain: one of `DOMAINS`, or `WHOLE_SPACE`: a ball in a shell that stands for the rest of space (see
+            `fem_models.mesh.whole_space`).
+        lower: lower corner of an interval, rectangle or box, one number per dimension (default 0).
+        upper: upper corner, one number per dimension (default 1).
+        radius: radius of a disk or ball, also of the ball in space (default 1).
+        center: centre of a disk or ball, one number per dimension (default 0).
+        cells: cells per direction of a structured mesh; each rectangle of the grid is split into two
+            triangles, each box into six tetrahedra. Not for a disk, a ball or space.
+        h: target cell size of an unstructured mesh; an interval gets equal cells not longer than `h`. In
+            3D it may be taken some per cent smaller, to avoid flat cells. In space it is the size in the
+            ball, and the layers of the shell are 1.5 times as thick.
+            Without `cells` and `h`: the largest extent over 32 (1D, 2D) or over 12 (3D).
+        parameters: belongs to mesh files (see `from_file`); any entry is refused here.
+
+    Returns:
+        A mesh of affine simplices whose geometric and topological dimension agree, with ghost cells
+        across shared facets. Its boundaries are "boundary" (all of it), for an interval, rectangle or box
+        also "left", "right" (low and high x), "bottom", "top" (y), "front", "back" (z), and for space
+        "infinity" (the outer sphere). Space has the regions "ball" and "shell", the others none.
+
+    Raises:
+        InputError: an unknown domain, a key that does not belong to it, a value out of range, both
+            `cells` and `h`, or fewer cells than ranks.
+    """
+    if domain not in _DIMENSION:
+        raise InputError(f"Unknown mesh domain {domain!r}: choose one of {', '.join(_DIMENSION)}.")
+    given = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells, "h": h}
+    given["parameters"] = parameters or None
+    _check_keys(domain, {key for key, value in given.items() if value is not None})
+
+    corner, extents = _bounding_box(domain, lower, upper, radius, center)
+    if cells is not None:
+        counts = _counts(cells, _DIMENSION[domain], domain)
+        return marks.mark_sides(_structured(comm, corner, extents, counts), corner, extents)
+    size = _target_size(h, float(extents.max()), _DIMENSION[domain])
+    if domain == "interval":
+        # The small slack keeps rounding in L/h from adding a cell (1.1/0.1 > 11).
+        counts = [math.ceil(float(extents[0]) / size * (1.0 - 1e-12))]
+        return marks.mark_sides(_structured(comm, corner, extents, counts), corner, extents)
+    marked = _distribute(comm, lambda: mesh_sources.generate_domain(domain, corner, extents, size))
+    return marks.mark_sides(marked.mesh, corner, extents) if domain in _BRICKS else marked
+
+
+def from_file(
+    comm: MPI.Comm,
+    path: str | Path,
+    *,
+    h: float | None = None,
+    parameters: Mapping[str, float] | None = None,
+) -> dmesh.Mesh:
+    """Read a mesh file or mesh a gmsh script. Collective.
+
+    The arguments, the mesh and the errors are those of `from_file_marked`.
+    """
+    return from_file_marked(comm, path, h=h, parameters=parameters).mesh
+
+
+def from_file_marked(
+    comm: MPI.Comm,
+    path: str | Path,
+    *,
+    h: float | None = None,
+    parameters: Mapping[str, float] | None = None,
+) -> marks.MarkedMesh:
+    """Read a mesh file or mesh a gmsh script, with its parts named. Collective.
+
+    Where the file has physical groups of the top dimension, their cells make up the mesh (as in the
+    files that gmsh writes); otherwise all cells of the top dimension do. Triangles must lie in the
+    plane z = 0 and intervals on the x axis. The options of `build` (mesh algorithms) apply to a script
+    unless the script sets its own; where a 3D mesh comes out with flat cells, its sizes are reduced by some
+    per cent.
+
+    Args:
+        comm: communicator over which the cells are distributed.
+        path: a `.geo` script, or a `.msh` or `.xdmf` mesh of intervals, triangles or tetrahedra.
+        h: value for the script's parameter `h`; only with `.geo`.
+        parameters: values for other `DefineConstant` parameters of the script; only with `.geo`.
+
+    Returns:
+        A mesh of affine simplices whose geometric and topological dimension agree, with ghost cells
+        across shared facets. Its boundaries are "boundary" (all of it, unless a group has this name) and the
+        physical groups of facets, its regions the physical groups of cells; of XDMF files no groups are read.
+
+    Raises:
+        InputError: a file that is missing, unreadable or empty, cells that are not straight-sided
+            simplices, that have no volume or overlap, an unknown parameter, or fewer cells than ranks.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise InputError(f"The mesh file {path} must end in one of {', '.join(_SUFFIXES)}.")
+    settings = _script_settings(h, parameters)
+    if settings and suffix != ".geo":
+        raise InputError(
+            f"The mesh file {path} takes neither `h` nor `parameters`: only a .geo script does; remove them."
+        )
+
+    def read() -> mesh_sources.Simplices:
+        _check_readable(path)
+        if suffix == ".geo":
+            whole = mesh_sources.run_script(path, settings)
+        else:
+            whole = mesh_sources.read_xdmf(path) if suffix == ".xdmf" else mesh_sources.read_msh(path)
+        check_overlaps(whole.points, whole.cells, f"The mesh file {path}")
+        return whole
+
+    return _distribute(comm, read)
+
+
+def _check_keys(domain: str, given: set[str]) -> None:
+    """Refuse keys that the domain does not have, and `cells` together with `h`."""
+    if "cells" in given and "cells" not in _KEYS[domain]:
+        raise InputError(f"The mesh domain {domain!r} has no structured mesh: give `h` instead of `cells`.")
+    if foreign := sorted(given - set(_KEYS[domain])):
+        names = ", ".join(f"`{key}`" for key in foreign)
+        allowed = ", ".join(f"`{key}`" for key in _KEYS[domain])
+        raise InputError(f"The mesh domain {domain!r} does not take {names}: its keys are {allowed}.")
+    if {"cells", "h"} <= given:
+        raise InputError("Give either `cells` (a structured mesh) or `h` (an unstructured one), not both.")
+
+
+def _entries(key: str, value: Any, dim: int, domain: str, kind: str) -> list[Any]:
+    """List with one entry per dimension; a scalar stands for a list of one."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    entries = [value] if dim == 1 and isinstance(value, Real) else value
+    if not isinstance(entries, list | tuple) or len(entries) != dim:
+        what = f"a list of {dim} {kind}s" if dim > 1 else f"one {kind}"
+        raise InputError(f"`{key}` of the mesh domain {domain!r} must be {what}, not {value!r}.")
+    return list(entries)
+
+
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise InputError(f"`{key}` of the mesh must be a finite number, not {value!r}.")
+    return float(value)
+
+
+def _positive(key: str, value: Any) -> float:
+    number = _number(key, value)
+    if number <= 0.0:
+        raise InputError(f"`{key}` of the mesh must be positive, not {value!r}.")
+    return number
+
+
+def _vector(key: str, value: Any, dim: int, domain: str) -> _Vector:
+    return np.array([_number(key, x) for x in _entries(key, value, dim, domain, "number")])
+
+
+def _counts(value: Any, dim: int, domain: str) -> list[int]:
+    counts = _entries("cells", value, dim, domain, "whole number")
+    if any(isinstance(n, bool) or not isinstance(n, Integral) or n <= 0 for n in counts):
+        raise InputError(f"`cells` of the mesh must be positive whole numbers, not {value!r}.")
+    return [int(n) for n in counts]
+
+
+def _bounding_box(domain: str, lower: Any, upper: Any, radius: Any, center: Any) -> tuple[_Vector, _Vector]:
+    """Lower corner and extents of the domain, each of shape (dim,)."""
+    dim = _DIMENSION[domain]
+    if "radius" in _KEYS[domain]:
+        r = _positive("radius", 1.0 if radius is None else radius)
+        middle = np.zeros(dim) if center is None else _vector("center", center, dim, domain)
+        return middle - r, np.full(dim, 2.0 * r)
+    low = np.zeros(dim) if lower is None else _vector("lower", lower, dim, domain)
+    high = np.ones(dim) if upper is None else _vector("upper", upper, dim, domain)
+    if np.any(low >= high):
+        raise InputError(
+            "`lower` of the mesh must be below `upper` in every direction, "
+            f"but they are {low.tolist()} and {high.tolist()}."
+        )
+    return low, high - low
+
+
+def _target_size(h: Any, largest: float, dim: int) -> float:
+    if h is None:
+        return largest / _CELLS_ACROSS[dim]
+    size = _positive("h", h)
+    if size > largest:
+        raise InputError(f"`h` = {size:g} is larger than the domain, whose largest extent is {largest:g}.")
+    return size
+
+
+def _script_settings(h: Any, parameters: Any) -> dict[str, float]:
+    """Values for the parameters of a gmsh script."""
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise InputError(f"`parameters` of the mesh must be a table of numbers, not {parameters!r}.")
+    settings = {str(name): _number(f"parameters.{name}", x) for name, x in (parameters or {}).items()}
+    if h is not None:
+        if "h" in settings:
+            raise InputError("The mesh size is given twice: remove either `h` or `parameters.h`.")
+        settings["h"] = _positive("h", h)
+    return settings
+
+
+def _check_readable(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"The mesh file {path} does not exist: check the path and the working directory.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(1)
+    except OSError as error:
+        raise InputError(f"The mesh file {path} cannot be read: {error.strerror}.") from error
+    if not start:
+        raise InputError(f"The mesh file {path} is empty: write it again.")
+
+
+def _check_cell_count(comm: MPI.Comm, cells: int) -> None:
+    if cells < comm.size:
+        raise InputError(
+            f"The mesh has {cells} cells, fewer than the {comm.size} ranks: refine it or use fewer ranks."
+        )
+
+
+def _structured(comm: MPI.Comm, corner: _Vector, extents: _Vector, counts: list[int]) -> dmesh.Mesh:
+    _check_cell_count(comm, math.factorial(len(counts)) * math.prod(counts))
+    ends = [corner, corner + extents]
+    mode = dmesh.GhostMode.shared_facet
+    if len(counts) == 1:
+        points = [float(end[0]) for end in ends]
+        return dmesh.create_interval(comm, counts[0], points, dtype=np.float64, ghost_mode=mode)
+    if len(counts) == 2:
+        return dmesh.create_rectangle(comm, ends, counts, dtype=np.float64, ghost_mode=mode)
+    return dmesh.create_box(comm, ends, counts, dtype=np.float64, ghost_mode=mode)
+
+
+def _distribute(comm: MPI.Comm, make: Callable[[], mesh_sources.Simplices]) -> marks.MarkedMesh:
+    """Run `make` on rank 0 and share its cells out; its failure is raised on all ranks."""
+    whole: mesh_sources.Simplices | None = None
+    failure: Exception | None = None
+    dim = 0
+    if comm.rank == 0:
+        try:
+            whole = make()
+            _check_cell_count(comm, len(whole.cells))
+            dim = whole.cells.shape[1] - 1
+        except InputError as error:
+            failure = error
+        except Exception as error:
+            # Anything else is a fault of ours, but the other ranks must not wait for it forever.
+            failure = RuntimeError(f"Making the mesh failed on rank 0: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+    dim, kind, message = comm.bcast((dim, type(failure), str(failure)), root=0)
+    if kind is not type(None):
+        raise failure or kind(message)
+
+    points = np.empty((0, dim)) if whole is None else np.ascontiguousarray(whole.points[:, :dim])
+    cells = np.empty((0, dim + 1), dtype=np.int64) if whole is None else whole.cells
+    element = basix.ufl.element("Lagrange", mesh_sources.CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
+    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)
+    mesh = dmesh.create_mesh(comm, cells, ufl.Mesh(element), points, partitioner)
+    return marks.mark_groups(mesh, whole)

@@ -1,0 +1,128 @@
+"""Named parts of a distributed mesh: boundaries (sets of facets) and regions (sets of cells)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx import fem, graph, io, la
+from dolfinx import mesh as dmesh
+
+from fem_models.mesh.sources import Simplices
+
+_Entities = npt.NDArray[np.int32]
+
+# Facets are on a side of a brick if their vertices are that close to it, relative to the largest extent.
+_ON_SIDE = 1e-6
+_SIDES = (("left", "right"), ("bottom", "top"), ("front", "back"))
+
+
+@dataclass(frozen=True)
+class MarkedMesh:
+    """A mesh and its named parts; every rank has the same names.
+
+    Attributes:
+        mesh: The mesh.
+        boundaries: Facets of this rank on the boundary, by name; int32, shape (facets,), sorted. "boundary"
+            are all of them unless a physical group of the mesh file has this name.
+        regions: Cells by name, ghosts included; int32, shape (cells,), sorted.
+    """
+
+    mesh: dmesh.Mesh
+    boundaries: Mapping[str, _Entities]
+    regions: Mapping[str, _Entities]
+
+
+def mark_groups(mesh: dmesh.Mesh, whole: Simplices | None) -> MarkedMesh:
+    """Mark the groups of facets and cells that the mesh was made with. Collective.
+
+    Facets inside the domain are left out, and so are groups of facets that have no other.
+
+    Args:
+        mesh: The mesh, made of the points and cells of `whole` in their order.
+        whole: The whole mesh on rank 0, None on the others.
+    """
+    dim = mesh.topology.dim
+    facets, cells = ({}, {}) if whole is None else (whole.boundaries, whole.regions)
+    facet_names, cell_names = mesh.comm.bcast((list(facets), list(cells)), root=0)
+
+    exterior = _exterior_facets(mesh)
+    boundaries = {"boundary": exterior}
+    for name in facet_names:
+        corners = facets.get(name, np.empty((0, dim), dtype=np.int64))
+        marked = np.intersect1d(_entities_of_rank(mesh, dim - 1, corners), exterior)
+        if mesh.comm.allreduce(len(marked)):
+            boundaries[name] = marked
+
+    regions = {}
+    for name in cell_names:
+        corners = np.empty((0, dim + 1), dtype=np.int64) if whole is None else whole.cells[cells[name]]
+        marks = la.vector(mesh.topology.index_map(dim), dtype=np.int32)
+        marks.array[_entities_of_rank(mesh, dim, corners)] = 1
+        marks.scatter_forward()
+        regions[name] = np.flatnonzero(marks.array).astype(np.int32)
+    return MarkedMesh(mesh, boundaries, regions)
+
+
+def mark_sides(
+    mesh: dmesh.Mesh, corner: npt.NDArray[np.float64], extents: npt.NDArray[np.float64]
+) -> MarkedMesh:
+    """Mark the sides of an interval, rectangle or box. Collective.
+
+    Args:
+        mesh: The mesh.
+        corner: Its lower corner, shape (dim,).
+        extents: Its side lengths, shape (dim,).
+
+    Returns:
+        The mesh with the boundaries left and right (low and high x), bottom and top (y), front and back (z),
+        as far as it has them, and no regions.
+    """
+    exterior = _exterior_facets(mesh)
+    corners = mesh.geometry.x[dmesh.entities_to_geometry(mesh, mesh.topology.dim - 1, exterior)]
+    tolerance = _ON_SIDE * float(extents.max())
+    boundaries = {"boundary": exterior}
+    for axis, names in enumerate(_SIDES[: len(corner)]):
+        for name, level in zip(names, (corner[axis], corner[axis] + extents[axis]), strict=True):
+            on_side = np.all(np.abs(corners[:, :, axis] - level) <= tolerance, axis=1)
+            boundaries[name] = exterior[on_side]
+    return MarkedMesh(mesh, boundaries, {})
+
+
+def boundary_nodes(space: fem.FunctionSpace, facets: _Entities) -> _Entities:
+    """Nodes on a part of the boundary. Collective.
+
+    Args:
+        space: The scalar P1 space.
+        facets: Facets of this rank, as in `MarkedMesh.boundaries`.
+
+    Returns:
+        Local nodes, ghosts included, int32, sorted: those that have a marked facet on any rank.
+    """
+    dim = space.mesh.topology.dim
+    space.mesh.topology.create_connectivity(dim - 1, dim)
+    marks = la.vector(space.dofmap.index_map, dtype=np.int32)
+    marks.array[fem.locate_dofs_topological(space, dim - 1, facets, remote=False)] = 1
+    marks.scatter_reverse(la.InsertMode.add)
+    marks.scatter_forward()
+    return np.flatnonzero(marks.array).astype(np.int32)
+
+
+def _exterior_facets(mesh: dmesh.Mesh) -> _Entities:
+    """The facets of this rank with one cell, sorted."""
+    dim = mesh.topology.dim
+    mesh.topology.create_connectivity(dim - 1, dim)
+    mesh.topology.create_connectivity(dim - 1, 0)
+    return np.sort(dmesh.exterior_facet_indices(mesh.topology))
+
+
+def _entities_of_rank(mesh: dmesh.Mesh, dim: int, corners: npt.NDArray[np.int64]) -> _Entities:
+    """Entities of this rank, from the vertices that rank 0 knows in the numbers the mesh was made with."""
+    mesh.topology.create_connectivity(dim, 0)
+    mesh.topology.create_connectivity(dim, mesh.topology.dim)
+    values = np.zeros(len(corners), dtype=np.int32)
+    vertices, found = io.distribute_entity_data(mesh, dim, corners, values)
+    entities = dmesh.meshtags_from_entities(mesh, dim, graph.adjacencylist(vertices), found).indices
+    return entities[(entities >= 0) & (entities < mesh.topology.index_map(dim).size_local)]

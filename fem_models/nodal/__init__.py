@@ -1,0 +1,1 @@
+"""P1 at the nodes: edges, stiffness, convolutions, fluxes, mobilities."""

@@ -1,0 +1,111 @@
+"""The density of an energy at the nodes of a space, with its derivatives by the fields there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import ufl
+from dolfinx import fem
+from ufl.algorithms import expand_derivatives, extract_coefficients
+from ufl.classes import Label, Variable
+from ufl.core.expr import Expr
+
+from fem_models.energies import Term
+from fem_models.nodal.evaluation import NodalCover, NodalExpression
+
+_Array = npt.NDArray[np.float64]
+
+
+class NodalEnergy:
+    """e(ρ, x) of each term at the nodes, and the derivatives of their sum, by UFL. Collective to build.
+
+    Args:
+        space: The scalar space of each field.
+        names: Names of the fields, the columns of a state.
+        terms: The terms of the energy.
+
+    Attributes:
+        cover: The nodes.
+    """
+
+    def __init__(self, space: fem.FunctionSpace, names: Sequence[str], terms: Sequence[Term]) -> None:
+        self.cover = NodalCover(space)
+        self._terms = tuple(terms)
+        self._names = tuple(names)
+        self._x = ufl.SpatialCoordinate(space.mesh)
+        self._fields = {name: fem.Function(space, name=name) for name in names}
+
+    def densities(self, state: _Array) -> _Array:
+        """The density of each term, shape (nodes, terms)."""
+        self._load(state)
+        return self._densities()
+
+    def potentials(self, state: _Array) -> _Array:
+        """The derivatives ∂e/∂ρ_s without those of entropies, shape (nodes, fields)."""
+        psi = self.static_potentials.copy()
+        if self._moving_potentials is not None:
+            self._load(state)
+            psi += self._moving_potentials()
+        return psi
+
+    def hessian(self, state: _Array) -> _Array:
+        """The second derivatives without those of entropies, shape (nodes, fields, fields)."""
+        count = len(self._names)
+        if self._hessian is None:
+            return np.zeros((len(state), count, count))
+        self._load(state)
+        return self._hessian().reshape(-1, count, count)
+
+    @cached_property
+    def static_potentials(self) -> _Array:
+        """The part of the potentials that depends on no field, shape (nodes, fields)."""
+        static = self._derivatives[0]
+        return NodalExpression(self.cover, static)()
+
+    @cached_property
+    def _densities(self) -> NodalExpression:
+        densities = [term.density(self._fields, self._x) for term in self._terms]
+        return NodalExpression(self.cover, densities)
+
+    @cached_property
+    def _derivatives(self) -> tuple[list[Expr], list[Expr], list[list[Expr]]]:
+        """ψ split into what does not depend on the densities and what does, and ∂ψ_s/∂ρ_t."""
+        # Labels of our own: `ufl.variable` counts them up, and every flow would be compiled anew.
+        fields = self._fields.items()
+        variables = {name: Variable(field, Label(s)) for s, (name, field) in enumerate(fields)}
+        static: list[Expr] = [ufl.as_ufl(0.0) for _ in self._names]
+        moving: list[Expr] = [ufl.as_ufl(0.0) for _ in self._names]
+        for term in self._terms:
+            if term.entropy:
+                continue
+            density = term.density(variables, self._x)
+            for s, name in enumerate(self._names):
+                if name in term.of:
+                    potential = ufl.diff(density, variables[name])
+                    (moving if self._depends(potential) else static)[s] += potential
+        rows = [[ufl.diff(psi, v) for v in variables.values()] for psi in moving]
+        return static, moving, rows
+
+    def _depends(self, expression: Expr) -> bool:
+        fields = set(self._fields.values())
+        return any(c in fields for c in extract_coefficients(expand_derivatives(expression)))
+
+    @cached_property
+    def _moving_potentials(self) -> NodalExpression | None:
+        moving = self._derivatives[1]
+        if not any(self._depends(psi) for psi in moving):
+            return None
+        return NodalExpression(self.cover, moving)
+
+    @cached_property
+    def _hessian(self) -> NodalExpression | None:
+        if self._moving_potentials is None:
+            return None
+        return NodalExpression(self.cover, [e for row in self._derivatives[2] for e in row])
+
+    def _load(self, state: _Array) -> None:
+        for s, field in enumerate(self._fields.values()):
+            field.x.array[:] = state[:, s]

@@ -1,0 +1,123 @@
+"""The P1 stiffness of -div(a ∇·) along the edges of a simplicial mesh.
+
+The gradients of the P1 basis functions of a cell sum to zero, so that with k_ij = -∫ a∇λ_i·∇λ_j the stiffness
+acts as (Kc)_i = Σ_j k_ij (c_i - c_j), and ½ ∫ a∇c·∇c = ½ Σ_edges k_ij (c_i - c_j)². The same holds on any
+number of ranks, and constants are in the kernel to round-off by construction.
+"""
+
+from __future__ import annotations
+
+import basix
+import numba
+import numpy as np
+import numpy.typing as npt
+import ufl
+from dolfinx import fem
+from dolfinx import mesh as dmesh
+from mpi4py import MPI
+from ufl.core.expr import Expr
+
+from fem_models.core.errors import InputError
+from fem_models.nodal.edges import (
+    EDGE_VERTICES,
+    cell_corners,
+    cell_edges,
+    cell_volumes,
+    edge_nodes,
+    round_off,
+    sum_over_edges,
+)
+
+_Array = npt.NDArray[np.float64]
+
+_ASYMMETRY = 1e-10
+
+
+class Stiffness:
+    """The stiffness of a coefficient at the edges of this rank. Collective to build.
+
+    Args:
+        space: The scalar P1 space, of dimension d.
+        coefficient: a, symmetric: a number, a UFL scalar or a UFL tensor of shape (d, d).
+        degree: Degree up to which the quadrature of a on each cell is exact; its points are inside the cell.
+
+    Attributes:
+        pairs: Local nodes i, j of the edges, shape (edges, 2), int32; edges with k_ij = 0 are left out.
+        k: k_ij = -∫ a∇λ_i·∇λ_j over all cells of all ranks, shape (edges,); in units of a times length^(d-2).
+
+    Raises:
+        InputError: A coefficient of another shape, not symmetric, or not finite on some cell.
+    """
+
+    def __init__(self, space: fem.FunctionSpace, coefficient: float | Expr, degree: int = 2) -> None:
+        mesh = space.mesh
+        dim = mesh.topology.dim
+        cells = np.arange(mesh.topology.index_map(dim).size_local, dtype=np.int32)
+        corners = cell_corners(mesh, cells)
+        mean = _cell_means(mesh, _tensor(coefficient, dim), cells, degree)
+        gradients = _basis_gradients(corners)
+        fluxes = np.einsum("c,ckl,cjl->cjk", cell_volumes(corners), mean, gradients)
+        parts = np.stack(
+            [-np.einsum("ck,ck->c", gradients[:, a], fluxes[:, b]) for a, b in EDGE_VERTICES[dim]], axis=1
+        )
+        k = sum_over_edges(mesh, cell_edges(mesh, cells), parts)
+        zero, _ = round_off(mesh.comm, k)
+        self.pairs = np.ascontiguousarray(edge_nodes(space)[~zero])
+        self.k = np.ascontiguousarray(k[~zero])
+
+
+def _tensor(coefficient: float | Expr, dim: int) -> Expr:
+    a = ufl.as_ufl(coefficient)
+    if a.ufl_shape == ():
+        return a * ufl.Identity(dim)
+    if a.ufl_shape != (dim, dim):
+        raise InputError(
+            f"The coefficient of the stiffness has shape {a.ufl_shape}: "
+            f"give a scalar or a tensor of shape {(dim, dim)}."
+        )
+    return a
+
+
+def _cell_means(mesh: dmesh.Mesh, a: Expr, cells: npt.NDArray[np.int32], degree: int) -> _Array:
+    """Mean of a tensor over each cell, shape (cells, d, d)."""
+    dim = mesh.topology.dim
+    points, weights = basix.make_quadrature(getattr(basix.CellType, mesh.topology.cell_name()), degree)
+    entries = [a[k, m] for k in range(dim) for m in range(dim)]
+    # A coordinate comes along, because DOLFINx does not find the mesh of expressions that are constant.
+    compiled = fem.Expression(
+        ufl.as_vector([*entries, ufl.SpatialCoordinate(mesh)[0]]), points, comm=mesh.comm
+    )
+    values = compiled.eval(mesh, cells).reshape(len(cells), len(weights), -1)[:, :, :-1]
+    mean = np.einsum("q,cqe->ce", weights / weights.sum(), values).reshape(-1, dim, dim)
+
+    finite = mesh.comm.allreduce(bool(np.all(np.isfinite(mean))), op=MPI.LAND)
+    if not finite:
+        raise InputError("The coefficient of the stiffness is not finite everywhere: check its expression.")
+    skew = np.abs(mean - mean.transpose(0, 2, 1)).max(initial=0.0)
+    largest, skew = (mesh.comm.allreduce(float(x), op=MPI.MAX) for x in (np.abs(mean).max(initial=0.0), skew))
+    if skew > _ASYMMETRY * largest:
+        raise InputError("The coefficient of the stiffness must be a symmetric tensor: symmetrise it.")
+    return mean
+
+
+def _basis_gradients(corners: _Array) -> _Array:
+    """Gradients of the P1 basis functions of each cell, shape (cells, d + 1, d)."""
+    others = np.linalg.inv(corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1)
+    return np.concatenate([-others.sum(axis=1, keepdims=True), others], axis=1)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def add_differences(pairs, k, values, out):
+    """Add Σ_j k_ij (c_i - c_j) to `out`; nodes of other ranks get their part too.
+
+    Args:
+        pairs: Nodes of the edges, shape (edges, 2).
+        k: Coefficients, shape (edges,).
+        values: c, ghosts included, shape (nodes,).
+        out: Result, shape (nodes,).
+    """
+    for e in range(len(k)):
+        i, j = pairs[e, 0], pairs[e, 1]
+        flux = k[e] * (values[i] - values[j])
+        out[i] += flux
+        out[j] -= flux

@@ -1,0 +1,1 @@
+"""Run directories: names, writing, reading."""

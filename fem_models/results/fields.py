@@ -1,0 +1,201 @@
+"""Written fields of a run: plain simplices with values at their corners, at a few of the written times."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+import pyvista as pv
+
+from fem_models.core.errors import InputError
+
+POTENTIAL = "V"
+STEADY = "_steady"
+
+_Array = npt.NDArray[np.float64]
+_LINEAR = {1: pv.CellType.LINE, 2: pv.CellType.TRIANGLE, 3: pv.CellType.TETRA}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The fields at a time.
+
+    Attributes:
+        points: positions, shape (points, 3).
+        cells: corners of the simplices, shape (cells, dimension + 1).
+        values: values at the points by name, each of shape (points,) (dimensionless).
+    """
+
+    points: _Array
+    cells: npt.NDArray[np.int64]
+    values: dict[str, _Array]
+
+    @property
+    def dimension(self) -> int:
+        """Dimension of the simplices."""
+        return self.cells.shape[1] - 1
+
+    @property
+    def bounds(self) -> tuple[_Array, _Array]:
+        """Lower and upper corner of the box around the domain, each of shape (3,)."""
+        return self.points.min(axis=0), self.points.max(axis=0)
+
+    @property
+    def centre(self) -> _Array:
+        """Middle of that box, shape (3,), with a clean zero where it is zero but for rounding."""
+        low, high = self.bounds
+        middle = (low + high) / 2.0
+        return np.where(np.abs(middle) < 1e-9 * np.ptp([low, high], axis=0).max(), 0.0, middle)
+
+    def grid(self) -> pv.UnstructuredGrid:
+        """Return the fields as a PyVista grid of linear cells."""
+        grid = pv.UnstructuredGrid({_LINEAR[self.dimension]: self.cells}, self.points)
+        for name, values in self.values.items():
+            grid.point_data[name] = values
+        return grid
+
+
+class Fields:
+    """The fields of a run, in the file that VTKFile writes.
+
+    Args:
+        path: The .pvd file.
+        species: Names of the densities that it must hold.
+
+    Raises:
+        InputError: If the file cannot be read or names no time.
+    """
+
+    def __init__(self, path: Path, species: Sequence[str]) -> None:
+        self.path = path
+        self.species = tuple(species)
+        self._pieces = _files_by_time(path)
+        self.times = tuple(sorted(self._pieces))
+        self._mesh: tuple[_Array, npt.NDArray[np.int64]] | None = None
+        # The pieces of one time take a while to read, and several figures show the same few times.
+        self._snapshot = lru_cache(maxsize=16)(self._read)
+
+    def at(self, time: float) -> Snapshot:
+        """Return the fields at one of the written times.
+
+        Raises:
+            InputError: If a piece is missing or damaged, or a species is not in it.
+        """
+        return self._snapshot(time)
+
+    @property
+    def first(self) -> Snapshot:
+        """The fields at the first written time."""
+        return self.at(self.times[0])
+
+    @property
+    def last(self) -> Snapshot:
+        """The fields at the last written time."""
+        return self.at(self.times[-1])
+
+    def some_times(self, count: int) -> tuple[float, ...]:
+        """Return at most `count` of the written times, the first and the last among them."""
+        chosen = np.linspace(0, len(self.times) - 1, min(count, len(self.times))).round().astype(int)
+        return tuple(self.times[index] for index in chosen)
+
+    def parts(self, time: float) -> Iterator[Snapshot]:
+        """The fields at one of the written times in the pieces that the ranks wrote, one after the other.
+
+        Raises:
+            InputError: As for `at`.
+        """
+        for name in self._pieces[time]:
+            yield from map(self._read_part, _files_of_ranks(self.path.parent / name))
+
+    def _read(self, time: float) -> Snapshot:
+        parts = list(self.parts(time))
+        offsets = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
+        points = np.concatenate([part.points for part in parts])
+        cells = np.concatenate([part.cells + offset for part, offset in zip(parts, offsets, strict=True)])
+        values = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
+        # One copy of a mesh that stays the same, however many times are kept.
+        if self._mesh is None or not all(map(np.array_equal, self._mesh, (points, cells))):
+            self._mesh = points, cells
+        return Snapshot(*self._mesh, values)
+
+    def _read_part(self, path: Path) -> Snapshot:
+        try:
+            # VTK's own complaints would come before the sentence below.
+            with pv.vtk_verbosity("off"), warnings.catch_warnings(action="ignore"):
+                grid = pv.read(path)
+        except (OSError, ValueError, RuntimeError):
+            raise _damaged(path) from None
+        if not isinstance(grid, pv.UnstructuredGrid) or grid.n_cells == 0:
+            raise _damaged(path)
+        part = _simplices(grid)
+        if part is None:
+            raise InputError(f"{path} has cells that are not simplices of one kind and cannot be drawn.")
+        for name in self.species:
+            if name not in part.values:
+                raise InputError(f"{path} has no field {name}; run the run file again to write it.")
+        return part
+
+
+def _files_by_time(path: Path) -> dict[float, list[str]]:
+    """Names of the pieces of every time."""
+    pieces: dict[float, list[str]] = {}
+    try:
+        for entry in ElementTree.parse(path).iter("DataSet"):
+            pieces.setdefault(float(entry.attrib["timestep"]), []).append(entry.attrib["file"])
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: the run has written no fields.") from None
+    except (OSError, ElementTree.ParseError, KeyError, ValueError):
+        raise InputError(f"{path} is damaged; run the run file again to write the fields.") from None
+    if not pieces:
+        raise InputError(f"{path} names no time: the run has written no fields.")
+    return pieces
+
+
+def _files_of_ranks(path: Path) -> list[Path]:
+    """The files that the ranks have written for one time.
+
+    VTK would pass over one that is missing and show the rest of the domain.
+    """
+    if path.suffix != ".pvtu":
+        return [path]
+    try:
+        files = [path.parent / entry.attrib["Source"] for entry in ElementTree.parse(path).iter("Piece")]
+    except (OSError, ElementTree.ParseError, KeyError):
+        raise _damaged(path) from None
+    if not files:
+        raise _damaged(path)
+    return files
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path} is missing or damaged; run the run file again to write the fields.")
+
+
+def _simplices(grid: pv.UnstructuredGrid) -> Snapshot | None:
+    """The owned cells of a grid, by their corners; None if they are not simplices of one kind."""
+    corners = np.diff(grid.cell_offsets)
+    kind = grid.celltypes[0]
+    dimension = grid.get_cell(0).dimension
+    # VTKFile writes Lagrange cells of any degree: the corners come first.
+    if np.any(grid.celltypes != kind) or kind not in _kinds_of_simplices() or np.ptp(corners):
+        return None
+    cells = grid.cell_connectivity.reshape(-1, corners[0])[:, : dimension + 1]
+    if "vtkGhostType" in grid.cell_data:  # cells that another rank owns and writes, too
+        cells = cells[grid.cell_data["vtkGhostType"] == 0]
+    used, cells = np.unique(cells, return_inverse=True)
+    values = {name: np.asarray(grid.point_data[name])[used] for name in _scalars(grid)}
+    return Snapshot(np.asarray(grid.points, dtype=float)[used], cells.reshape(-1, dimension + 1), values)
+
+
+def _kinds_of_simplices() -> set[int]:
+    kinds = (*_LINEAR.values(), pv.CellType.LAGRANGE_CURVE)
+    return {*kinds, pv.CellType.LAGRANGE_TRIANGLE, pv.CellType.LAGRANGE_TETRAHEDRON}
+
+
+def _scalars(grid: pv.UnstructuredGrid) -> Iterable[str]:
+    names = grid.point_data.keys()
+    return [name for name in names if grid.point_data[name].ndim == 1 and not name.startswith("vtk")]

@@ -1,0 +1,124 @@
+"""Where a run leaves its files: the names in a run directory, and which directory a run may take.
+
+Pure file handling on one process; nothing here is collective.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from fem_models.core.errors import InputError
+
+RUN_FILE = "run.toml"
+SUMMARY = "summary.json"
+SERIES = "series.csv"
+STUDY = "study.csv"
+SWEEP = "sweep.csv"
+CONVEXITY = "convexity.csv"
+MOVEMENTS = "jko.csv"
+FIELDS = "fields.pvd"
+LOG = "log.txt"
+FIGURES = "figures"
+COMPARE = "compare"
+
+_PIECES = re.compile(r"fields(_p\d+_)?\d{6,}\.p?vtu")
+# What file systems or shells refuse or read in their own way.
+_UNSAFE = re.compile(r'[/\\:*?"<>|]')
+
+
+def default_directory(run_file: Path) -> Path:
+    """Return the directory of a run that names none.
+
+    Args:
+        run_file: The run file.
+
+    Returns:
+        `runs/output/STEM` where there is a folder `runs` here, else `output/STEM`.
+    """
+    parent = Path("runs/output") if Path("runs").is_dir() else Path("output")
+    return parent / run_file.stem
+
+
+def variant_directory(directory: Path, name: str) -> Path:
+    """Return the directory of a variant of [[compare]]: `compare/NAME`, with `-` for unsafe characters."""
+    safe = _UNSAFE.sub("-", name.strip()).lstrip(".") or "variant"
+    return directory / COMPARE / safe
+
+
+def check_free(directory: Path, overwrite: bool, mark: str = RUN_FILE) -> None:
+    """Check that a command may write to a directory, without touching it.
+
+    Args:
+        directory: The directory.
+        overwrite: Whether earlier results in it may be replaced.
+        mark: The file that tells that a directory is from an earlier call of the command.
+
+    Raises:
+        InputError: It exists and is not to be overwritten, or is no run directory, or cannot be written to.
+    """
+    try:
+        _check_free(directory, overwrite, mark)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"The output directory {directory} cannot be used: {reason}.") from None
+
+
+def _check_free(directory: Path, overwrite: bool, mark: str) -> None:
+    if not directory.exists():
+        above = next(parent for parent in directory.absolute().parents if parent.exists())
+        if not above.is_dir():
+            raise InputError(f"The output directory {directory} cannot be made: {above} is not a directory.")
+        return
+    if not directory.is_dir():
+        raise InputError(f"The output directory {directory} is a file; choose another --out.")
+    if not overwrite:
+        raise InputError(
+            f"The output directory {directory} exists already; choose another --out, or add --overwrite."
+        )
+    if any(directory.iterdir()) and not (directory / mark).is_file():
+        what = ", so it is not a run directory" if mark == RUN_FILE else ""
+        raise InputError(
+            f"The output directory {directory} is not overwritten: it has files and no {mark}{what}; choose "
+            "another --out."
+        )
+
+
+def make(directory: Path) -> None:
+    """Make the directory of a run; of an earlier run in it all files are removed, and nothing else.
+
+    Raises:
+        InputError: The file system refuses.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _clear(directory)
+    except OSError as error:
+        raise InputError(f"The output directory {directory} cannot be made: {error.strerror}.") from None
+
+
+def _clear(directory: Path) -> None:
+    for file in list(_run_files(directory)):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(directory / "checkpoint", ignore_errors=True)
+    compare = directory / COMPARE
+    for variant in list(compare.iterdir()) if compare.is_dir() else []:
+        if (variant / RUN_FILE).is_file():
+            _clear(variant)
+            _remove_if_empty(variant)
+    for folder in (directory / FIGURES, compare):
+        _remove_if_empty(folder)
+
+
+def _run_files(directory: Path) -> Iterator[Path]:
+    for name in (RUN_FILE, SUMMARY, SERIES, STUDY, SWEEP, CONVEXITY, MOVEMENTS, FIELDS, LOG):
+        yield directory / name
+    yield from (file for file in directory.iterdir() if _PIECES.fullmatch(file.name))
+    yield from (directory / FIGURES).glob("*.png")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,169 @@
+"""What a run directory says in numbers: its run file, summary, series and variants."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fem_models.config.io import load
+from fem_models.config.run_file import RunConfig
+from fem_models.core.errors import InputError
+from fem_models.results import layout
+from fem_models.results.decay import Decay, fit_decay
+from fem_models.results.fields import Fields
+
+_Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RelativeEnergy:
+    """Energy over its steady value, E(t) - E_steady, and its decay.
+
+    Attributes:
+        time: times, shape (n,) (dimensionless).
+        value: relative energy at these times, shape (n,) (dimensionless).
+        from_steady: whether the steady energy is known; otherwise the least energy of the run stands for it.
+        decay: the fitted decay, or None where no part of it is exponential.
+    """
+
+    time: _Array
+    value: _Array
+    from_steady: bool
+    decay: Decay | None
+
+
+class RunData:
+    """A run directory, read piece by piece as it is needed.
+
+    Args:
+        directory: The run directory.
+        name: What the run is called in a figure.
+
+    Raises:
+        InputError: If it has no run file, or one that is wrong.
+    """
+
+    def __init__(self, directory: Path, name: str = "this run") -> None:
+        if not (directory / layout.RUN_FILE).is_file():
+            raise InputError(f"{directory} is not a run directory: it has no {layout.RUN_FILE}.")
+        self.directory = directory
+        self.name = name
+        self.config: RunConfig = load(directory / layout.RUN_FILE)
+
+    @cached_property
+    def fields(self) -> Fields:
+        """The written fields.
+
+        Raises:
+            InputError: If there are none, or one of a species is missing.
+        """
+        return Fields(self.directory / layout.FIELDS, self.config.species_names)
+
+    @cached_property
+    def variants(self) -> list["RunData"]:
+        """The variants of [[compare]] and [sweep] that have been run, in the order of the run file."""
+        names = [item.name for item in self.config.variants]
+        places = [(name, layout.variant_directory(self.directory, name)) for name in names]
+        return [RunData(place, name) for name, place in places if (place / layout.SERIES).is_file()]
+
+    @cached_property
+    def series(self) -> dict[str, _Array]:
+        """The columns of series.csv by name, each of shape (steps,).
+
+        Raises:
+            InputError: If there is no such file, no row, or an entry that is not a number.
+        """
+        columns = _table(self.directory / layout.SERIES, ("time", "energy"))
+        if len(columns["time"]) == 0:
+            path = self.directory / layout.SERIES
+            raise InputError(f"{path} has no row: the run took no step, and there is nothing to draw.")
+        return columns
+
+    def table(self, name: str, needed: Sequence[str], purpose: str) -> dict[str, _Array]:
+        """The columns of a table beside series.csv, each of shape (rows,).
+
+        Args:
+            name: The file, one of `layout`.
+            needed: Columns that it must have.
+            purpose: What writes it, for the message where it is not there.
+
+        Raises:
+            InputError: If there is no such file, or it has not got the columns.
+        """
+        path = self.directory / name
+        if not path.is_file():
+            raise InputError(f"{path} does not exist: {purpose}.")
+        return _table(path, needed)
+
+    @property
+    def energy_terms(self) -> dict[str, _Array]:
+        """The energy of each term, by its name, each of shape (steps,) (dimensionless)."""
+        names = list(self.series)
+        end = names.index("dissipation") if "dissipation" in names else len(names)
+        return {name: self.series[name] for name in names[names.index("energy") + 1 : end]}
+
+    @cached_property
+    def relative_energy(self) -> RelativeEnergy:
+        """The energy relative to that of the steady state.
+
+        Raises:
+            InputError: If the series or the summary cannot be read.
+        """
+        time, energy = self.series["time"], self.series["energy"]
+        steady = self._steady_energy()
+        value = energy - (np.nanmin(energy) if steady is None else steady)
+        return RelativeEnergy(time, value, steady is not None, fit_decay(time, value))
+
+    def _steady_energy(self) -> float | None:
+        """Energy of the steady state, None where the run has not computed it."""
+        try:
+            steady = self.summary.get("energy", {}).get("steady")
+            number = math.nan if steady is None else float(steady)
+        except (AttributeError, TypeError, ValueError):
+            raise self._no_summary() from None
+        return number if math.isfinite(number) else None
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """The summary; empty for a run that still goes on, or was stopped by force.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+        path = self.directory / layout.SUMMARY
+        if not path.exists():
+            return {}
+        try:
+            summary = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise self._no_summary() from None
+        if not isinstance(summary, dict):
+            raise self._no_summary()
+        return summary
+
+    def _no_summary(self) -> InputError:
+        path = self.directory / layout.SUMMARY
+        return InputError(f"{path} is not a summary of a run; run the run file again.")
+
+
+def _table(path: Path, needed: Sequence[str]) -> dict[str, _Array]:
+    """The columns of a table of numbers by name, each of shape (rows,); an empty entry is not a number."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = [row for row in csv.reader(file) if row]
+        table = np.array([[entry or "nan" for entry in row] for row in rows], dtype=float)
+        columns = dict(zip(header, table.reshape(-1, len(header)).T, strict=True))
+    except OSError:
+        raise InputError(f"{path} cannot be read; run the run file again to write it.") from None
+    except ValueError:  # no header, rows of unequal length, or words for numbers
+        raise InputError(f"{path} is not a table of numbers; run the run file again.") from None
+    if missing := set(needed) - columns.keys():
+        raise InputError(f"{path} has no column {min(missing)}; run the run file again.")
+    return columns

@@ -1,1 +1,0 @@
-"""PETSc solvers: options, the choice of a linear solver, Newton's method and its failure report."""

@@ -1,0 +1,1 @@
+"""Steady states, computed without time steps."""

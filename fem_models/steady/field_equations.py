@@ -1,0 +1,249 @@
+"""The equations of fields in equilibrium with densities that follow them, and their linear systems."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx import la
+from petsc4py import PETSc
+
+from fem_models.core.errors import SolveError
+from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.linalg.linear_solver import linear_options
+from fem_models.linalg.options import Option, managed
+from fem_models.steady.local_densities import LocalDensities
+
+_Array = npt.NDArray[np.float64]
+
+# Unknowns up to which a factorisation is taken, by dimension.
+_DIRECT_UP_TO = {1: math.inf, 2: 100_000, 3: 20_000}
+
+_KRYLOV: dict[str, Option] = {
+    "ksp_type": "gmres",
+    "ksp_gmres_restart": 100,
+    "ksp_rtol": 1e-8,
+    "ksp_max_it": 500,
+    "pc_type": "gamg",
+}
+
+# Singular values below this share of the largest belong to a free constant of a static field.
+_FREE = 1e-13
+
+# A net source of a field beyond this share of its parts is no rounding.
+_BALANCED = 1e-6
+
+# For the power method: iterations, and the relative change that is none.
+_POWERS, _SETTLED = 100, 1e-4
+
+
+class FieldEquations:
+    """K φ + m ∂e/∂φ = 0 for the fields φ of a flow, with the opposite sign for static ones. Collective.
+
+    With this sign the equations are the derivative of a convex function where the energy is convex in the
+    fields of the L² metric and concave in the static ones. Given values are equations of their own.
+
+    Args:
+        flow: The gradient flow.
+        densities: The densities that follow the fields.
+
+    Attributes:
+        columns: The columns of the fields in a state.
+    """
+
+    def __init__(self, flow: GradientFlow, densities: LocalDensities) -> None:
+        self._flow, self._local = flow, densities.local
+        self._densities = densities.columns
+        self.columns = np.flatnonzero(~flow.transported)
+        self._owned = slice(0, flow.owned)
+        self._sign = np.where(flow.static[self.columns], -1.0, 1.0)
+        self._held = np.zeros((flow.nodes, len(self.columns)), dtype=bool)
+        for k, column in enumerate(self.columns):
+            if column in flow.fixed:
+                self._held[flow.fixed[column][0], k] = True
+        self._rigidity = flow.couplings.rigidity()[:, self.columns]
+        if len(self.columns):
+            self._set_up()
+
+    def residual(self, state: State) -> tuple[_Array, _Array]:
+        """The equations, and the size of the terms that cancel in them: shape (owned nodes, fields) each."""
+        flow, owned = self._flow, self._owned
+        local = (flow.geometry.volumes[:, None] * self._local.smooth_potentials(state))[owned, self.columns]
+        residual = self._sign * (local + flow.couplings.tension(state)[owned, self.columns])
+        residual[self._held[owned]] = 0.0
+        # Rounding of the masses may leave a net charge where none can be; it is spread over the domain.
+        net = np.where(flow.free_constants[self.columns], flow.comm.allreduce(residual.sum(axis=0)), 0.0)
+        residual -= net * flow.geometry.volumes[owned, None] / flow.volume
+        rigid = np.abs(self._rigidity * state[:, self.columns])[owned]
+        return residual, self._sources(state) + np.abs(local) + rigid
+
+    def balanced(self, state: State) -> bool:
+        """Whether Σ_i m_i ∂e/∂φ is zero for fields of the L² metric, as it is where K φ + m ∂e/∂φ is."""
+        flow = self._flow
+        local = (flow.geometry.volumes[:, None] * self._local.smooth_potentials(state))[:, self.columns]
+        net, size = self._sum(local), self._sum(np.abs(local))
+        size = size + flow.comm.allreduce(self._sources(state).sum(axis=0))
+        relaxed = flow.relaxed[self.columns]
+        return bool((np.abs(net) <= _BALANCED * size)[relaxed].all())
+
+    def _sources(self, state: State) -> _Array:
+        """What the densities contribute to m ∂e/∂φ, in size, at the nodes of this rank."""
+        flow, owned = self._flow, self._owned
+        mixed = self._local.hessian(state)[owned][:, self.columns[:, None], self._densities]
+        parts = np.einsum("nfs,ns->nf", np.abs(mixed), state[owned][:, self._densities])
+        return np.where(flow.inside[owned, None], flow.geometry.volumes[owned, None] * parts, 0.0)
+
+    def linearise(self, state: State, rates: _Array) -> None:
+        """Set up the linear systems of `solve`.
+
+        Args:
+            state: Fields and the densities that follow them.
+            rates: X = ∂ρ/∂λ, shape (nodes, densities, densities).
+        """
+        flow, fields = self._flow, self.columns
+        hessian = self._local.hessian(state)
+        volumes = flow.geometry.volumes[:, None, None]
+        mixed = np.where(flow.inside[:, None, None], hessian[:, self._densities[:, None], fields], 0.0)
+        self._rates, self._mixed = rates, mixed
+        self._weighted = volumes * rates
+        # The change of the fields' equations, but for the sign, with the multipliers.
+        self._couplings = np.einsum("nst,nsf->nft", self._weighted, mixed)
+        self._masses = self._sum(self._weighted)
+        self._schur = self._masses
+        if len(fields):
+            own = np.where(volumes > 0.0, volumes * hessian[:, fields[:, None], fields], 0.0)
+            self._assemble(own - np.einsum("nfs,nsg->nfg", self._couplings, mixed))
+            columns = range(len(self._densities))
+            borders = [self._inverse(self._sign * self._couplings[self._owned, :, s]) for s in columns]
+            self._borders = np.stack(borders, axis=2)
+            self._schur = self._masses + self._sum(np.einsum("nfs,nft->nst", self._couplings, self._borders))
+
+        if not np.isfinite(self._schur).all():
+            raise SolveError(
+                "No steady state was found: the second derivatives of the energy are not finite at fields "
+                "on the way; a smaller mass or coupling, or a guess, may help."
+            )
+
+    def solve(self, residual: _Array, shift: _Array) -> tuple[_Array, _Array, _Array]:
+        """Changes that take a residual away, while potentials of the densities change and masses do not.
+
+        Args:
+            residual: Of the fields, shape (owned nodes, fields).
+            shift: Change of the non-local potentials, shape (nodes, densities).
+
+        Returns:
+            The changes of the fields, shape (nodes, fields), of the multipliers λ, and of the densities,
+            shape (nodes, densities).
+        """
+        right = np.einsum("nst,nt->s", self._weighted[self._owned], shift[self._owned])
+        right = self._flow.comm.allreduce(right)
+        fields = np.zeros((self._flow.nodes, len(self.columns)))
+        if len(self.columns):
+            forces = self._sign * np.einsum("nft,nt->nf", self._couplings, shift)[self._owned]
+            fields = self._inverse(forces - residual)
+            right = right + self._sum(np.einsum("nfs,nf->ns", self._couplings, fields))
+        multipliers = np.linalg.lstsq(self._schur, right, rcond=_FREE)[0]
+        if len(self.columns):
+            fields = fields - self._borders @ multipliers
+        drive = multipliers - np.einsum("nsf,nf->ns", self._mixed, fields) - shift
+        return fields, multipliers, np.einsum("nst,nt->ns", self._rates, drive)
+
+    def feedback(self, state: State, rates: _Array) -> float:
+        """The largest factor μ by which a change of fields of the L² metric comes back through the densities.
+
+        With the second derivatives P of the energy by the fields and P - W when the densities follow, it is
+        the largest eigenvalue of P⁻¹W: the stationary point is a minimum if and only if μ < 1. By the power
+        method, from below.
+        """
+        flow, owned = self._flow, self._owned
+        self.linearise(state, rates)
+        couplings, masses = self._couplings, self._masses
+        self.linearise(state, np.zeros_like(rates))
+
+        def answer(fields: _Array) -> _Array:
+            """W δφ at the nodes of this rank: the densities answer with their masses held."""
+            load = self._sum(np.einsum("nfs,nf->ns", couplings, fields))
+            drive = (
+                np.einsum("nsf,nf->ns", self._mixed, fields) - np.linalg.lstsq(masses, load, rcond=_FREE)[0]
+            )
+            change = np.einsum("nst,nt->ns", rates, drive)
+            return (flow.geometry.volumes[:, None] * np.einsum("nsf,ns->nf", self._mixed, change))[owned]
+
+        # Waves of several lengths in no direction in particular.
+        phases = flow.points @ (np.arange(1.0, 1.0 + flow.points.shape[1]) * math.pi / flow.volume)
+        fields = np.repeat((np.sin(phases) + np.cos(0.7 + 3.3 * phases))[:, None], len(self.columns), axis=1)
+        factor = 0.0
+        for _ in range(_POWERS):
+            force = answer(fields)
+            fields = self._inverse(force)
+            pairs = np.array([(fields[owned] * f).sum() for f in (answer(fields), force)])
+            work, size = flow.comm.allreduce(pairs)
+            if not size > 0.0:
+                break
+            before, factor = factor, float(work / size)
+            if factor > 1.0 or factor - before < _SETTLED * factor:
+                break
+            fields /= math.sqrt(size)
+        return factor
+
+    def _sum(self, values: _Array) -> _Array:
+        return self._flow.comm.allreduce(values[self._owned].sum(axis=0))
+
+    # The sparse matrix of the fields
+
+    def _set_up(self) -> None:
+        flow, count = self._flow, len(self.columns)
+        index_map = flow.space.dofmap.index_map
+        local = np.arange(flow.nodes, dtype=np.int32)
+        nodes = index_map.local_to_global(local).astype(PETSc.IntType)
+        own = nodes[self._owned, None] * count + np.arange(count, dtype=PETSc.IntType)
+        rows = [np.repeat(own, count, axis=1).ravel()]
+        columns = [np.tile(own, (1, count)).ravel()]
+        stiff = []
+        places = {column: k for k, column in enumerate(self.columns)}
+        for _, column, stiffness in flow.couplings.stiffnesses:
+            k = places[column]
+            i, j = nodes[stiffness.pairs.T] * count + k
+            rows += [i, j, i, j]
+            columns += [i, j, j, i]
+            value = self._sign[k] * stiffness.k
+            of_i, of_j = (value * ~self._held[stiffness.pairs[:, end], k] for end in (0, 1))
+            both = -np.where(of_j == 0.0, 0.0, of_i)
+            stiff += [of_i, of_j, both, both]
+        self._stiff = np.concatenate(stiff) if stiff else np.empty(0)
+        matrix = PETSc.Mat().create(flow.comm)
+        sizes = (flow.owned * count, index_map.size_global * count)
+        matrix.setSizes((sizes, sizes), bsize=count)
+        matrix.setType(PETSc.Mat.Type.AIJ)
+        matrix.setPreallocationCOO(np.concatenate(rows), np.concatenate(columns))
+        self._matrix = matrix
+        self._right, self._solution = matrix.createVecLeft(), matrix.createVecRight()
+        self._scatter = la.vector(index_map, bs=count)
+        dim, unknowns = flow.mesh.topology.dim, index_map.size_global * count
+        direct = unknowns <= _DIRECT_UP_TO[dim]
+        defaults = linear_options("direct", unknowns, dim, flow.comm.size) if direct else _KRYLOV
+        self._options = managed(defaults, {})
+        self._ksp = PETSc.KSP().create(flow.comm)
+        self._ksp.setOperators(matrix)
+        with self._options.inserted_options():
+            self._ksp.setFromOptions()
+
+    def _assemble(self, blocks: _Array) -> None:
+        """The matrix of the stiffnesses and of blocks at the nodes, shape (nodes, fields, fields)."""
+        free = ~self._held
+        blocks = self._sign[:, None] * blocks * (free[:, :, None] & free[:, None, :])
+        nodes, fields = np.nonzero(self._held)
+        blocks[nodes, fields, fields] = self._rigidity[self._held]
+        values = np.concatenate([blocks[self._owned].ravel(), self._stiff])
+        self._matrix.setValuesCOO(values, PETSc.InsertMode.INSERT_VALUES)
+        self._ksp.setOperators(self._matrix)
+
+    def _inverse(self, right: _Array) -> _Array:
+        """The solution with ghosts, zero where φ is given; `right` has the shape (owned nodes, fields)."""
+        self._right.array_w[:] = np.where(self._held[self._owned], 0.0, right).ravel()
+        with self._options.inserted_options():
+            self._ksp.solve(self._right, self._solution)
+        self._scatter.array[: self._solution.local_size] = self._solution.array_r
+        self._scatter.scatter_forward()
+        return self._scatter.array.reshape(self._flow.nodes, -1).copy()

@@ -1,0 +1,291 @@
+"""What the theory of Poisson–Nernst–Planck says of a run, beside what the run does.
+
+Kinderlehrer, Monsaingeon and Xu: norms of the densities and their bound (Proposition 3.5, (2.12)), the
+dissipation identity (1.4) with (1.5), the energy of the field (2.6), the total squared distance (4.1) and the
+Hölder estimate (4.2) of minimising movements. Everything is dimensionless.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import ufl
+from mpi4py import MPI
+from ufl.domain import extract_domains
+
+from fem_models.core.errors import InputError
+from fem_models.energies import Electrostatic, Potential, evaluated
+from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.nodal.edges import cell_corners, cell_volumes
+from fem_models.nodal.evaluation import NodalCover, NodalExpression
+from fem_models.systems.poisson_nernst_planck import permittivities
+
+EXPONENTS = (2.0, 4.0, math.inf)
+
+# Norms are compared with their bounds up to rounding, and permittivities with each other.
+_ROUNDING = 1e-9
+
+_TEXT = "{:g}".format
+
+
+class Estimates:
+    """Follows the estimates along a flow of charged densities ρ_s with valences z_s. Collective.
+
+    The bound of (2.12) is reported where its proof holds: two kinds of ions with valences z and -z, a
+    constant permittivity, no doping, and no electrode that touches the ions. It also asks for external
+    potentials whose force does not point out of the domain.
+
+    Args:
+        flow: A flow with an `Electrostatic` term.
+        initial: The state at the start, shape (nodes, species), its static fields in equilibrium.
+        start: The time of the initial state.
+    """
+
+    def __init__(self, flow: GradientFlow, initial: State, start: float) -> None:
+        self._flow = flow
+        self._number, self._term = next(
+            (number, term) for number, term in enumerate(flow.terms) if isinstance(term, Electrostatic)
+        )
+        self._columns = [flow.names.index(name) for name in self._term.charges]
+        self._start = self._time = start
+        self._energy = flow.energy(initial)
+        self._dissipated = 0.0
+        self._norms = self.norms(initial)
+        self._excess: dict[float, tuple[float, float]] = {}
+        self._debye = self._debye_length(initial)
+
+    def columns(self, time: float, state: State) -> dict[str, float]:
+        """Numbers of a state; call it for one state after the other, from the initial one on.
+
+        Args:
+            time: Of the state.
+            state: Shape (nodes, species).
+
+        Returns:
+            `norm_P`, for P = 2, 4 and inf: Σ_s ‖ρ_s‖_P, with nodal volumes;
+            `bound_P`: its bound, see `bound`, where that holds;
+            `field_energy`: ½∫a|∇ψ|² (2.6);
+            `energy_drop`: E(0) - E(t);
+            `dissipated`: Σ τ D at the ends of the steps, for ∫D dt in (1.4). A step of the upwind backward
+            Euler scheme lowers the energy by at least that, and the two agree to first order in τ;
+            `debye_length`: of the mean densities, see `debye_length`.
+        """
+        flow = self._flow
+        if time > self._time:
+            self._dissipated += (time - self._time) * flow.dissipation(state)
+        self._time = time
+        found = {}
+        for p, norms in self.norms(state).items():
+            found[f"norm_{_TEXT(p)}"] = float(norms.sum())
+            if self.bounded:
+                found[f"bound_{_TEXT(p)}"] = bound = self.bound(p, time)
+                excess = found[f"norm_{_TEXT(p)}"] / bound - 1.0
+                if excess > max(_ROUNDING, self._excess.get(p, (0.0, 0.0))[0]):
+                    self._excess[p] = (excess, time)
+        local = float(flow.couplings.energies(state)[self._number])
+        # The stiffness of the term is that of -½∫a|∇ψ|².
+        found["field_energy"] = -flow.comm.allreduce(local)
+        found["energy_drop"] = self._energy - flow.energy(state)
+        found["dissipated"] = self._dissipated
+        found["debye_length"] = self._debye
+        return found
+
+    def warnings(self) -> list[str]:
+        """A sentence for each norm that went beyond its bound."""
+        return [
+            f"The norm of L^{_TEXT(p)} was {excess:.2g} (relative) above the bound of (2.12) with lambda = "
+            f"{self.rate:.4g}, at t = {time:g}; the bound needs steps below 1/lambda and potentials that do "
+            "not push mass onto the boundary."
+            for p, (excess, time) in self._excess.items()
+        ]
+
+    def norms(self, state: State) -> dict[float, npt.NDArray[np.float64]]:
+        """The norms ‖ρ_s‖_p of all ions by p = 2, 4, ∞, each of shape (ions,)."""
+        flow = self._flow
+        densities = np.abs(state[: flow.owned, self._columns])
+        volumes = flow.geometry.volumes[: flow.owned]
+        finite = [p for p in EXPONENTS if p < math.inf]
+        sums = flow.comm.allreduce(np.array([volumes @ densities**p for p in finite]))
+        found = {p: total ** (1.0 / p) for p, total in zip(finite, sums, strict=True)}
+        return found | {math.inf: flow.reduce(densities.max(axis=0, initial=0.0), MPI.MAX)}
+
+    def bound(self, p: float, time: float) -> float:
+        """The bound 2^(1-1/p) e^{λ(t-t₀)} (‖u⁰‖_p^p + ‖v⁰‖_p^p)^(1/p) of ‖u‖_p + ‖v‖_p, with λ = `rate`.
+
+        It is (2.12) with its constant: steps by (3.7) keep the sum of the p-th powers below e^{λ(p-1)t} times
+        the first one, and (a + b)^p ≤ 2^(p-1)(a^p + b^p). So C = 1 for densities with the same norm, and
+        C ≤ 2^(1-1/p) ≤ 2 for all.
+
+        Args:
+            p: 2, 4 or ∞.
+            time: t.
+        """
+        norms = self._norms[p]
+        largest = norms.max()
+        mean = 1.0 if p == math.inf else np.mean((norms / largest) ** p) ** (1.0 / p)
+        return float(len(norms) * mean * largest * math.exp(self.rate * (time - self._start)))
+
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether the proof of (2.12) holds for the system; see the class."""
+        flow = self._flow
+        valences = list(self._term.charges.values())
+        opposite = len(valences) == 2 and valences[0] == -valences[1]
+        cover = NodalCover(flow.space)
+        doping = NodalExpression(cover, [evaluated(self._term.doping, flow.x)])()[:, 0]
+        nodes = np.concatenate([np.empty(0, dtype=np.int32), *(nodes for nodes, _ in flow.fixed.values())])
+        low, high, _ = self._permittivity
+        local = [float(np.abs(doping).max(initial=0.0) > 0.0), float(flow.inside[nodes].any())]
+        doped, touched = flow.reduce(np.array(local), MPI.MAX)
+        return bool(opposite and not doped and not touched and high - low <= _ROUNDING * high)
+
+    @cached_property
+    def rate(self) -> float:
+        """λ = max_s ‖ΔU_s‖_∞ of (2.13), over the nodes where densities live."""
+        flow = self._flow
+        potentials = [evaluated(term.V, flow.x) for term in flow.terms if isinstance(term, Potential)]
+        # What does not depend on the position has no mesh to be differentiated on.
+        varying = [ufl.div(ufl.grad(V)) for V in potentials if extract_domains(V)]
+        if not varying:
+            return 0.0
+        laplacians = NodalExpression(NodalCover(flow.space), varying)()[flow.inside]
+        return flow.comm.allreduce(float(np.abs(laplacians).max(initial=0.0)), op=MPI.MAX)
+
+    def _debye_length(self, state: State) -> float:
+        flow = self._flow
+        mean = np.array(list(flow.masses(state).values())) / flow.volume
+        slopes = np.einsum("nss->ns", flow.hessian(np.broadcast_to(mean, state.shape)))
+        slopes = slopes[: flow.owned][flow.inside[: flow.owned]]
+        sums = flow.comm.allreduce(np.append(slopes.sum(axis=0), len(slopes)))
+        # The entropies are not among the slopes of the potentials.
+        curvature = (sums[:-1] / sums[-1] + flow.theta / np.where(mean, mean, 1.0))[self._columns]
+        valences = np.array(list(self._term.charges.values()))
+        return debye_length(self._permittivity[2], valences, curvature)
+
+    @cached_property
+    def _permittivity(self) -> tuple[float, float, float]:
+        """The least, the largest and the mean permittivity of the cells where densities live."""
+        flow = self._flow
+        mesh, dim = flow.mesh, flow.mesh.topology.dim
+        owned = np.arange(mesh.topology.index_map(dim).size_local, dtype=np.int32)
+        cells = owned[flow.inside[flow.space.dofmap.list[owned]].all(axis=1)]
+        found = permittivities(mesh, self._term.permittivity, cells)
+        volumes = cell_volumes(cell_corners(mesh, cells))
+        low = flow.comm.allreduce(float(found.min(initial=math.inf)), op=MPI.MIN)
+        high = flow.comm.allreduce(float(found.max(initial=-math.inf)), op=MPI.MAX)
+        total, volume = flow.comm.allreduce(np.array([volumes @ found.mean(axis=1), volumes.sum()]))
+        return low, high, float(total / volume)
+
+
+def debye_length(permittivity: float, valences: npt.ArrayLike, curvatures: npt.ArrayLike) -> float:
+    """The length (a / Σ_s z_s²/e_s'')^½ over which uniform densities screen a small charge.
+
+    With linear diffusion the second derivatives of the diffusion energies are e_s'' = 1/ρ_s, and this is
+    (a / Σ_s z_s² ρ_s)^½.
+
+    Args:
+        permittivity: a.
+        valences: z_s, shape (ions,).
+        curvatures: e_s'' at the densities, shape (ions,).
+    """
+    response = np.sum(np.asarray(valences, dtype=float) ** 2 / np.asarray(curvatures, dtype=float))
+    return math.sqrt(permittivity / response) if response > 0.0 else math.inf
+
+
+def total_distance(squares: npt.ArrayLike, steps: npt.ArrayLike) -> float:
+    """The total squared distance Σ_n d²(zⁿ, zⁿ⁺¹)/(2h), which minimising movements keep below E(z⁰) - inf E.
+
+    Equation (4.1).
+
+    Args:
+        squares: The squared distances d² of the steps, summed over the species; shape (steps,).
+        steps: Their sizes h, a number or shape (steps,).
+
+    Raises:
+        InputError: A squared distance that is negative, or a step that is not positive.
+    """
+    squares, steps = np.asarray(squares, dtype=float), np.asarray(steps, dtype=float)
+    if not np.all(squares >= 0.0):
+        raise InputError("Squared distances must be 0 or more: give the squares, one for each step.")
+    if not np.all((steps > 0.0) & (steps < math.inf)):
+        raise InputError("The steps of a total distance must be positive.")
+    return float(np.sum(squares / (2.0 * steps)))
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """Both sides of inequalities left ≤ right.
+
+    Attributes:
+        left, right: Of the same shape, () for a single inequality.
+        slack: What rounding may add to the right-hand side.
+    """
+
+    left: npt.NDArray[np.float64]
+    right: npt.NDArray[np.float64]
+    slack: npt.NDArray[np.float64]
+
+    @property
+    def holds(self) -> bool:
+        """Whether all of the inequalities hold up to rounding."""
+        return bool(np.all(self.left <= self.right + self.slack))
+
+
+def total_distance_bound(
+    squares: npt.ArrayLike, steps: npt.ArrayLike, energies: npt.ArrayLike, infimum: float | None = None
+) -> Bound:
+    """The bound (4.1) of the total squared distance: Σ_n d²(zⁿ, zⁿ⁺¹)/(2h) ≤ E(z⁰) - inf E.
+
+    Args:
+        squares: The squared distances of the steps, summed over the species; shape (steps,).
+        steps: Their sizes h, a number or shape (steps,).
+        energies: E(zⁿ) of all states from the first one on, shape (steps + 1,).
+        infimum: inf E; without it, the last energy stands in, which a finite number of minimising movements
+            obeys as well, and which is sharper.
+
+    Raises:
+        InputError: As `total_distance` does; energies that do not fit the steps; an infimum above an energy.
+    """
+    squares, energies = np.asarray(squares, dtype=float), np.asarray(energies, dtype=float)
+    if squares.ndim != 1 or energies.shape != (len(squares) + 1,):
+        raise InputError(
+            "The bound of the total distance needs the energies of all states, one more than there are steps."
+        )
+    slack = _ROUNDING * np.abs(energies).max()
+    lowest = energies[-1] if infimum is None else infimum
+    if infimum is not None and infimum > energies.min() + slack:
+        raise InputError(f"The infimum {infimum:g} is above the energy {energies.min():g} of a state.")
+    return Bound(np.array(total_distance(squares, steps)), np.array(energies[0] - lowest), slack)
+
+
+def hoelder_bound(times: npt.ArrayLike, squares: npt.ArrayLike, step: float, total: Bound) -> Bound:
+    """The bound (4.2) of distances in time: d(z(t₁), z(t₂)) ≤ C |t₂ - t₁ + h|^½ with C² = 2 (E(z⁰) - inf E).
+
+    z(t) is the last state at or before t. The steps between two take at most |t₂ - t₁| + h in all, and
+    by Cauchy and Schwarz (Σ d_n)² ≤ Σ h · Σ d_n²/h, where (4.1) bounds the second sum.
+
+    Args:
+        times: Pairs t₁, t₂ in any order, shape (pairs, 2).
+        squares: The squared distances d²(z(t₁), z(t₂)), summed over the species; shape (pairs,).
+        step: The (largest) step size h.
+        total: The bound (4.1) of the steps between all of the times; its right-hand side gives C.
+
+    Raises:
+        InputError: Times and distances that do not fit, a squared distance that is negative, or a step that
+            is not positive.
+    """
+    times, squares = np.asarray(times, dtype=float), np.asarray(squares, dtype=float)
+    if squares.ndim != 1 or times.shape != (len(squares), 2):
+        raise InputError("The Hölder bound needs two times for each squared distance.")
+    if not np.all(squares >= 0.0):
+        raise InputError("Squared distances must be 0 or more: give the squares, one for each pair of times.")
+    if not 0.0 < step < math.inf:
+        raise InputError(f"The step of the Hölder bound must be positive, not {step:g}.")
+    # An energy that grew has broken (4.1) before, and leaves nothing to move with.
+    drop = max(float(total.right + total.slack), 0.0)
+    right = np.sqrt(2.0 * drop * (np.abs(times[:, 1] - times[:, 0]) + step))
+    return Bound(np.sqrt(squares), right, _ROUNDING * right)

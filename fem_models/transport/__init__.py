@@ -1,1 +1,0 @@
-"""Wasserstein distances between densities, and what is known of them in closed form."""
