@@ -6,12 +6,15 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from fem_models.config import run_file as config
-from fem_models.config import system_tables
-from fem_models.config.messages import models_in, tag_of
-from fem_models.config.tables import Mesh, Species, Time
-from fem_models.config.types import Figure
+from fem_models.config.figures import FIGURES
+from fem_models.config.formulas import COORDINATES
+from fem_models.config.schemes import SCHEMES
+from fem_models.config.system import SYSTEMS
+from fem_models.config.tables import Species, Time
+from fem_models.config.terms import TERMS
 from fem_models.expressions.operations import FUNCTIONS
+from fem_models.mesh.domain_names import DOMAINS
+from fem_models.particles.interactions import INTERACTIONS
 
 _REPOSITORY = Path(__file__).parents[2]
 _MESH_FILES = (".geo", ".msh", ".xdmf")
@@ -20,18 +23,18 @@ _MESH_FILES = (".geo", ".msh", ".xdmf")
 def catalogue() -> list[tuple[str, list[str]]]:
     """Return titles, each with the names or the paths under it."""
     return [
-        ("systems", _tags(config.System)),
-        ("energy terms", _tags(config.Energy)),
+        ("systems", list(SYSTEMS)),
+        ("energy terms", list(TERMS)),
         ("metrics", _choices(Species, "metric")),
-        ("schemes", _choices(Time, "scheme")),
+        ("schemes", list(SCHEMES)),
         ("fluxes", _choices(Time, "flux")),
         ("discretisations", _choices(Time, "discretization")),
-        ("domains", _choices(Mesh, "domain")),
-        ("interactions", [*system_tables.INTERACTIONS, "or an expression in r"]),
-        ("figures", list(typing.get_args(Figure))),
+        ("domains", list(DOMAINS)),
+        ("interactions", [*INTERACTIONS, "or an expression in r"]),
+        ("figures", list(FIGURES)),
         (
             "variables of expressions",
-            [*system_tables.COORDINATES, "t (in [exact])", "the species (in [[energy]])"],
+            [*COORDINATES, "t (in [exact])", "the species (in [[energy]])"],
         ),
         ("constants of expressions", ["pi", "e", "those in [parameters]"]),
         ("functions of expressions", sorted(FUNCTIONS)),
@@ -45,10 +48,6 @@ def catalogue_text() -> str:
     wrapped = textwrap.TextWrapper(100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     parts = [f"{title}\n{wrapped.fill(', '.join(names) or 'none found')}" for title, names in catalogue()]
     return "\n".join(parts)
-
-
-def _tags(union: object) -> list[str]:
-    return [str(tag_of(model)) for model in models_in(union)]
 
 
 def _choices(model: type[BaseModel], key: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from fem_models.config.figures import FIGURES
 from fem_models.config.messages import (
     LISTS,
     explain,
@@ -20,7 +21,7 @@ from fem_models.config.messages import (
     toml,
     toml_key,
 )
-from fem_models.config.run_file import WHOLE_RUN_FIGURES, RunConfig
+from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
 
 # Tables of variants, which no variant has.
@@ -130,7 +131,7 @@ def variant(config: RunConfig, index: int) -> RunConfig:
     tables.pop("convexity", None)
     # Figures of the run as a whole are not those of a variant.
     figures = tables.get("output", {}).get("figures", [])
-    tables.setdefault("output", {})["figures"] = [name for name in figures if name not in WHOLE_RUN_FIGURES]
+    tables.setdefault("output", {})["figures"] = [name for name in figures if not FIGURES[name].whole_run]
     changes = [(_split_key(key, f"{where} set"), _thaw(value)) for key, value in chosen.set.items()]
     for key, value in changes:
         if key[0] in _OF_VARIANTS:

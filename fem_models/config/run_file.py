@@ -3,63 +3,26 @@
 `fem_models.config.io` reads and writes it. Every number is dimensionless.
 """
 
-import keyword
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from fem_models.config.system_tables import (
-    COORDINATES,
-    INTERACTIONS,
-    Chemotaxis,
-    ExcludedVolume,
-    Fields,
-    FokkerPlanck,
-    GradientFlow,
-    PoissonNernstPlanck,
-    TwoComponent,
-)
-from fem_models.config.tables import (
-    DIMENSIONS,
-    BoltzmannTerm,
-    Compare,
-    Convexity,
-    DensityTerm,
-    DirichletTerm,
-    Initial,
-    InteractionTerm,
-    Mesh,
-    Output,
-    PotentialTerm,
-    PowerLawTerm,
-    QuadraticTerm,
-    Solver,
-    Species,
-    Sweep,
-    Time,
-)
-from fem_models.config.types import FrozenDict, NumberTable, Table, TextTable, as_tuple, choices, nearest
+from fem_models.config import systems as _found
+from fem_models.config.figures import FIGURES
+from fem_models.config.formulas import COORDINATES, SPECIES, Formulas
+from fem_models.config.names import name_problem, repeated
+from fem_models.config.schemes import SCHEMES
+from fem_models.config.system import SYSTEMS, Fields, System
+from fem_models.config.tables import Compare, Convexity, Initial, Mesh, Output, Solver, Species, Sweep, Time
+from fem_models.config.terms import TERMS, Term
+from fem_models.config.types import FrozenDict, NumberTable, Table, TextTable, as_tuple, choices
 from fem_models.core.errors import InputError
+from fem_models.mesh.domain_names import DOMAINS
 
-System = Annotated[
-    ExcludedVolume | FokkerPlanck | TwoComponent | Chemotaxis | PoissonNernstPlanck | GradientFlow,
-    Field(discriminator="name"),
-]
-Energy = Annotated[
-    BoltzmannTerm
-    | PowerLawTerm
-    | QuadraticTerm
-    | PotentialTerm
-    | DensityTerm
-    | DirichletTerm
-    | InteractionTerm,
-    Field(discriminator="term"),
-]
-
-
-# Figures that need more than the time steps of one run.
-WHOLE_RUN_FIGURES = ("rates", "convexity", "expansion", "concentration", "jko")
+__all__ = ["Problems", "RunConfig", "_found"]
 
 
 class Problems(ValueError):
@@ -78,7 +41,7 @@ class RunConfig(Table):
     species: Annotated[tuple[Species, ...], BeforeValidator(as_tuple)] = Field(
         (), description="densities of a gradient flow"
     )
-    energy: Annotated[tuple[Energy, ...], BeforeValidator(as_tuple)] = Field(
+    energy: Annotated[tuple[Term, ...], BeforeValidator(as_tuple)] = Field(
         (), description="energy terms of a gradient flow"
     )
     initial: Initial = Field(default_factory=Initial, description="initial densities")
@@ -117,6 +80,20 @@ class RunConfig(Table):
             return term
 
         return data | {"energy": [fill(term) for term in energy]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_scheme(cls, data: Any) -> Any:
+        """The scheme that suits the system, where the file names none."""
+        if not isinstance(data, dict):
+            return data
+        system, time = data.get("system"), data.get("time")
+        if not isinstance(system, dict) or not isinstance(time, dict) or "scheme" in time:
+            return data
+        name = system.get("name")
+        if not isinstance(name, str) or name not in SYSTEMS:
+            return data
+        return data | {"time": {"scheme": SYSTEMS[name].scheme} | time}
 
     @model_validator(mode="after")
     def _check(self) -> "RunConfig":
@@ -167,35 +144,15 @@ class RunConfig(Table):
 
 def _problems(config: RunConfig) -> Iterator[str]:
     """Sentences about what does not fit together, in the order of the tables."""
-    names = [*_species_problems(config), *_energy_problems(config), *_density_name_problems(config)]
-    names += [*_parameter_problems(config)]
+    names = [*_species_problems(config), *config.system.problems(), *_energy_problems(config)]
+    names += [*_density_name_problems(config), *_parameter_problems(config)]
     yield from names
+    yield from _scheme_problems(config)
     yield from _output_problems(config)
     yield from _figure_problems(config)
-    yield from _repeated("[[compare]]", "name", [variant.name for variant in config.compare])
-    yield from _repeated("[system]", "ions.name", _ion_names(config))
+    yield from repeated("[[compare]]", "name", [variant.name for variant in config.compare])
     if not names:  # an expression cannot be judged while the names it may use are in doubt
         yield from _expression_problems(config)
-
-
-def _name_problem(name: str, kind: str) -> str | None:
-    from fem_models.expressions.operations import (
-        FUNCTIONS,  # here: it brings UFL, which takes a while to import
-    )
-
-    if not name.isidentifier() or keyword.iskeyword(name):
-        return f"cannot name a {kind}; use letters, digits and underscores, not beginning with a digit"
-    if name in {*COORDINATES, "t", "pi", "e", "mass", *FUNCTIONS}:
-        return f"has a meaning of its own in a run file; choose another name for the {kind}"
-    return None
-
-
-def _repeated(table: str, key: str, names: Iterable[str | None]) -> Iterator[str]:
-    seen: set[str | None] = {None}
-    for number, name in enumerate(names, start=1):
-        if name in seen - {None}:
-            yield f'{table} #{number} {key} = "{name}" is taken; every {key} must be unique.'
-        seen.add(name)
 
 
 def _species_problems(config: RunConfig) -> Iterator[str]:
@@ -210,18 +167,9 @@ def _species_problems(config: RunConfig) -> Iterator[str]:
         if not given and system == "gradient-flow":
             yield f'[[{table}]] is missing; [system] name = "gradient-flow" needs at least one.'
     for number, species in enumerate(config.species, start=1):
-        if problem := _name_problem(species.name, "species"):
+        if problem := name_problem(species.name, "species"):
             yield f'[[species]] #{number} name = "{species.name}" {problem}.'
-    for number, name in enumerate(_ion_names(config)):
-        if problem := _name_problem(name, "density"):
-            yield f'[system] ions.{number}.name = "{name}" {problem}.'
-        elif name == "psi":
-            yield '[system] ions cannot have the name "psi", that of the potential; choose another.'
-    yield from _repeated("[[species]]", "name", [species.name for species in config.species])
-
-
-def _ion_names(config: RunConfig) -> list[str]:
-    return [ion.name for ion in config.system.ions] if isinstance(config.system, PoissonNernstPlanck) else []
+    yield from repeated("[[species]]", "name", [species.name for species in config.species])
 
 
 def _energy_problems(config: RunConfig) -> Iterator[str]:
@@ -234,7 +182,7 @@ def _energy_problems(config: RunConfig) -> Iterator[str]:
         for name in term.of or ():
             if name not in known:
                 yield f'[[energy]] #{number} of = "{name}" is not a species; {choices(name, known)}.'
-    yield from _repeated("[[energy]]", "label", [term.label for term in config.energy])
+    yield from repeated("[[energy]]", "label", [term.label for term in config.energy])
 
 
 def _density_name_problems(config: RunConfig) -> Iterator[str]:
@@ -263,29 +211,30 @@ def _density_name_problems(config: RunConfig) -> Iterator[str]:
 
 def _parameter_problems(config: RunConfig) -> Iterator[str]:
     for name in config.parameters:
-        if problem := _name_problem(name, "parameter"):
+        if problem := name_problem(name, "parameter"):
             yield f"[parameters] {name} {problem}."
         elif name in config.species_names:
             yield f"[parameters] {name} is the name of a density; choose another name for the parameter."
 
 
+def _scheme_problems(config: RunConfig) -> Iterator[str]:
+    """A sentence where the scheme takes no steps of such a system."""
+    system, scheme = config.system, config.time.scheme
+    if SCHEMES[scheme].model != system.model:
+        known = [name for name, entry in SCHEMES.items() if entry.model == system.model]
+        yield (
+            f'[time] scheme = "{scheme}" does not go with [system] name = "{system.name}"; '
+            f"{choices(scheme, known)}."
+        )
+
+
 def _figure_problems(config: RunConfig) -> Iterator[str]:
     """Sentences about figures that need what the run file does not ask for."""
-    system = config.system.name
-    needs = {
-        "rates": (config.sweep is not None, "a table [sweep]"),
-        "convexity": (config.convexity is not None, "a table [convexity]"),
-        "expansion": (
-            system in ("two-component", "chemotaxis"),
-            '[system] name = "two-component" or "chemotaxis"',
-        ),
-        "concentration": (system == "chemotaxis", '[system] name = "chemotaxis"'),
-        "jko": (config.time.minimises, '[time] scheme = "jko" or "jko-bdf2"'),
-    }
     for figure in config.output.figures:
-        there, what = needs.get(figure, (True, ""))
-        if not there:
-            yield f'[output] figures has "{figure}", which needs {what}; add it or leave the figure out.'
+        entry = FIGURES[figure]
+        if not entry.needs(config):
+            which = f'[output] figures has "{figure}"'
+            yield f"{which}, which needs {entry.what}; add it or leave the figure out."
 
 
 def _output_problems(config: RunConfig) -> Iterator[str]:
@@ -293,7 +242,8 @@ def _output_problems(config: RunConfig) -> Iterator[str]:
     for time in config.output.field_times or ():
         if not start <= time <= end:
             yield f"[output] field_times has {time}, which is not between start = {start} and end = {end}."
-    dimension = DIMENSIONS.get(config.mesh.domain or "")
+    domain = DOMAINS.get(config.mesh.domain or "")
+    dimension = domain.dimension if domain else None
     line = config.output.profile
     if dimension and line is not None and len(line.to) != dimension:
         yield (
@@ -304,25 +254,24 @@ def _output_problems(config: RunConfig) -> Iterator[str]:
 
 def _expressions(config: RunConfig) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """Every expression with the variables it may use and the key it is under."""
-    for key, text, variables in config.system.formulas():
-        yield text, variables, f"[system] {key}"
+    yield from _under("[system] ", config.system.formulas(), config.species_names)
     for number, species in enumerate(config.species, start=1):
         if species.initial is not None:
             yield species.initial, COORDINATES, f"[[species]] #{number} initial"
     for number, term in enumerate(config.energy, start=1):
-        if isinstance(term, PotentialTerm):
-            yield term.V, COORDINATES, f"[[energy]] #{number} V"
-        if isinstance(term, DensityTerm):
-            variables = (*COORDINATES, *config.species_names)
-            yield term.expression, variables, f"[[energy]] #{number} expression"
-        if isinstance(term, DirichletTerm):
-            yield term.coefficient, COORDINATES, f"[[energy]] #{number} coefficient"
-        if isinstance(term, InteractionTerm):
-            yield term.kernel, COORDINATES, f"[[energy]] #{number} kernel"
+        yield from _under(f"[[energy]] #{number} ", term.formulas(), config.species_names)
     for name, text in config.initial.expressions.items():
         yield text, COORDINATES, f"[initial] {name}"
     for name, text in config.exact.items():
         yield text, (*COORDINATES, "t"), f"[exact] {name}"
+
+
+def _under(
+    table: str, formulas: Formulas, species: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    for key, text, variables in formulas:
+        fixed = tuple(name for name in variables if name not in SPECIES)
+        yield text, (*fixed, *species) if len(fixed) < len(variables) else fixed, f"{table}{key}"
 
 
 def _expression_problems(config: RunConfig) -> Iterator[str]:
@@ -332,14 +281,20 @@ def _expression_problems(config: RunConfig) -> Iterator[str]:
         try:
             Expression(text, variables, config.constants, where=where)
         except InputError as error:
-            sentence = str(error)
-            if where == "[system] interaction":
-                sentence = _interaction_problem(text, sentence)
-            yield sentence
+            key = where.removeprefix("[system] ")
+            yield config.system.explained(text, str(error), key) if key != where else str(error)
 
 
-def _interaction_problem(text: str, sentence: str) -> str:
-    if nearest(text, INTERACTIONS):
-        known = choices(text, INTERACTIONS)
-        return f'[system] interaction = "{text}" is not known; {known}, or an expression in r.'
-    return f"{sentence.removesuffix('.')}, or one of {', '.join(INTERACTIONS)}."
+def _know_all_names() -> None:
+    """Let run files name all systems and energy terms that are registered."""
+    if not SYSTEMS or not TERMS:
+        return
+    system = RunConfig.model_fields["system"]
+    system.annotation, system.discriminator = reduce(or_, SYSTEMS.values()), "name"
+    union = Annotated[reduce(or_, TERMS.values()), Field(discriminator="term")]
+    RunConfig.model_fields["energy"].annotation = tuple[union, ...]
+    RunConfig.model_rebuild(force=True)
+
+
+SYSTEMS.watch(_know_all_names)
+TERMS.watch(_know_all_names)

@@ -6,17 +6,16 @@ The models check keys, types and ranges; what a validator says is completed with
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from fem_models.config.figures import Figures
+from fem_models.config.schemes import SCHEMES
 from fem_models.config.types import (
-    DEFAULT_FIGURES,
     Count,
     Counts,
-    Figures,
     FrozenDict,
     Label,
     Mass,
-    Names,
     Numbers,
     NumberTable,
     PetscTable,
@@ -26,19 +25,17 @@ from fem_models.config.types import (
     TextTable,
     Times,
     freeze,
+    one_of,
 )
+from fem_models.mesh.domain_names import DOMAINS
 
-DIMENSIONS = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3, "space": 3}
-_ROUND = ("disk", "ball", "space")
-# Schemes that minimise energy and distance together, along paths in slabs of time.
-MINIMISING_MOVEMENTS = ("jko", "jko-bdf2")
 PETSC_PREFIXES = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "fieldsplit_", "log_", "options_")
 
 
 class Mesh(Table):
     """[mesh]: a built-in domain, or a mesh file."""
 
-    domain: Literal["interval", "rectangle", "box", "disk", "ball", "space"] | None = Field(
+    domain: Annotated[str, AfterValidator(one_of(DOMAINS))] | None = Field(
         None, description="built-in domain; exactly one of domain and file must be given"
     )
     file: str | None = Field(
@@ -67,12 +64,12 @@ class Mesh(Table):
     def _fill_geometry(cls, data: Any) -> Any:
         if not isinstance(data, dict) or not isinstance(data.get("domain"), str) or "file" in data:
             return data
-        dimension = DIMENSIONS.get(data["domain"])
-        if dimension is None:
+        domain = DOMAINS.get(data["domain"])
+        if domain is None:
             return data
-        if data["domain"] in _ROUND:
-            return {"center": [0.0] * dimension, "radius": 1.0} | data
-        return {"lower": [0.0] * dimension, "upper": [1.0] * dimension} | data
+        if domain.is_round:
+            return {"center": [0.0] * domain.dimension, "radius": 1.0} | data
+        return {"lower": [0.0] * domain.dimension, "upper": [1.0] * domain.dimension} | data
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -82,15 +79,11 @@ class Mesh(Table):
             raise ValueError("cells and h exclude each other; keep one of them")
         self._check_keys()
         if self.domain is not None:
-            self._check_domain(DIMENSIONS[self.domain])
+            self._check_domain(DOMAINS[self.domain].dimension)
         return self
 
     def _check_keys(self) -> None:
-        allowed = {
-            None: ("h", "parameters"),
-            **dict.fromkeys(_ROUND, ("center", "h", "radius")),
-        }
-        keys = allowed.get(self.domain, ("cells", "h", "lower", "upper"))
+        keys = ("h", "parameters") if self.domain is None else tuple(sorted(DOMAINS[self.domain].keys))
         kind = "a mesh file" if self.domain is None else f'domain = "{self.domain}"'
         for key in ("lower", "upper", "center", "radius", "cells", "h", "parameters"):
             if key not in keys and getattr(self, key):
@@ -119,97 +112,6 @@ class Species(Table):
     mass: Positive | None = Field(None, description="mass of the initial density, dimensionless")
 
 
-class Term(Table):
-    """What the terms of [[energy]] share."""
-
-    term: str = Field(description="kind of the term")
-    of: Names | None = Field(None, description="species of the term: a name or a list of names")
-    label: Label | None = Field(None, description="unique name of the term in tables and figures")
-
-    @field_validator("of")
-    @classmethod
-    def _distinct(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if names is not None and len(set(names)) < len(names):
-            raise ValueError("must not name a species twice")
-        return names
-
-
-def _rename(data: Any, alias: str, key: str) -> Any:
-    """Return the table with its alias renamed to the key."""
-    if not isinstance(data, dict) or alias not in data:
-        return data
-    if key in data:
-        raise ValueError(f"means the same as {key}; keep one of them")
-    return {key if name == alias else name: value for name, value in data.items()}
-
-
-class BoltzmannTerm(Term):
-    """Coefficient times the integral of u log u."""
-
-    term: Literal["boltzmann"] = Field(description="kind of the term")
-    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
-
-
-class PowerLawTerm(Term):
-    """Coefficient times the integral of u^m/(m-1)."""
-
-    term: Literal["power-law"] = Field(description="kind of the term")
-    m: Positive = Field(description="exponent, greater than 0 and not 1, dimensionless")
-    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
-
-    @field_validator("m")
-    @classmethod
-    def _not_one(cls, m: float) -> float:
-        if m == 1:
-            raise ValueError('must not be 1; use term = "boltzmann" for m = 1')
-        return m
-
-
-class QuadraticTerm(Term):
-    """Coefficient times the integral of u^2/2."""
-
-    term: Literal["quadratic"] = Field(description="kind of the term")
-    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
-
-
-class PotentialTerm(Term):
-    """The integral of V u."""
-
-    term: Literal["potential"] = Field(description="kind of the term")
-    V: Text = Field(description="potential, expression in x, y, z, r, dimensionless (or: potential)")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _alias(cls, data: Any) -> Any:
-        return _rename(data, "potential", "V")
-
-
-class DensityTerm(Term):
-    """The integral of an expression in the species."""
-
-    term: Literal["density"] = Field(description="kind of the term")
-    expression: Text = Field(
-        description="energy density, expression in the species, x, y, z, r, dimensionless"
-    )
-
-
-class DirichletTerm(Term):
-    """The integral of coefficient |grad u|^2/2."""
-
-    term: Literal["dirichlet"] = Field(description="kind of the term")
-    coefficient: Text = Field(
-        "1", description="coefficient, expression in x, y, z, r, dimensionless; negative for a static field"
-    )
-
-
-class InteractionTerm(Term):
-    """Coefficient times the double integral of K(x - y) u(x) w(y), for `of` with one or two species."""
-
-    term: Literal["interaction"] = Field(description="kind of the term")
-    kernel: Text = Field(description="K, expression in x, y, z, r of the difference, dimensionless")
-    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
-
-
 class Initial(Table):
     """[initial]: NAME = expression for every species, and their masses."""
 
@@ -232,7 +134,7 @@ class Initial(Table):
 class Time(Table):
     """[time]: the scheme and the clock."""
 
-    scheme: Literal["backward-euler", "bdf2", "jko", "jko-bdf2"] = Field(
+    scheme: Annotated[str, AfterValidator(one_of(SCHEMES))] = Field(
         "backward-euler", description="time scheme"
     )
     flux: Literal["upwind", "average"] = Field(
@@ -251,21 +153,22 @@ class Time(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_flux(cls, data: Any) -> Any:
-        """The flux of minimising movements whose action converges to that of W₂."""
-        if isinstance(data, dict) and data.get("scheme") in MINIMISING_MOVEMENTS:
-            return {"flux": "average"} | data
+    def _fill_scheme(cls, data: Any) -> Any:
+        """The defaults that a scheme has of its own, such as the flux of minimising movements."""
+        scheme = data.get("scheme") if isinstance(data, dict) else None
+        if isinstance(scheme, str) and scheme in SCHEMES:
+            return {**SCHEMES[scheme].defaults, **data}
         return data
 
     @property
     def minimises(self) -> bool:
         """Whether steps are minimising movements."""
-        return self.scheme in MINIMISING_MOVEMENTS
+        return SCHEMES[self.scheme].minimises
 
     @property
     def joined(self) -> bool:
         """Whether every step is a minimising movement from the state before it."""
-        return self.scheme == "jko"
+        return SCHEMES[self.scheme].joined
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -276,7 +179,8 @@ class Time(Table):
         if self.discretization == "edge-averaged" and self.degree != 1:
             raise ValueError('degree = 2 needs discretization = "log-density"')
         if self.slabs > 1 and not self.minimises:
-            raise ValueError(f'slabs = {self.slabs} goes with scheme = "jko" or "jko-bdf2" only; remove it')
+            names = " or ".join(f'"{name}"' for name, entry in SCHEMES.items() if entry.minimises)
+            raise ValueError(f"slabs = {self.slabs} goes with scheme = {names} only; remove it")
         return self
 
 

@@ -1,12 +1,10 @@
 """Types of the values in a run file: what is accepted, and what it becomes."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Collection, Iterable
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
-
-DEFAULT_FIGURES = ("density", "energy", "terms")
 
 
 class Table(BaseModel):
@@ -53,6 +51,26 @@ def choices(name: str, known: Iterable[str]) -> str:
     return f"did you mean {guess}? A{listing}" if guess else f"a{listing}"
 
 
+def one_of(known: Collection[str]) -> Callable[[str], str]:
+    """A check that a text is one of some names, which may still become more.
+
+    Args:
+        known: The names.
+
+    Returns:
+        A function that hands its argument on, or raises ValueError with the names that there are.
+    """
+
+    def check(value: str) -> str:
+        if value not in known:
+            guess = nearest(value, known)
+            meant = f"; did you mean {guess}?" if guess else ""
+            raise ValueError(f"must be one of {', '.join(known)}{meant}")
+        return value
+
+    return check
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -94,18 +112,6 @@ def _petsc_value(value: Any) -> Any:
     return value
 
 
-def _as_figures(value: Any) -> Any:
-    if isinstance(value, bool):
-        return DEFAULT_FIGURES if value else ()
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be true, false or a list of figures")
-    return tuple(value)
-
-
-def _once(figures: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(figures))
-
-
 def _increasing(times: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sorted(set(times)))
 
@@ -128,17 +134,3 @@ Mass = Annotated[
     Annotated[Positive, Tag("(number)")] | Annotated[MassTable, Tag("(table)")],
     Discriminator(lambda value: "(table)" if isinstance(value, dict) else "(number)"),
 ]
-Figure = Literal[
-    "density",
-    "profile",
-    "energy",
-    "terms",
-    "overview",
-    "steady",
-    "expansion",
-    "rates",
-    "convexity",
-    "concentration",
-    "jko",
-]
-Figures = Annotated[tuple[Figure, ...], BeforeValidator(_as_figures), AfterValidator(_once)]

@@ -25,6 +25,23 @@ Row = dict[str, float]
 Law = Literal["conserved", "non-negative", "falling"]
 """What an observable does in the exact flow: it keeps its value, its sign, or does not grow."""
 
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the exact flow does to an observable, and how a sentence names it.
+
+    Attributes:
+        law: What it does.
+        subject: Of a sentence, as in "The energy" increased, "The density rho" became negative, "The mass of
+            rho" drifted.
+        scale: Observables whose sizes tell what is rounding in it; itself where there are none.
+    """
+
+    law: Law
+    subject: str
+    scale: tuple[str, ...] = ()
+
+
 Packed = Mapping[str, npt.NDArray[np.float64]]
 """The parts of a state by name, each with the values of this rank's entries in the order of `Model.keys`."""
 
@@ -61,20 +78,23 @@ class Model[S](Protocol):
         """The ranks that share it."""
 
     @property
-    def laws(self) -> Mapping[str, Law]:
-        """The law of each observable that has one; the first that falls is the energy of the model."""
+    def expectations(self) -> Mapping[str, Expectation]:
+        """What each observable does that has a law."""
 
     def observables(self, state: S) -> Row:
         """Numbers of a state by name, the same names for every state: they are columns of series.csv."""
 
     def functions(self, state: S) -> Mapping[str, Function]:
-        """The fields of a state, to write and to draw, by name."""
+        """The fields of a state, to write and to draw, by name; all on one mesh."""
 
     def change(self, old: S, new: S) -> float:
         """The size of the change from one state to another, relative to the states (dimensionless)."""
 
     def facts(self) -> Mapping[str, Any]:
         """What summary.json says of the model itself: `cells`, `dofs`, `mesh` and the like."""
+
+    def description(self) -> str:
+        """A line for the log on what it is discretised with."""
 
     def findings(self, record: Record, state: S) -> Mapping[str, Any]:
         """What summary.json says of a run of it.

@@ -26,13 +26,13 @@ from mpi4py import MPI
 
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
+from fem_models.flow.observed import Observed, State
 from fem_models.nodal import fluxes
 from fem_models.nodal.couplings import Couplings, boundary_weights, region_rim
 from fem_models.nodal.edges import EdgeGeometry, Lumping
 from fem_models.nodal.nodal_energy import NodalEnergy
 
-State = npt.NDArray[np.float64]
-"""Nodal values, shape (nodes of this rank with its ghosts, species); ghost rows are up to date."""
+__all__ = ["METRICS", "GradientFlow", "Species", "State"]
 
 METRICS = ("wasserstein", "l2", "static")
 
@@ -51,7 +51,7 @@ class Species:
             )
 
 
-class GradientFlow:
+class GradientFlow(Observed):
     """The gradient flow of an energy on a mesh, discretised with P1 and lumped masses. Collective.
 
     Args:
@@ -211,14 +211,6 @@ class GradientFlow:
     def points(self) -> npt.NDArray[np.float64]:
         """Coordinates of the nodes, shape (nodes, dim)."""
         return self.space.tabulate_dof_coordinates()[:, : self.mesh.geometry.dim]
-
-    def functions(self, state: State) -> dict[str, fem.Function]:
-        """The densities as new P1 functions, by species."""
-        found = {}
-        for s, name in enumerate(self.names):
-            found[name] = fem.Function(self.space, name=name)
-            found[name].x.array[:] = state[:, s]
-        return found
 
     def vector(self) -> la.Vector:
         """A new vector in the layout of a state, to scatter values to ghosts and back."""

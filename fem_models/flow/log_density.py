@@ -208,11 +208,6 @@ class LogDensityFlow(GradientFlow):
         return into
 
     @override
-    def functions(self, state: State) -> dict[str, fem.Function]:
-        """The nodal values as new functions of P_k, by species, to look at; integrals are those of exp(g)."""
-        return super().functions(state)
-
-    @override
     def vector(self) -> la.Vector:
         return la.vector(self.fields.dofmap.index_map, bs=len(self.names))
 

@@ -24,17 +24,15 @@ from fem_models.core.errors import InputError
 from fem_models.mesh import marks
 from fem_models.mesh import sources as mesh_sources
 from fem_models.mesh.checks import check_overlaps
+from fem_models.mesh.domain_names import DOMAINS
 
 _Vector = npt.NDArray[np.float64]
 
-DOMAINS = ("interval", "rectangle", "box", "disk", "ball")
 WHOLE_SPACE = "space"
 
-_DIMENSION = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3, WHOLE_SPACE: 3}
+_DIMENSION = {name: domain.dimension for name, domain in DOMAINS.items()}
 _BRICKS = ("interval", "rectangle", "box")
-_BRICK_KEYS = ("lower", "upper", "cells", "h")
-_ROUND_KEYS = ("radius", "center", "h")
-_KEYS = {domain: _BRICK_KEYS if domain in _BRICKS else _ROUND_KEYS for domain in _DIMENSION}
+_KEYS = {name: domain.keys for name, domain in DOMAINS.items()}
 _CELLS_ACROSS = {1: 32, 2: 32, 3: 12}
 _SUFFIXES = (".geo", ".msh", ".xdmf")
 

@@ -20,8 +20,7 @@ from scipy.integrate import quad
 
 from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
-
-INTERACTIONS = ("hard-sphere", "yukawa", "power-law")
+from fem_models.particles.interactions import INTERACTIONS
 
 Potential = Callable[[np.ndarray], np.ndarray]
 

@@ -1,21 +1,13 @@
 """The figures of a run directory, by the names that [output] figures uses."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from fem_models.config.figures import FIGURES
 from fem_models.core.errors import InputError
-from fem_models.plotting.concentration import concentration_figure
-from fem_models.plotting.convexity import convexity_figure
-from fem_models.plotting.energy import energy_figure, terms_figure
-from fem_models.plotting.expansion import expansion_figure
-from fem_models.plotting.jko import jko_figure
 from fem_models.plotting.lines import curves_figure
-from fem_models.plotting.overview import overview_figure
 from fem_models.plotting.panels import plane_figure, space_figure
-from fem_models.plotting.rates import rates_figure
-from fem_models.plotting.steady import steady_figure
 from fem_models.plotting.style import save
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
@@ -42,7 +34,7 @@ def draw(directory: Path) -> list[Path]:
     failures: list[InputError] = []
     for name in run.config.output.figures:
         try:
-            paths.append(save(_FIGURES[name](run), run.directory / layout.FIGURES / f"{name}.png"))
+            paths.append(save(FIGURES[name].drawing()(run), run.directory / layout.FIGURES / f"{name}.png"))
         except InputError as error:
             failures.append(error)
     if failures:
@@ -50,21 +42,14 @@ def draw(directory: Path) -> list[Path]:
     return paths
 
 
-def _density_figure(run: RunData) -> Figure:
+def density_figure(run: RunData) -> Figure:
+    """Draw the densities at some times, in 1D as curves, in 2D as coloured panels, in 3D as scenes.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+    """
     by_dimension = {1: curves_figure, 2: plane_figure, 3: space_figure}
     return by_dimension[run.fields.first.dimension](run)
-
-
-_FIGURES: dict[str, Callable[[RunData], Figure]] = {
-    "density": _density_figure,
-    "profile": curves_figure,
-    "energy": energy_figure,
-    "terms": terms_figure,
-    "overview": overview_figure,
-    "steady": steady_figure,
-    "expansion": expansion_figure,
-    "rates": rates_figure,
-    "convexity": convexity_figure,
-    "concentration": concentration_figure,
-    "jko": jko_figure,
-}

@@ -10,10 +10,11 @@ from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
 from fem_models.linearised.elements import PAIRS, pair_named
 from fem_models.linearised.inf_sup import Boundary, time_integration
+from fem_models.mesh.domain_names import DOMAINS
 
 COORDINATES = ("x", "y", "z")
-DIMENSION = {"interval": 1, "rectangle": 2, "box": 3, "disk": 2, "ball": 3}
-ROUND = ("disk", "ball")
+DIMENSION = {name: domain.dimension for name, domain in DOMAINS.items() if name != "space"}
+ROUND = tuple(name for name in DIMENSION if DOMAINS[name].is_round)
 
 # Where the constant falls faster than this power of h, it is not bounded away from zero on these meshes.
 _DECAY = 0.5

@@ -16,8 +16,8 @@ from fem_models.config.io import load
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
 from fem_models.results import layout
-from fem_models.results.decay import Decay, fit_decay
 from fem_models.results.fields import Fields
+from fem_models.steady.decay import Decay, fit_decay
 
 _Array = npt.NDArray[np.float64]
 

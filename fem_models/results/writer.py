@@ -5,7 +5,7 @@ Files other than the fields are written on rank 0; the fields by all ranks.
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -14,67 +14,41 @@ from dolfinx.fem import Function
 from dolfinx.io import VTKFile
 from mpi4py import MPI
 
-from fem_models.config.io import dump
 from fem_models.core.parallel import on_rank_zero
-from fem_models.flow.gradient_flow import State
-from fem_models.mesh.parts import Part
 from fem_models.results import layout
 from fem_models.results.tables import Row, plain
-from fem_models.run.build import Problem, Values
 
 
 class RunOutput:
-    """The files of one run. Collective.
+    """The files of one run: the directory is made, files of an earlier run are replaced, run.toml is written.
+
+    Collective.
+
+    Args:
+        comm: The ranks of the run.
+        directory: The run directory, which `layout.check_free` has let pass.
+        run_file: The text of run.toml.
+
+    Raises:
+        InputError: The directory cannot be made.
 
     Attributes:
         directory: The run directory.
     """
 
-    def __init__(self, problem: Problem, directory: Path, steady: State | None) -> None:
-        """Make the directory, replacing the files of an earlier run, and write run.toml.
-
-        Args:
-            problem: The run.
-            directory: The run directory, which `layout.check_free` has let pass.
-            steady: The steady state, where it is known.
-
-        Raises:
-            InputError: The directory cannot be made.
-        """
+    def __init__(self, comm: MPI.Comm, directory: Path, run_file: str) -> None:
         self.directory = directory
-        self._flow = problem.flow
-        self._comm: MPI.Comm = problem.flow.comm
+        self._comm = comm
         self._tables: dict[str, TextIOWrapper] = {}
         self._log: TextIOWrapper | None = None
         self._vtk: VTKFile | None = None
         self._times: list[float] = []
-        flow = problem.flow
-        # The shell around densities in the whole space is no place to look at: its coordinates are not real.
-        self._part = None if flow.cells is None else Part(flow.space, flow.cells)
-        self._static = list(self._static_fields(problem, steady))
-        on_rank_zero(self._comm, lambda: self._begin(dump(problem.config)))
+        on_rank_zero(comm, lambda: self._begin(run_file))
 
     def _begin(self, run_file: str) -> None:
         layout.make(self.directory)
         (self.directory / layout.RUN_FILE).write_text(run_file, encoding="utf-8")
         self._log = (self.directory / layout.LOG).open("w", encoding="utf-8", buffering=1)
-
-    def _static_fields(self, problem: Problem, steady: State | None) -> list[Function]:
-        """The fields that do not change, as functions under the names they are written with."""
-        found = []
-        found += [self._function(values, name) for name, values in problem.potentials.items()]
-        if steady is not None:
-            found += [
-                self._function(steady[:, s], f"{name}_steady") for s, name in enumerate(self._flow.names)
-            ]
-        return found
-
-    def _function(self, values: Values, name: str) -> Function:
-        """Nodal values of shape (nodes,) as a function; a flow makes them of its species only."""
-        state = values[:, None].repeat(len(self._flow.names), axis=1)
-        function = self._flow.functions(state)[self._flow.names[0]]
-        function.name = name
-        return function
 
     def log(self, *lines: str) -> None:
         """Write lines to log.txt."""
@@ -99,19 +73,18 @@ class RunOutput:
             writer.writerow(row)
         writer.writerow(row.values())
 
-    def fields(self, time: float, state: State) -> None:
-        """Write the state to fields.pvd, unless that of this time is there.
+    def fields(self, time: float, functions: Callable[[], Sequence[Function]]) -> None:
+        """Write fields to fields.pvd, unless those of this time are there.
 
         Args:
             time: The time (dimensionless).
-            state: Nodal densities, shape (nodes, species).
+            functions: Gives the fields, all on one mesh.
         """
         if time in self._times[-1:]:
             return
         if self._vtk is None:
             self._vtk = VTKFile(self._comm, self.directory / layout.FIELDS, "w")
-        functions = [*self._flow.functions(state).values(), *self._static]
-        self._vtk.write_function(self._part.restricted(functions) if self._part else functions, time)
+        self._vtk.write_function(list(functions()), time)
         self._times.append(time)
         # VTKFile writes its table of contents when it is closed; a killed run needs it before.
         self._replace(layout.FIELDS, _contents(self._times))

@@ -9,45 +9,59 @@ from typing import Any, Literal, Protocol, Self
 from mpi4py import MPI
 from petsc4py import PETSc
 
+from fem_models.config.problem import Problem
 from fem_models.config.tables import Output
 from fem_models.core.errors import SolveError
-from fem_models.flow.gradient_flow import State
+from fem_models.core.protocols import Step
 from fem_models.linalg.options import petsc_message
-from fem_models.run.build import Problem
 from fem_models.run.clock import Clock, Tick
 from fem_models.run.diagnostics import Diagnostics
-from fem_models.schemes.resolvent import Step
 
 StopReason = Literal["end", "steady", "interrupted", "failed"]
 
+# Relative change per unit of time below which a state counts as steady.
+_STEADY = 1e-8
 # Pictures of a run that does not say when to write fields, besides the initial one.
 _PICTURES = 5
 
 
-class Scheme(Protocol):
-    """A way to take a step."""
-
-    def step(self, old: State, tau: float) -> Step:
-        """Take a step of size tau from a state, or raise SolveError."""
-
-
 @dataclass(frozen=True)
-class Stop:
+class Stop[S]:
     """Where and why a run stopped.
 
     Attributes:
         reason: Its name in summary.json.
         time: The time reached (dimensionless).
-        state: The last good state, shape (nodes, species).
+        state: The last good state.
         report: Of a failed solve, several lines; else empty.
         signal: The number of the signal that interrupted the run, else 0.
     """
 
     reason: StopReason
     time: float
-    state: State
+    state: S
     report: str = ""
     signal: int = 0
+
+
+class Watch[S](Protocol):
+    """What happens beside the steps of a run."""
+
+    def fields(self, time: float, state: S) -> None:
+        """Write the fields of a state.
+
+        Args:
+            time: Of the state (dimensionless).
+            state: The state.
+        """
+
+    def step(self, step: Step[S], last: bool) -> None:
+        """Take note of a step that the diagnostics have seen.
+
+        Args:
+            step: What came of it.
+            last: Whether the run ends here.
+        """
 
 
 class Interruption:
@@ -90,45 +104,47 @@ class Interruption:
         return self._comm.allreduce(self._noted, op=MPI.MAX)
 
 
-def advance(
-    problem: Problem,
-    scheme: Scheme,
-    diagnostics: Diagnostics,
-    write_fields: Callable[[float, State], None],
-    after_step: Callable[[Tick, Step, bool], None],
+def advance[S](
+    problem: Problem[S],
+    clock: Clock,
+    diagnostics: Diagnostics[S],
+    watch: Watch[S],
+    table: Output,
+    stop_when_steady: bool,
     interruption: Interruption,
-) -> Stop:
+) -> Stop[S]:
     """Take the steps of a run. Collective.
 
     Args:
-        problem: The run.
-        scheme: Takes the steps.
+        problem: What the run works on.
+        clock: The steps.
         diagnostics: Looks at every state.
-        write_fields: Takes the time and the state when fields are due, and when the run stops before its end.
-        after_step: Called after every step, with the step, what came of it, and whether the run ends here.
+        watch: Is told when fields are due or the run stops before its end, and of every step.
+        table: The table [output].
+        stop_when_steady: Whether to stop where a step changes next to nothing.
         interruption: Says whether to stop.
 
     Returns:
         Where and why the run stopped; a failed solve is a reason to stop, not an exception.
     """
-    state, time = problem.initial, problem.clock.start
-    due = fields_due(problem.config.output, problem.clock)
-    if due(Tick(0, time, 0.0, problem.clock.marked_start)):
-        write_fields(time, state)
-    for tick in problem.clock:
+    state, time = problem.initial, clock.start
+    due = fields_due(table, clock)
+    if due(Tick(0, time, 0.0, clock.marked_start)):
+        watch.fields(time, state)
+    for tick in clock:
         try:
-            step = scheme.step(state, tick.step)
+            step = problem.scheme.step(state, tick.step)
         except (SolveError, PETSc.Error) as error:
-            write_fields(time, state)
+            watch.fields(time, state)
             return Stop("failed", time, state, report=_report(tick, time, error))
         diagnostics.step(tick, step)
-        steady = problem.config.time.stop_when_steady and diagnostics.is_steady(state, step.state, tick.step)
+        steady = stop_when_steady and problem.model.change(state, step.state) <= _STEADY * tick.step
         state, time = step.state, tick.time
-        last = tick.number == problem.clock.count
+        last = tick.number == clock.count
         noted = 0 if last or steady else interruption.signal()
         if due(tick) or noted or (steady and not last):
-            write_fields(time, state)
-        after_step(tick, step, last or steady or noted > 0)
+            watch.fields(time, state)
+        watch.step(step, last or steady or noted > 0)
         if noted:
             return Stop("interrupted", time, state, signal=noted)
         if steady:

@@ -61,23 +61,25 @@ class ProgressReport:
             self._task = self._bar.add_task(title, total=steps, line="")
             self._bar.start()
 
-    def step(self, row: Row, drift: float, last: bool) -> None:
+    def step(self, row: Row, headline: Row, drift: float, last: bool) -> None:
         """Report a step.
 
         Args:
             row: Its row of series.csv.
+            headline: What is told of the state.
             drift: Largest relative change of a mass so far.
             last: Whether the run ends here.
         """
         step = int(row["step"])
+        told = ", ".join(f"{name} = {value:.8g}" for name, value in headline.items())
         text = (
-            f"t = {row['time']:.6g}, dt = {row['dt']:.3g}, energy = {row['energy']:.8g}, "
-            f"mass drift = {drift:.1e}, Newton = {row['newton']}"
+            f"t = {row['time']:.6g}, dt = {row['dt']:.3g}, {told}, mass drift = {drift:.1e}, "
+            f"Newton = {row['newton']}"
         )
         if self._bar is not None:
+            numbers = " ".join(f"{name[:1].upper()}={value:.6g}" for name, value in headline.items())
             short = (
-                f"t={row['time']:.5g} dt={row['dt']:.3g} E={row['energy']:.6g} "
-                f"drift={drift:.0e} Newton={row['newton']}"
+                f"t={row['time']:.5g} dt={row['dt']:.3g} {numbers} drift={drift:.0e} Newton={row['newton']}"
             )
             self._bar.update(self._task, completed=step, line=short)
         now = clock.perf_counter()

@@ -1,7 +1,7 @@
 """A whole run: from a checked run file to a complete run directory, and the same for its variants."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,28 +11,20 @@ from mpi4py import MPI
 
 from fem_models import __version__
 from fem_models.config import io as config_io
+from fem_models.config.problem import Companions, Problem
 from fem_models.config.run_file import RunConfig
-from fem_models.config.schemes import SCHEMES
-from fem_models.core.errors import InputError, SolveError
+from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
-from fem_models.flow.gradient_flow import State
-from fem_models.linalg.newton import NewtonSettings
-from fem_models.linalg.options import refusals
+from fem_models.core.protocols import Row, Step
 from fem_models.results import layout
 from fem_models.results.writer import RunOutput
-from fem_models.run.build import Problem, build, build_mesh
+from fem_models.run.build import build_mesh
 from fem_models.run.cache import remove_abandoned
-from fem_models.run.clock import Tick
-from fem_models.run.convexity import convexity_table
+from fem_models.run.clock import Clock
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.loop import Interruption, Stop, advance
-from fem_models.run.movements import Movements
 from fem_models.run.progress import ProgressReport, duration
-from fem_models.run.studies import study_of
 from fem_models.run.sweep import conclude
-from fem_models.schemes.log_density_euler import LogDensity
-from fem_models.schemes.resolvent import Step
-from fem_models.steady.steady_state import steady_state
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +46,7 @@ class Outcome:
 
     directory: Path
     summary: Summary
-    stop: Stop
+    stop: Stop[Any]
 
 
 @dataclass(frozen=True)
@@ -78,9 +70,9 @@ class Outcomes:
 class _Job:
     title: str
     directory: Path
-    problem: Problem
-    scheme: Any
-    convexity: Sequence[dict[str, float]]
+    config: RunConfig
+    clock: Clock
+    problem: Problem[Any]
     seconds: float
 
 
@@ -158,143 +150,131 @@ def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:
     for title, place, chosen in todo:
         begin = time.perf_counter()
         try:
+            table, times = chosen.time, chosen.output.field_times or ()
+            clock = Clock(table.start, table.end, table.step, times)
             if chosen.mesh not in built:
                 built[chosen.mesh] = build_mesh(comm, chosen.mesh)
-            problem = build(chosen, built[chosen.mesh])
-            scheme = _scheme(problem)
-            convexity = convexity_table(problem)
+            problem = chosen.system.problem(chosen, built[chosen.mesh])
         except InputError as error:
             where = "" if chosen is config else f"[[compare]] {title}: "
             raise InputError(f"{where}{error}") from None
-        jobs.append(_Job(title, place, problem, scheme, convexity, time.perf_counter() - begin))
+        jobs.append(_Job(title, place, chosen, clock, problem, time.perf_counter() - begin))
     return jobs
 
 
-def _scheme(problem: Problem) -> Any:
-    """The scheme of a run, with its solvers set up.
+class _Watcher[S]:
+    """Writes what there is to write of a run, and measures the time that takes. Collective."""
 
-    Raises:
-        InputError: PETSc refuses an option, or the flux or the slabs do not go with the scheme.
-    """
-    table, time = problem.config.solver, problem.config.time
-    settings = NewtonSettings(table.tolerance, table.max_iterations, table.linear, dict(table.petsc))
-    with refusals():
-        if time.discretization == "log-density":
-            return LogDensity(problem.flow, settings)
-        more = {"slabs": time.slabs} if time.minimises else {}
-        return SCHEMES[time.scheme](problem.flow, time.flux, settings, **more)
+    def __init__(self, job: _Job, console: "Console | None") -> None:
+        self._job = job
+        problem = job.problem
+        self._companions: Companions[S] = problem.companions()
+        start = job.clock.start
+        self.diagnostics = Diagnostics(problem.model, problem.scheme, problem.initial, start)
+        first = self._studied(problem.initial, None)
+        self.set_up = time.perf_counter()
+        self.output = RunOutput(problem.model.comm, job.directory, config_io.dump(job.config))
+        self.output.log(*_heading(job))
+        for name, rows in problem.tables.items():
+            for row in rows:
+                self.output.row(name, row)
+        self.progress = ProgressReport(console, self.output.log, job.title, job.clock.count)
+        self.seconds = 0.0
+        self._report(first, False)
 
+    def _studied(self, state: S, step: Step[S] | None) -> dict[str, Row]:
+        """The rows of the studies by table; studies with one table share its rows."""
+        rows: dict[str, Row] = {}
+        for study in self._companions.studies:
+            if found := study.look(self.diagnostics.row, state, step):
+                rows[study.table] = rows.get(study.table, {}) | found
+        return rows
 
-def _steady(problem: Problem) -> tuple[State | None, list[str]]:
-    """The steady state with the masses of the run, and a warning where it was not found."""
-    if problem.config.time.discretization == "log-density":
-        return None, [
-            "No steady state, decay rate or study.csv comes with the log-density; the edge-averaged "
-            "discretisation has them."
-        ]
-    if not problem.masses:
-        return None, []
-    try:
-        return steady_state(problem.flow, problem.masses), []
-    except SolveError as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        return None, [f"The steady state was not found, so there is no decay rate: {reason}."]
+    def _report(self, rows: Mapping[str, Row], last: bool) -> None:
+        begin = time.perf_counter()
+        self.output.row(layout.SERIES, self.diagnostics.row)
+        for name, row in rows.items():
+            self.output.row(name, row)
+        diagnostics = self.diagnostics
+        self.progress.step(diagnostics.row, diagnostics.headline, diagnostics.drift, last)
+        self.seconds += time.perf_counter() - begin
+
+    def fields(self, at: float, state: S) -> None:
+        """Write the fields of a state."""
+        begin, model = time.perf_counter(), self._job.problem.model
+        self.output.fields(
+            at, lambda: [*model.functions(state).values(), *self._companions.constants.values()]
+        )
+        self.seconds += time.perf_counter() - begin
+
+    def step(self, step: Step[S], last: bool) -> None:
+        """Write the rows of a step."""
+        begin = time.perf_counter()
+        rows = self._studied(step.state, step)
+        self.seconds += time.perf_counter() - begin
+        self._report(rows, last)
+
+    def warnings(self) -> list[str]:
+        """What the run has to say in the end."""
+        studies = [text for study in self._companions.studies for text in study.warnings()]
+        return [*self._companions.warnings, *self.diagnostics.warnings(), *studies]
+
+    def summary(self, state: S) -> Summary:
+        """What the diagnostics and the studies have found."""
+        summary = self.diagnostics.summary(state)
+        for study in self._companions.studies:
+            for key, entry in study.summary().items():
+                merged = isinstance(entry, dict) and isinstance(summary.get(key), dict)
+                summary[key] = summary[key] | entry if merged else entry
+        return summary
 
 
 def _run_one(job: _Job, interruption: Interruption, console: "Console | None") -> Outcome:
     begin = time.perf_counter() - job.seconds
-    problem, scheme = job.problem, job.scheme
-    steady, warnings = _steady(problem)
-    diagnostics = Diagnostics(problem, steady)
-    study = study_of(problem, steady)
-    movements = _movements(job, diagnostics.row["energy"])
-    set_up = time.perf_counter()
-    output = RunOutput(problem, job.directory, steady)
-    output.log(*_heading(job))
-    seconds = {"output": 0.0}
-
-    def timed(work: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: Any) -> None:
-            start = time.perf_counter()
-            work(*arguments)
-            seconds["output"] += time.perf_counter() - start
-
-        return call
-
-    for columns in job.convexity:
-        output.row(layout.CONVEXITY, columns)
-    progress = ProgressReport(console, output.log, job.title, problem.clock.count)
-
-    def report(state: State, last: bool) -> None:
-        output.row(layout.SERIES, diagnostics.row)
-        time = diagnostics.row["time"]
-        if columns := study.columns(time, state):
-            output.row(layout.STUDY, {"time": time} | columns)
-        progress.step(diagnostics.row, diagnostics.mass_drift, last)
-
-    def after_step(tick: Tick, step: Step, last: bool) -> None:
-        if movements is not None:
-            output.row(layout.MOVEMENTS, movements.step(tick, step.movement, diagnostics.row["energy"]))
-        report(step.state, last)
-
+    problem, table = job.problem, job.config.time
+    watcher: _Watcher[Any] = _Watcher(job, console)
     try:
-        timed(report)(problem.initial, False)
-        stop = advance(problem, scheme, diagnostics, timed(output.fields), timed(after_step), interruption)
+        stop = advance(
+            problem,
+            job.clock,
+            watcher.diagnostics,
+            watcher,
+            job.config.output,
+            table.stop_when_steady,
+            interruption,
+        )
     finally:
-        progress.close()
-    warnings += diagnostics.warnings(problem.config.time) + study.warnings()
-    summary = _summary(problem, diagnostics, stop)
-    if movements is not None:
-        summary["jko"] = movements.summary()
-        warnings += movements.warnings()
-    summary["warnings"] = warnings
-    spent = {"total": time.perf_counter() - begin, "setup": set_up - begin, **scheme.seconds, **seconds}
-    summary["wall_seconds"] = _largest(problem.flow.comm, spent)
-    output.summary(summary)
-    output.log(*_ending(stop, summary))
-    output.close()
+        watcher.progress.close()
+    summary = _summary(job, watcher, stop)
+    spent = {"total": time.perf_counter() - begin, "setup": watcher.set_up - begin}
+    spent |= {**problem.scheme.seconds, "output": watcher.seconds}
+    summary["wall_seconds"] = _largest(problem.model.comm, spent)
+    watcher.output.summary(summary)
+    watcher.output.log(*_ending(stop, summary))
+    watcher.output.close()
     return Outcome(job.directory, summary, stop)
 
 
-def _movements(job: _Job, energy: float) -> Movements | None:
-    """What follows the steps of minimising movements."""
-    table = job.problem.config.time
-    return Movements(job.scheme, table, energy) if table.minimises else None
-
-
-def _summary(problem: Problem, diagnostics: Diagnostics, stop: Stop) -> Summary:
-    """The entries of summary.json, but for the times and the warnings (collective)."""
-    flow, config = problem.flow, problem.config
-    cells, vertices = _cells(problem), flow.mesh.topology.index_map(0).size_global
+def _summary(job: _Job, watcher: _Watcher[Any], stop: Stop[Any]) -> Summary:
+    """The entries of summary.json, but for the times (collective)."""
+    problem, diagnostics = job.problem, watcher.diagnostics
     return {
         "version": __version__,
-        "system": config.system.name,
-        "scheme": config.time.scheme,
-        "ranks": flow.comm.size,
-        "cells": cells,
-        "dofs": flow.space.dofmap.index_map.size_global * len(flow.names),
+        "system": job.config.system.name,
+        "scheme": job.config.time.scheme,
+        "ranks": problem.model.comm.size,
         "steps": diagnostics.steps,
         "rejected_steps": diagnostics.rejected,
         "time": stop.time,
         "stop_reason": stop.reason,
-        "mesh": {
-            "cells": cells,
-            "vertices": vertices,
-            "h_min": flow.geometry.h_min,
-            "h_max": flow.geometry.h_max,
-            "negative_edges": flow.geometry.negative_share,
-        },
+        **problem.model.facts(),
         "wall_seconds": {},
-        **diagnostics.summary(stop.state),
+        **watcher.summary(stop.state),
+        "warnings": watcher.warnings(),
     }
 
 
-def _cells(problem: Problem) -> int:
-    topology = problem.flow.mesh.topology
-    return topology.index_map(topology.dim).size_global
-
-
-def _largest(comm: MPI.Comm, seconds: dict[str, float]) -> dict[str, float]:
+def _largest(comm: MPI.Comm, seconds: Mapping[str, float]) -> dict[str, float]:
     """The times of the slowest rank."""
     keys = ("total", "setup", "assemble", "solve", "output")
     local, largest = np.array([seconds[key] for key in keys]), np.empty(len(keys))
@@ -303,20 +283,15 @@ def _largest(comm: MPI.Comm, seconds: dict[str, float]) -> dict[str, float]:
 
 
 def _heading(job: _Job) -> list[str]:
-    problem = job.problem
-    flow, config = problem.flow, problem.config
-    geometry = flow.geometry
-    slabs = f", {config.time.slabs} slabs" if config.time.minimises else ""
+    problem, clock = job.problem, job.clock
     return [
-        f"fem-models {__version__}, {flow.comm.size} ranks",
-        f"{job.title}: {config.system.name}, {config.time.scheme}, {config.time.flux} flux{slabs}, "
-        f"{problem.clock.count} steps from t = {problem.clock.start:g} to t = {problem.clock.end:g}",
-        f"mesh: {_cells(problem)} cells, edges from {geometry.h_min:.3g} to {geometry.h_max:.3g}, "
-        f"{geometry.negative_share:.2%} with negative coefficient",
+        f"fem-models {__version__}, {problem.model.comm.size} ranks",
+        f"{job.title}: {problem.title}, {clock.count} steps from t = {clock.start:g} to t = {clock.end:g}",
+        problem.model.description(),
     ]
 
 
-def _ending(stop: Stop, summary: Summary) -> list[str]:
+def _ending(stop: Stop[Any], summary: Summary) -> list[str]:
     lines = [f"warning: {text}" for text in summary["warnings"]]
     lines += stop.report.splitlines()
     total = duration(summary["wall_seconds"]["total"])

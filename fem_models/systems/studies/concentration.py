@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
+from fem_models.core.protocols import Row, Step
 from fem_models.flow.gradient_flow import GradientFlow, State
 
 # With half of the mass in fewer vertices, by dimension, or more than this share in one, the mesh decides.
@@ -58,11 +61,14 @@ class Concentration:
         self._vertices = 0
         self._since: float | None = None
 
-    def columns(self, time: float, state: State) -> dict[str, float]:
+    table = "study.csv"
+
+    def look(self, row: Row, state: State, step: Step[State] | None) -> Row:
         """The vertices that hold half of the mass, the share of the fullest one, and the second moment.
 
         Args:
-            time: Of the state, dimensionless.
+            row: With the time.
+            step: Not used.
             state: Shape (nodes, species).
         """
         flow = self._flow
@@ -73,8 +79,9 @@ class Concentration:
         self._mass, self._share = total, largest / total
         self._vertices = self._fewest(masses, 0.5 * total, largest)
         concentrated = self._vertices < _FEWEST[self._dimension] or self._share > _LARGEST_SHARE
-        self._since = (time if self._since is None else self._since) if concentrated else None
+        self._since = (row["time"] if self._since is None else self._since) if concentrated else None
         return {
+            "time": row["time"],
             f"vertices_half_{name}": self._vertices,
             f"largest_share_{name}": self._share,
             f"second_moment_{name}": flow.second_moments(state)[name],
@@ -94,6 +101,10 @@ class Concentration:
             low, high, count, mass = thresholds[max(k - 1, 0)], thresholds[k], int(counts[k]), float(held[k])
         # Several may have the mass between the two bounds: not all of them are needed.
         return count + math.ceil((wanted - mass) / high - 1e-9)
+
+    def summary(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
 
     def warnings(self) -> list[str]:
         """A sentence where the density, at the last state, lives on the mesh rather than in the plane."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from dolfinx import fem
 
 from fem_models.core.errors import InputError
+from fem_models.core.protocols import Row, Step
 from fem_models.energies import Energy, Potential
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.systems.coupling import COUPLING
@@ -64,11 +66,14 @@ class ConvexExpansion:
             terms.append(Potential(slope, name, f"expansion-{name}"))
         return Energy(terms)
 
-    def columns(self, time: float, state: State) -> dict[str, float]:
+    table = "study.csv"
+
+    def look(self, row: Row, state: State, step: Step[State] | None) -> Row:
         """E, L, A, |∂E|², |∂L|² and |∂E|²/(2E) of a state; the last is not a number where E is round-off.
 
         Args:
-            time: Not used.
+            row: With the time.
+            step: Not used.
             state: Shape (nodes, species).
         """
         energy, convex = (self._relative(which, state) for which in (self._flow, self._convex))
@@ -77,6 +82,7 @@ class ConvexExpansion:
         dissipation = self._flow.dissipation(state)
         known = energy > _FEW_DIGITS * self._sizes
         return {
+            "time": row["time"],
             "E": energy,
             "L": convex,
             "A": self._relative(self._coupling, state) - linear,
@@ -87,6 +93,10 @@ class ConvexExpansion:
 
     def _relative(self, flow: GradientFlow, state: State) -> float:
         return flow.energy(state) - self._at_steady[flow]
+
+    def summary(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
 
     def warnings(self) -> list[str]:
         """None: the expansion is an identity."""

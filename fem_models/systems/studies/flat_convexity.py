@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from mpi4py import MPI
 
+from fem_models.core.protocols import Row, Step
 from fem_models.flow.gradient_flow import GradientFlow
 
 # Densities below this share of their largest stand for vacuum, where entropies and their like are singular.
@@ -89,3 +91,43 @@ def convexity_warning(
         f"eigenvalue of the Hessian of its density, relative to its diagonal, is {least:.3g}. Steady states "
         "need not be unique, and large steps need not lower the energy; a smaller coupling (ε) helps."
     )
+
+
+class ConvexityOfRange:
+    """Says in the end whether the energy is convex, point by point, over the range of a run. Collective.
+
+    Args:
+        flow: The flow.
+    """
+
+    table = ""
+
+    def __init__(self, flow: GradientFlow) -> None:
+        self._flow = flow
+        self._least = dict.fromkeys(flow.names, math.inf)
+        self._most = dict.fromkeys(flow.names, -math.inf)
+
+    def look(self, row: Row, state: npt.NDArray[np.float64], step: Step[Any] | None) -> Row:
+        """Take note of the extremes; there are no columns.
+
+        Args:
+            row: With the minimum and the maximum of each field.
+            state: Not used.
+            step: Not used.
+
+        Returns:
+            No row.
+        """
+        for name in self._flow.names:
+            self._least[name] = min(self._least[name], row[f"min_{name}"])
+            self._most[name] = max(self._most[name], row[f"max_{name}"])
+        return {}
+
+    def summary(self) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
+    def warnings(self) -> Sequence[str]:
+        """A sentence where it is not."""
+        text = convexity_warning(self._flow, self._least, self._most)
+        return [] if text is None else [text]

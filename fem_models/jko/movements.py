@@ -16,15 +16,14 @@ Everything is dimensionless.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from fem_models.config.tables import Time
-from fem_models.results.tables import Row
-from fem_models.run.clock import Tick
+from fem_models.core.protocols import Row, Step
+from fem_models.flow.observed import State
+from fem_models.jko.total_distance import total_distance_bound
 from fem_models.schemes.resolvent import Movement
-from fem_models.systems.studies.pnp_estimates import total_distance_bound
 
 # What an energy law may be exceeded by, as a share of the energies in it: rounding, and what Newton's
 # tolerance leaves of the conditions of optimality.
@@ -33,47 +32,44 @@ _ROUNDING = 1e-9
 _POOR = 1e-4
 
 
-class MovingScheme(Protocol):
-    """A scheme of minimising movements."""
-
-    notes: Sequence[str]
-    """Sentences about what the linear solver had to do."""
-
-
 class Movements:
     """Follows the steps of a run by minimising movements; nothing here is collective.
 
     Args:
-        scheme: The scheme.
-        table: The table [time].
-        energy: E of the initial state.
+        notes: Sentences about what the linear solver had to do, which may become more.
+        slabs: Slabs of the paths.
+        joined: Whether each movement begins at the state before it.
     """
 
-    def __init__(self, scheme: MovingScheme, table: Time, energy: float) -> None:
-        self._scheme, self._slabs = scheme, table.slabs
-        self._joined = table.joined
-        self._energies = [energy]
-        self._ticks: list[Tick] = []
+    table = "jko.csv"
+
+    def __init__(self, notes: Sequence[str], slabs: int, joined: bool) -> None:
+        self._notes, self._slabs, self._joined = notes, slabs, joined
+        self._energies: list[float] = []
+        self._steps: list[float] = []
         self._movements: list[Movement] = []
 
-    def step(self, tick: Tick, movement: Movement, energy: float) -> Row:
+    def look(self, row: Row, state: State, step: Step[State] | None) -> Row:
         """Take note of a step.
 
         Args:
-            tick: The step.
-            movement: What it cost.
-            energy: E of the new state.
+            row: Its row of series.csv.
+            state: Not used.
+            step: With what it cost.
 
         Returns:
-            The row of jko.csv.
+            The row of jko.csv; none for the first state.
         """
-        self._ticks.append(tick)
+        self._energies.append(row["energy"])
+        if step is None:
+            return {}
+        movement = step.movement
+        self._steps.append(row["dt"])
         self._movements.append(movement)
-        self._energies.append(energy)
-        row: Row = {"step": tick.number, "time": tick.time}
-        row |= {f"action_{name}": value for name, value in movement.actions.items()}
-        row |= {f"distance_{name}": value for name, value in movement.distances.items()}
-        return row | {
+        found: Row = {"step": row["step"], "time": row["time"]}
+        found |= {f"action_{name}": value for name, value in movement.actions.items()}
+        found |= {f"distance_{name}": value for name, value in movement.distances.items()}
+        return found | {
             "excess": movement.excess,
             "hamilton_jacobi": movement.hamilton_jacobi,
             "terminal": movement.terminal,
@@ -81,6 +77,9 @@ class Movements:
 
     def summary(self) -> dict[str, Any]:
         """The entry `jko` of summary.json; residuals and excess are the largest of all steps."""
+        return {"jko": self._entry()}
+
+    def _entry(self) -> dict[str, Any]:
         return {
             "slabs": self._slabs,
             "max_excess": self._largest("excess"),
@@ -88,7 +87,7 @@ class Movements:
             "terminal": self._largest("terminal"),
             "total_distance": self._total_distance() if self._joined else None,
             "hoelder": self._hoelder() if self._joined else None,
-            "notes": list(self._scheme.notes),
+            "notes": list(self._notes),
         }
 
     def _largest(self, name: str) -> float | None:
@@ -100,7 +99,7 @@ class Movements:
         for movement in self._movements:
             for name, value in movement.actions.items():
                 fields[name] = fields.get(name, 0.0) + value
-        steps = np.array([tick.step for tick in self._ticks])
+        steps = np.array(self._steps)
         squares = 2.0 * steps * [sum(movement.actions.values()) for movement in self._movements]
         bound = total_distance_bound(np.maximum(squares, 0.0), steps, self._energies)
         return {
@@ -117,7 +116,7 @@ class Movements:
             return None
         lengths = [math.hypot(*movement.distances.values()) for movement in self._movements]
         length = np.concatenate([[0.0], np.cumsum(lengths)])
-        steps = np.array([tick.step for tick in self._ticks])
+        steps = np.array(self._steps)
         time = np.concatenate([[0.0], np.cumsum(steps)])
         most = 0.0
         for first in range(len(lengths)):
@@ -129,7 +128,7 @@ class Movements:
 
     def warnings(self) -> list[str]:
         """Sentences about what went against expectation."""
-        found = list(self._scheme.notes)
+        found = list(self._notes)
         if not self._movements:
             return found
         excess, sizes = np.array([movement.excess for movement in self._movements]), self._sizes()

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from fem_models.results.decay import fit_decay
+from fem_models.steady.decay import fit_decay
 
 SLOW = 19.739208802178716  # 2 pi^2, the rate of the heat equation on an interval of length one
 
@@ -89,6 +89,6 @@ def test_arrays_of_different_lengths_are_refused():
 
 def test_the_run_does_not_load_the_plotting_libraries_for_it():
     program = (
-        "import fem_models.results.decay, sys; sys.exit(bool({'matplotlib', 'pyvista'} & sys.modules.keys()))"
+        "import fem_models.steady.decay, sys; sys.exit(bool({'matplotlib', 'pyvista'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0

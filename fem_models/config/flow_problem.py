@@ -1,0 +1,269 @@
+"""What a run of a gradient flow works on: the flow, its initial state, its steady state and its studies.
+
+Everything that can be wrong with the input beyond the run file itself is found here, before anything is
+written. Every number is dimensionless.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx.mesh import Mesh
+from mpi4py import MPI
+
+from fem_models.config.flow_convexity import convexity_table
+from fem_models.config.formulas import COORDINATES, formula
+from fem_models.config.problem import Companions, Problem
+from fem_models.config.schemes import SCHEMES
+from fem_models.config.terms import PotentialTerm
+from fem_models.config.types import FrozenDict
+from fem_models.core.errors import InputError, SolveError
+from fem_models.core.protocols import Study
+from fem_models.expressions import Expression
+from fem_models.flow.confinement import Confinement
+from fem_models.flow.edge_quality import EdgeQuality
+from fem_models.flow.exact_errors import ExactErrors
+from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.log_density import LogDensityFlow
+from fem_models.flow.lower_bound import check_bounded
+from fem_models.flow.neutrality import check_neutral
+from fem_models.flow.static_fields import StaticFields
+from fem_models.jko.movements import Movements
+from fem_models.linalg.newton import NewtonSettings
+from fem_models.linalg.options import refusals
+from fem_models.mesh.marks import MarkedMesh
+from fem_models.schemes.log_density_euler import LogDensity
+from fem_models.steady.relaxation import Relaxation
+from fem_models.steady.steady_state import steady_state
+from fem_models.systems.studies.flat_convexity import ConvexityOfRange
+
+if TYPE_CHECKING:
+    from fem_models.config.flow_system import FlowSystem
+    from fem_models.config.run_file import RunConfig
+
+_Array = npt.NDArray[np.float64]
+
+CONVEXITY = "convexity.csv"
+
+
+class FlowProblem(Problem[State]):
+    """What a run of a gradient flow works on. Collective.
+
+    Args:
+        system: The table [system].
+        config: The run file.
+        marked: Its mesh.
+
+    Raises:
+        InputError: An expression that is not finite on the mesh or names a coordinate it lacks, an initial
+            density that is negative or zero everywhere, a profile outside the mesh, an energy without a lower
+            bound for minimising movements, options that PETSc refuses, or a flux or slabs that do not go with
+            the scheme.
+    """
+
+    model: GradientFlow
+
+    def __init__(self, system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> None:
+        self._system, self._config = system, config
+        _check_profile(config, marked.mesh)
+        flow = _flow(system, config, marked)
+        for where, text in _potential_texts(config):
+            _finite(flow, formula(text, where, config.constants), where)
+        masses = _masses(config)
+        initial = self._initial(flow, masses)
+        self._masses = {name: masses[name] for name in flow.kept}
+        self._exact = self._exact_densities(flow)
+        for name, value in flow.energy_terms(initial).items():
+            if not np.isfinite(value):
+                raise InputError(
+                    f"The energy term {name} is not finite for the initial density; change its expression or "
+                    "the density."
+                )
+        if config.time.minimises:
+            check_bounded(flow, initial)
+        table = config.solver
+        settings = NewtonSettings(table.tolerance, table.max_iterations, table.linear, dict(table.petsc))
+        with refusals():
+            scheme = SCHEMES[config.time.scheme].build(flow, config.time, settings)
+        super().__init__(flow, scheme, initial)
+        self.tables = {CONVEXITY: convexity_table(config, flow, self._masses)}
+        slabs = f", {config.time.slabs} slabs" if config.time.minimises else ""
+        self.title = f"{system.name}, {config.time.scheme}, {config.time.flux} flux{slabs}"
+
+    def _initial(self, flow: GradientFlow, masses: Mapping[str, float]) -> State:
+        """The initial state with its masses, and with static fields in equilibrium."""
+        state = _scaled_initial(self._config, flow, masses)
+        check_neutral(flow, state)
+        settled = (
+            LogDensity(flow).balanced if isinstance(flow, LogDensityFlow) else StaticFields(flow).settled
+        )
+        return settled(state)
+
+    def _exact_densities(self, flow: GradientFlow) -> dict[str, Expression]:
+        config = self._config
+        exact = {
+            name: formula(text, f"[exact] {name}", config.constants, ("t",))
+            for name, text in config.exact.items()
+        }
+        for name, expression in exact.items():
+            _finite(flow, expression, f"[exact] {name}", config.time.end)
+        return exact
+
+    # What goes along
+
+    def companions(self) -> Companions[State]:
+        """The steady state, the studies of the system, and the potentials to draw. Collective."""
+        flow, time = self.model, self._config.time
+        steady, warnings = self._steady()
+        constants = {name: flow.function(values, name) for name, values in _varying_potentials(flow).items()}
+        if steady is not None:
+            constants |= {
+                f"{name}_steady": flow.function(steady[:, s], f"{name}_steady")
+                for s, name in enumerate(flow.names)
+            }
+        # The average flux of minimising movements is that of cells, and needs no coefficients of edges.
+        edges = [] if time.minimises and time.flux == "average" else [EdgeQuality(flow, time.minimises)]
+        studies: list[Study[State]] = [
+            *edges,
+            Relaxation(flow, steady),
+            Confinement(flow, list(self._masses), self._system.confined),
+            *([ConvexityOfRange(flow)] if len(flow.names) > 1 else []),
+            *([ExactErrors(flow, self._exact)] if self._exact else []),
+        ]
+        # Those of the papers are of edge-averaged densities.
+        if not isinstance(flow, LogDensityFlow):
+            studies += self._system.studies(flow, steady, self.initial, time.start)
+        if time.minimises:
+            studies.append(Movements(self.scheme.notes, time.slabs, time.joined))
+        return Companions(studies, constants, warnings)
+
+    def _steady(self) -> tuple[State | None, Sequence[str]]:
+        """The steady state with the masses of the run, and a sentence where it is not there."""
+        if isinstance(self.model, LogDensityFlow):
+            return None, [
+                "No steady state, decay rate or study.csv comes with the log-density; the edge-averaged "
+                "discretisation has them."
+            ]
+        if not self._masses:
+            return None, []
+        try:
+            return steady_state(self.model, self._masses), []
+        except SolveError as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            return None, [f"The steady state was not found, so there is no decay rate: {reason}."]
+
+
+def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
+    """The gradient flow in the discretisation of the run file."""
+    if "shell" in marked.regions and not system.in_space:
+        raise InputError(
+            'The mesh has the region "shell", which stands for the rest of space and holds electric '
+            f'fields only: [system] name = "{system.name}" needs a mesh without it.'
+        )
+    table = config.time
+    # The average flux of minimising movements is consistent with these nodal volumes only.
+    flow = system.flow(config, marked, "cells" if table.minimises and table.flux == "average" else "voronoi")
+    return LogDensityFlow(flow, table.degree) if table.discretization == "log-density" else flow
+
+
+def _potential_texts(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """The external potentials of a run file: their key and their text."""
+    for key, text, variables in config.system.formulas():
+        # Kernels are of differences, and electrodes have their values at the boundary.
+        if variables == COORDINATES and not key.startswith(("kernel", "electrodes")):
+            yield f"[system] {key}", text
+    for number, entry in enumerate(config.energy, start=1):
+        if isinstance(entry, PotentialTerm):
+            yield f"[[energy]] #{number} V", entry.V
+
+
+def _finite(flow: GradientFlow, expression: Expression, where: str, time: float | None = None) -> _Array:
+    """The values of an expression at the nodes, shape (nodes,).
+
+    Raises:
+        InputError: A value is not finite; every rank raises it.
+    """
+    values = expression.numpy(flow.points.T, t=time)
+    bad = np.flatnonzero(~np.isfinite(values))
+    first = tuple(flow.points[bad[0]]) if len(bad) else None
+    found = [point for point in flow.comm.allgather(first) if point is not None]
+    if found:
+        point = ", ".join(f"{coordinate:.6g}" for coordinate in min(found))
+        when = "" if time is None else f" at t = {time:g}"
+        raise InputError(
+            f"{where} = {expression.text!r} is not finite on the mesh, for example at ({point}){when}; "
+            "change the expression or the domain."
+        )
+    return values
+
+
+def _varying_potentials(flow: GradientFlow) -> dict[str, _Array]:
+    """The external potentials of the densities, but for constant ones."""
+    values = flow.external_potentials
+    least = flow.reduce(values.min(axis=0, initial=np.inf), MPI.MIN)
+    largest = flow.reduce(values.max(axis=0, initial=-np.inf), MPI.MAX)
+    found = {}
+    for s in np.flatnonzero(flow.transported & (largest > least)):
+        name = "V" if len(flow.names) == 1 else f"V_{flow.names[s]}"
+        if name not in flow.names:
+            found[name] = values[:, s]
+    return found
+
+
+def _masses(config: RunConfig) -> dict[str, float]:
+    """The masses to scale to: those of all Wasserstein species, and of others where a mass names them."""
+    common = config.initial.mass
+    named = set(common) if isinstance(common, FrozenDict) else set()
+    named |= {s.name for s in config.species if s.mass is not None}
+    free = {name for name, metric in config.fields if metric != "wasserstein"} - named
+    return {name: mass for name, mass in config.masses.items() if name not in free}
+
+
+def _scaled_initial(config: RunConfig, flow: GradientFlow, masses: Mapping[str, float]) -> State:
+    densities = {
+        name: formula(text, f"[initial] {name}", config.constants).numpy
+        for name, text in config.initial_expressions.items()
+    }
+    state = flow.state(densities)
+    found = flow.masses(state)
+    for column, name in enumerate(flow.names):
+        if name not in masses:
+            continue
+        factor = masses[name] / found[name] if found[name] else math.inf
+        if not 0.0 < factor < math.inf:
+            raise InputError(
+                f"The mass {masses[name]:g} of {name} cannot be reached by scaling its initial values, which "
+                f"have the mass {found[name]:g}; change one of them."
+            )
+        state[:, column] *= factor
+    return state
+
+
+def _check_profile(config: RunConfig, mesh: Mesh) -> None:
+    """Refuse a profile whose ends are not in the bounding box of the mesh."""
+    line = config.output.profile
+    if line is None:
+        return
+    dimension = mesh.geometry.dim
+    # Ranks without points of their own take part with an empty box.
+    points = mesh.geometry.x[:, :dimension]
+    lower, upper = np.empty(dimension), np.empty(dimension)
+    mesh.comm.Allreduce(points.min(axis=0, initial=np.inf), lower, op=MPI.MIN)
+    mesh.comm.Allreduce(points.max(axis=0, initial=-np.inf), upper, op=MPI.MAX)
+    for key, point in (("from", line.from_), ("to", line.to)):
+        if len(point) != dimension:
+            raise InputError(
+                f"[output] profile.{key} = {list(point)} must have {dimension} "
+                f"{'entry' if dimension == 1 else 'entries'}, as the mesh has dimensions."
+            )
+        # The facets of a polygonal disk lie a little inside the circle.
+        slack = 0.02 * (upper - lower)
+        if np.any(np.array(point) < lower - slack) or np.any(np.array(point) > upper + slack):
+            box = " and ".join(str([float(f"{c:.6g}") for c in corner]) for corner in (lower, upper))
+            raise InputError(
+                f"[output] profile.{key} = {list(point)} is outside of the mesh, which lies between {box}."
+            )

@@ -1,0 +1,82 @@
+"""Systems that are gradient flows: from their run files to what a run works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from fem_models.config.system import System
+
+if TYPE_CHECKING:
+    from fem_models.config.problem import Problem
+    from fem_models.config.run_file import RunConfig
+    from fem_models.core.protocols import Study
+    from fem_models.flow.gradient_flow import GradientFlow, State
+    from fem_models.mesh.marks import MarkedMesh
+    from fem_models.nodal.edges import Lumping
+
+
+class FlowSystem(System):
+    """What systems share that are gradient flows.
+
+    Attributes:
+        in_space: Whether it has a field that lives in the shell around densities in the whole space.
+    """
+
+    in_space: ClassVar[bool] = False
+
+    @property
+    def confined(self) -> bool:
+        """Whether the theory has the whole space, so that the mesh must hold all of the mass."""
+        return False
+
+    @property
+    def exponential_rate(self) -> float | None:
+        """The rate at which the theory has the energy decay without coupling, where there is one."""
+        return None
+
+    def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
+        """The gradient flow on its mesh. Collective.
+
+        Args:
+            config: The run file.
+            marked: Its mesh.
+            lumping: Which nodal volumes there are in 3D.
+
+        Returns:
+            The flow.
+
+        Raises:
+            InputError: Something does not go with the mesh.
+        """
+        raise TypeError(f"{type(self).__name__} does not say which gradient flow it is.")
+
+    def studies(
+        self, flow: GradientFlow, steady: State | None, initial: State, start: float
+    ) -> Sequence[Study[State]]:
+        """What the papers ask of a run. Collective.
+
+        Args:
+            flow: The gradient flow.
+            steady: The steady state, where it is known.
+            initial: The initial state.
+            start: Its time.
+
+        Returns:
+            Studies whose rows go to study.csv.
+        """
+        return ()
+
+    def problem(self, config: RunConfig, mesh: MarkedMesh) -> Problem[State]:
+        """What a run of it works on, see `fem_models.config.flow_problem`.
+
+        Args:
+            config: The run file.
+            mesh: Its mesh.
+
+        Returns:
+            The flow with its scheme and its initial state.
+        """
+        from fem_models.config.flow_problem import FlowProblem  # here: it brings DOLFINx
+
+        return FlowProblem(self, config, mesh)

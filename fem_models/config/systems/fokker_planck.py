@@ -1,0 +1,41 @@
+"""The system "fokker-planck": drift and diffusion of one density."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from fem_models.config.flow_system import FlowSystem
+from fem_models.config.formulas import COORDINATES, Formulas, formula
+from fem_models.config.system import SYSTEMS
+from fem_models.config.types import NonNegative, Positive, Text
+
+if TYPE_CHECKING:
+    from fem_models.config.run_file import RunConfig
+    from fem_models.flow.gradient_flow import GradientFlow
+    from fem_models.mesh.marks import MarkedMesh
+    from fem_models.nodal.edges import Lumping
+
+
+class FokkerPlanck(FlowSystem):
+    """[system] name = "fokker-planck": drift and linear or nonlinear diffusion of one density."""
+
+    name: Literal["fokker-planck"] = Field(description="the system")
+    m: Positive = Field(1.0, description="diffusion exponent, 1 is Boltzmann's entropy, dimensionless")
+    diffusion: NonNegative = Field(1.0, description="diffusion coefficient, dimensionless")
+    potential: Text = Field("0", description="potential, expression in x, y, z, r, dimensionless")
+
+    def formulas(self) -> Formulas:
+        """The potential."""
+        yield "potential", self.potential, COORDINATES
+
+    def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
+        """∂tρ = D Δρ^m + div(ρ∇V)."""
+        from fem_models.systems.fokker_planck import fokker_planck
+
+        potential = formula(self.potential, "[system] potential", config.constants)
+        return fokker_planck(marked.mesh, self.m, self.diffusion, potential.ufl, lumping)
+
+
+SYSTEMS.add("fokker-planck", FokkerPlanck)

@@ -1,0 +1,269 @@
+"""What the run loop asks of a gradient flow: its observables, their laws, and what a run of it found.
+
+See `fem_models.core.protocols.Model`. Everything is dimensionless.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx import fem, la
+from dolfinx.mesh import Mesh
+from mpi4py import MPI
+
+from fem_models.core.protocols import Expectation, Packed, Record, Row
+from fem_models.energies import Energy
+from fem_models.mesh.parts import Part
+from fem_models.nodal.numbering import original_numbers
+
+State = npt.NDArray[np.float64]
+"""Nodal values, shape (nodes of this rank with its ghosts, species); ghost rows are up to date."""
+
+
+class _Geometry(Protocol):
+    """Nodal volumes, and what is told of the edges of the mesh."""
+
+    volumes: npt.NDArray[np.float64]
+    h_min: float
+    h_max: float
+
+    @property
+    def negative_share(self) -> float: ...
+
+
+class Observed(ABC):
+    """What flows in nodal values share that a run looks at; states have shape (nodes, species). Collective.
+
+    Attributes:
+        mesh: The mesh.
+        comm: Its ranks.
+        names: Names of the species.
+        transported: The species of the Wasserstein metric, shape (species,).
+        cells: Local cells of the part of the mesh where densities live; None for all.
+        space: The scalar space of each species.
+        owned: Number of nodes of this rank.
+        nodes: The same with its ghosts.
+        terms: The energy, a sum of named terms.
+        geometry: Nodal volumes and edges.
+    """
+
+    mesh: Mesh
+    comm: MPI.Comm
+    names: tuple[str, ...]
+    transported: npt.NDArray[np.bool_]
+    cells: npt.NDArray[np.int32] | None
+    space: fem.FunctionSpace
+    owned: int
+    nodes: int
+    terms: Energy
+    geometry: _Geometry
+
+    @abstractmethod
+    def energy_terms(self, state: State) -> dict[str, float]:
+        """The energy of each term."""
+
+    @abstractmethod
+    def dissipation(self, state: State) -> float:
+        """The dissipation D ≥ 0 of dE/dt = -D."""
+
+    @abstractmethod
+    def masses(self, state: State) -> dict[str, float]:
+        """The mass of each species."""
+
+    @abstractmethod
+    def minima(self, state: State) -> dict[str, float]:
+        """The least nodal value of each species."""
+
+    @abstractmethod
+    def maxima(self, state: State) -> dict[str, float]:
+        """The largest nodal value of each species."""
+
+    @abstractmethod
+    def second_moments(self, state: State) -> dict[str, float]:
+        """The second moment of each species about the origin."""
+
+    @abstractmethod
+    def vector(self) -> la.Vector:
+        """A new vector in the layout of a state, to scatter values to ghosts and back."""
+
+    # The observables
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of the species that have a mass to keep: those of the Wasserstein metric."""
+        return tuple(name for name, moves in zip(self.names, self.transported, strict=True) if moves)
+
+    @property
+    def expectations(self) -> Mapping[str, Expectation]:
+        """The energy falls; the densities keep their masses and are not negative."""
+        found = {"energy": Expectation("falling", "The energy", tuple(term.name for term in self.terms))}
+        for name in self.kept:
+            found[f"mass_{name}"] = Expectation("conserved", f"The mass of {name}")
+            found[f"min_{name}"] = Expectation("non-negative", f"The density {name}", (f"max_{name}",))
+        return found
+
+    def observables(self, state: State) -> Row:
+        """The energy and its terms, the dissipation, and the mass, minimum and maximum of each species.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            `energy`, one entry for each of its terms, `dissipation`, `mass_NAME`, `min_NAME`, `max_NAME`.
+        """
+        terms = self.energy_terms(state)
+        row: Row = {"energy": math.fsum(terms.values())} | terms
+        row["dissipation"] = self.dissipation(state)
+        masses, least, most = self.masses(state), self.minima(state), self.maxima(state)
+        for name in self.names:
+            row |= {f"mass_{name}": masses[name], f"min_{name}": least[name], f"max_{name}": most[name]}
+        return row
+
+    def change(self, old: State, new: State) -> float:
+        """The largest Σ_i m_i |new_i - old_i| / Σ_i m_i |new_i| of the species.
+
+        Args:
+            old: Shape (nodes, species).
+            new: Of the same shape.
+
+        Returns:
+            0 for equal states, ∞ where a species becomes zero everywhere.
+        """
+        volumes = self.geometry.volumes[: self.owned]
+        local = np.array([volumes @ np.abs(new - old)[: self.owned], volumes @ np.abs(new)[: self.owned]])
+        change, size = self.comm.allreduce(local)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = np.where(change > 0.0, change / size, 0.0)
+        return float(shares.max())
+
+    # What is written
+
+    def functions(self, state: State) -> dict[str, fem.Function]:
+        """The species as new functions, by name.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            Functions on the mesh, or on the part of it where densities live.
+        """
+        return {name: self.function(values, name) for name, values in zip(self.names, state.T, strict=True)}
+
+    def function(self, values: npt.NDArray[np.float64], name: str) -> fem.Function:
+        """Nodal values as a new function, to look at.
+
+        Args:
+            values: Shape (nodes,).
+            name: Of the function.
+
+        Returns:
+            A function on the mesh, or on the part of it where densities live: the shell around them in the
+            whole space is no place to look at, as its coordinates are not real.
+        """
+        function = fem.Function(self.space, name=name)
+        function.x.array[:] = values
+        return function if self._part is None else self._part.restricted([function])[0]
+
+    @cached_property
+    def _part(self) -> Part | None:
+        return None if self.cells is None else Part(self.space, self.cells)
+
+    # What a run found
+
+    def description(self) -> str:
+        """The mesh in a line."""
+        geometry = self.geometry
+        return (
+            f"mesh: {self._cell_count} cells, edges from {geometry.h_min:.3g} to {geometry.h_max:.3g}, "
+            f"{geometry.negative_share:.2%} with negative coefficient"
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Numbers of cells and unknowns, and what is told of the mesh."""
+        geometry = self.geometry
+        return {
+            "cells": self._cell_count,
+            "dofs": self.space.dofmap.index_map.size_global * len(self.names),
+            "mesh": {
+                "cells": self._cell_count,
+                "vertices": self.mesh.topology.index_map(0).size_global,
+                "h_min": geometry.h_min,
+                "h_max": geometry.h_max,
+                "negative_edges": geometry.negative_share,
+            },
+        }
+
+    @property
+    def _cell_count(self) -> int:
+        topology = self.mesh.topology
+        return topology.index_map(topology.dim).size_global
+
+    def findings(self, record: Record, state: State) -> dict[str, Any]:
+        """The energy at the beginning and at the end, and mass, extremes and second moment of each species.
+
+        Args:
+            record: Of the observables of a run.
+            state: Its last state, shape (nodes, species).
+
+        Returns:
+            The entries `energy` and `species` of summary.json.
+        """
+        moments, kept = self.second_moments(state), self.kept
+        return {
+            "energy": {
+                "initial": record.first["energy"],
+                "final": record.last["energy"],
+                "max_increase": record.increase("energy"),
+            },
+            "species": {
+                name: {
+                    "mass_initial": record.first[f"mass_{name}"],
+                    "mass_final": record.last[f"mass_{name}"],
+                    # Only densities have a mass to keep.
+                    "mass_drift": record.drift(f"mass_{name}") if name in kept else None,
+                    "min": record.least(f"min_{name}"),
+                    "max": record.most(f"max_{name}"),
+                    "second_moment": moments[name],
+                }
+                for name in self.names
+            },
+        }
+
+    # States on any number of ranks
+
+    @cached_property
+    def keys(self) -> npt.NDArray[np.int64]:
+        """The original numbers of this rank's nodes, shape (owned nodes,)."""
+        return original_numbers(self.space)
+
+    def pack(self, state: State) -> Packed:
+        """The values of each species at this rank's nodes.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            By species, shape (owned nodes,).
+        """
+        return {name: state[: self.owned, s].copy() for s, name in enumerate(self.names)}
+
+    def unpack(self, packed: Packed) -> State:
+        """The state with these values at the nodes of the ranks.
+
+        Args:
+            packed: By species, shape (owned nodes,), in the order of `keys`.
+
+        Returns:
+            Shape (nodes, species), with its ghosts.
+        """
+        vector = self.vector()
+        values = vector.array.reshape(self.nodes, len(self.names))
+        values[: self.owned] = np.stack([packed[name] for name in self.names], axis=1)
+        vector.scatter_forward()
+        return values.copy()

@@ -1,0 +1,3 @@
+"""The pair interactions that have a name."""
+
+INTERACTIONS = ("hard-sphere", "yukawa", "power-law")
