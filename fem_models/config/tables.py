@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fem_models.config.figures import Figures
+from fem_models.config.figures import DEFAULT_FIGURES, Figures
 from fem_models.config.schemes import SCHEMES
 from fem_models.config.types import (
     Count,
