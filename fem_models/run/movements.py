@@ -21,9 +21,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from fem_models.config.tables import Time
+from fem_models.jko.movement import Movement
 from fem_models.results.tables import Row
 from fem_models.run.clock import Tick
-from fem_models.schemes.resolvent import Movement
 from fem_models.systems.studies.pnp_estimates import total_distance_bound
 
 # What an energy law may be exceeded by, as a share of the energies in it: rounding, and what Newton's
