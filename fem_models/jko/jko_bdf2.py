@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import time
+from dataclasses import replace
 
 import numpy as np
 
-from fem_models.core.errors import InputError
+from fem_models.core.protocols import Law, Memory
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.jko.geodesic_extrapolation import GeodesicExtrapolation
 from fem_models.jko.jko_step import Jko
+from fem_models.jko.movement import MovingStep
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.schemes.resolvent import Step
+from fem_models.schemes.checks import require_memory, require_step
 
 # Shares of the extrapolation to try, and the share of the mass that may be cut from it: where more is
 # negative, the mesh does not resolve how far the mass moved.
@@ -58,6 +59,8 @@ class JkoBdf2:
     """
 
     name = "jko-bdf2"
+    title = "JKO-BDF2"
+    promises: frozenset[Law] = frozenset({"conserved", "non-negative"})
 
     def __init__(
         self,
@@ -70,8 +73,8 @@ class JkoBdf2:
         self._flow = flow
         self._jko = Jko(flow, flux, settings, slabs, weight=0.5)
         self._geodesics = GeodesicExtrapolation(flow, settings)
-        self._older: State | None = None
-        self._last_tau = 0.0
+        self._states: tuple[State, ...] = ()
+        self._steps: tuple[float, ...] = ()
         self._shortened = 0
         self._seconds = 0.0
 
@@ -92,12 +95,24 @@ class JkoBdf2:
             "did not resolve how far mass moved; these steps are of first order. Smaller steps help.",
         ]
 
-    def reset(self) -> None:
-        """Forget earlier steps: the next one is a JKO step."""
-        self._older = None
-        self._jko.reset()
+    def memory(self) -> Memory[State]:
+        """The state before the last step, the size of that step, and the guess of `Jko.memory`."""
+        return Memory(self._states, self._steps, self._jko.memory().guesses)
 
-    def step(self, old: State, tau: float) -> Step:
+    def restore(self, memory: Memory[State]) -> None:
+        """Go on from what `memory` returned; after `Memory()` the next step is a JKO step.
+
+        Args:
+            memory: One earlier state with the step from it and a guess, or nothing.
+
+        Raises:
+            InputError: More than that, arrays of another shape, or a step that is not positive.
+        """
+        require_memory(memory, self._flow, 1, self.title)
+        self._jko.restore(Memory(guesses=memory.guesses))
+        self._states, self._steps = memory.states, memory.steps
+
+    def step(self, old: State, tau: float) -> MovingStep:
         """Take a step of size tau from the state that the last step returned, or from a first one.
 
         Args:
@@ -108,31 +123,30 @@ class JkoBdf2:
             InputError: A step that is not positive and finite.
             SolveError: As for `Jko`; the history is unchanged.
         """
-        if not 0.0 < tau < math.inf:
-            raise InputError(f"The time step must be positive, not {tau!r}.")
+        require_step(tau)
         before = self._geodesics.linear
         start = time.perf_counter()
         anchor, clipped, beyond = self._extrapolated(old, tau)
         self._seconds += time.perf_counter() - start
         linear = self._geodesics.linear - before
         step = self._jko.step(anchor, tau - beyond)
-        self._older, self._last_tau = old, tau
-        return Step(step.state, step.newton, step.linear + linear, clipped, step.rejected, step.movement)
+        self._states, self._steps = (old.copy(),), (tau,)
+        return replace(step, linear=step.linear + linear, clipped=clipped)
 
     def _extrapolated(self, old: State, tau: float) -> tuple[State, float, float]:
         """The extrapolation, the mass that was cut from it, and the time that it covers."""
-        if self._older is None:
+        if not self._states:
             return old, 0.0, 0.0
-        flow, last = self._flow, self._last_tau
+        flow, (older,), (last,) = self._flow, self._states, self._steps
         omega = tau / last
         mass = sum(flow.masses(old)[name] for name in np.array(flow.names)[flow.transported])
-        phi = self._geodesics.potentials(self._older, old, last)
+        phi = self._geodesics.potentials(older, old, last)
         for share in _SHARES if phi is not None else ():
             sigma = share * tau * omega / (1.0 + 2.0 * omega)
             densities = self._geodesics.beyond(old, phi, sigma)
             if densities is None:
                 continue
-            anchor = old + sigma / last * (old - self._older)
+            anchor = old + sigma / last * (old - older)
             anchor[:, flow.transported] = densities
             anchor, clipped = self._non_negative(anchor, old)
             if clipped <= _MOST_CUT * mass:

@@ -7,15 +7,17 @@ import math
 import numpy as np
 
 from fem_models.core.errors import InputError, SolveError
+from fem_models.core.protocols import Law, Memory
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.vacuum import lifted, without_dust
+from fem_models.jko.movement import Movement, MovingStep
 from fem_models.jko.path_ends import EnergyEnd
 from fem_models.jko.path_problem import PathOutcome
 from fem_models.jko.path_solver import PathSolver
 from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.nodal.mobilities import mobility
-from fem_models.schemes.resolvent import Movement, Step
+from fem_models.schemes.checks import require_memory, require_step
 
 # Newton iterations from the guess before the interior point method is taken, and after it.
 _FIRST_ATTEMPT = 25
@@ -23,6 +25,9 @@ _POLISH = 8
 
 # Halvings of a step that fails.
 _MOST_HALVINGS = 6
+
+# The name of the guess that is remembered.
+_POTENTIALS = "potentials"
 
 # The share of the largest density below which there is vacuum, for energies that allow for it.
 _DUST = 1e-12
@@ -54,6 +59,8 @@ class Jko:
     """
 
     name = "jko"
+    title = "JKO"
+    promises: frozenset[Law] = frozenset({"conserved", "non-negative", "falling"})
 
     def __init__(
         self,
@@ -76,7 +83,7 @@ class Jko:
         )
         self._solver = PathSolver(self._equations, settings or NewtonSettings())
         self._keeps_vacuum = flow.transported & ~self._end.logarithmic
-        self._last: np.ndarray | None = None
+        self._memory: Memory[State] = Memory()
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -88,11 +95,23 @@ class Jko:
         """Sentences about what the linear solver had to do."""
         return self._solver.notes
 
-    def reset(self) -> None:
-        """Forget the potentials of the last step, from which the next one starts."""
-        self._last = None
+    def memory(self) -> Memory[State]:
+        """The guess "potentials": φ in the last slab of the last step, shape (nodes, densities)."""
+        return self._memory
 
-    def step(self, old: State, tau: float) -> Step:
+    def restore(self, memory: Memory[State]) -> None:
+        """Go on from what `memory` returned; after `Memory()` the next step starts from δE/δρ.
+
+        Args:
+            memory: The guess, or nothing.
+
+        Raises:
+            InputError: Earlier states, or potentials of another shape.
+        """
+        require_memory(memory, self._flow, 0, self.title)
+        self._memory = memory
+
+    def step(self, old: State, tau: float) -> MovingStep:
         """Take a step of size tau, in halves where it fails as a whole.
 
         Args:
@@ -102,32 +121,37 @@ class Jko:
 
         Raises:
             InputError: A step that is not positive and finite, or a density without mass.
-            SolveError: Newton's methods failed, in small parts of the step too; the message is the report.
+            SolveError: Newton's methods failed, in small parts of the step too; the message is the report,
+                and the scheme is as it was before.
         """
-        if not 0.0 < tau < math.inf:
-            raise InputError(f"The time step must be positive, not {tau!r}.")
+        require_step(tau)
         masses = self._flow.masses(old)
         for name in np.array(self._flow.names)[self._flow.transported]:
             if not masses[name] > 0.0:
                 raise InputError(f"The density {name} has the mass {masses[name]:g}, and nothing to move.")
-        return self._step(old, tau, 0)
+        before = self._memory
+        try:
+            return self._step(old, tau, 0)
+        except SolveError:
+            self._memory = before
+            raise
 
-    def _step(self, old: State, tau: float, halvings: int) -> Step:
+    def _step(self, old: State, tau: float, halvings: int) -> MovingStep:
         outcomes = self._attempts(old, tau)
         newton, linear = sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
         if outcomes[-1].converged:
             return self._accepted(outcomes[-1], old, tau, newton, linear)
-        self._last = None
+        self._memory = Memory()
         if halvings == _MOST_HALVINGS:
             raise SolveError(outcomes[-1].report)
         first = self._step(old, 0.5 * tau, halvings + 1)
         second = self._step(first.state, 0.5 * tau, halvings + 1)
-        return Step(
+        return MovingStep(
             second.state,
             newton + first.newton + second.newton,
             linear + first.linear + second.linear,
             rejected=1 + first.rejected + second.rejected,
-            movement=_joined(first.movement, second.movement),
+            movement=first.movement.joined(second.movement),
         )
 
     def _attempts(self, old: State, tau: float) -> list[PathOutcome]:
@@ -135,7 +159,8 @@ class Jko:
         inside = self._flow.inside[:, None]
         state = np.where(inside, lifted(self._flow, old, self._end.logarithmic), old)
         at_rest = self._end_potentials(state)
-        guess = self._equations.constant(state, at_rest if self._last is None else self._last)
+        guesses = self._memory.guesses or {}
+        guess = self._equations.constant(state, guesses.get(_POTENTIALS, at_rest))
         outcomes = [self._solver.newton(guess, old, tau, _FIRST_ATTEMPT)]
         if outcomes[-1].converged:
             return outcomes
@@ -154,13 +179,14 @@ class Jko:
             :, self._flow.transported
         ]
 
-    def _accepted(self, outcome: PathOutcome, old: State, tau: float, newton: int, linear: int) -> Step:
+    def _accepted(self, outcome: PathOutcome, old: State, tau: float, newton: int, linear: int) -> MovingStep:
         flow, unknowns = self._flow, outcome.unknowns
-        self._last = np.ascontiguousarray(self._equations.potentials(unknowns)[..., -1])
+        potentials = np.ascontiguousarray(self._equations.potentials(unknowns)[..., -1])
+        self._memory = Memory(guesses={_POTENTIALS: potentials})
         state = without_dust(flow, self._equations.final(unknowns), self._keeps_vacuum, _DUST)
         # What Newton's tolerance leaves of a mass error is scaled away.
         state = flow.gauged(flow.with_masses_of(old, state))
-        return Step(state, newton, linear, movement=self._movement(unknowns, old, state, tau))
+        return MovingStep(state, newton, linear, movement=self._movement(unknowns, old, state, tau))
 
     def _movement(self, unknowns: np.ndarray, old: State, state: State, tau: float) -> Movement:
         flow = self._flow
@@ -173,17 +199,6 @@ class Jko:
         distances = {name: math.sqrt(2.0 * tau * max(value, 0.0)) for name, value in actions.items()}
         excess = flow.energy(state) + sum(actions.values()) - flow.energy(old)
         return Movement(actions, distances, excess, *self._solver.optimality(unknowns, old, tau))
-
-
-def _joined(first: Movement, second: Movement) -> Movement:
-    """The two halves of a step as one."""
-    return Movement(
-        {name: value + second.actions[name] for name, value in first.actions.items()},
-        {name: value + second.distances[name] for name, value in first.distances.items()},
-        first.excess + second.excess,
-        max(first.hamilton_jacobi, second.hamilton_jacobi),
-        max(first.terminal, second.terminal),
-    )
 
 
 def _check(flow: GradientFlow, flux: str, slabs: int) -> None:

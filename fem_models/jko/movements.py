@@ -22,8 +22,8 @@ import numpy as np
 
 from fem_models.core.protocols import Row, Step
 from fem_models.flow.observed import State
+from fem_models.jko.movement import Movement
 from fem_models.jko.total_distance import total_distance_bound
-from fem_models.schemes.resolvent import Movement
 
 # What an energy law may be exceeded by, as a share of the energies in it: rounding, and what Newton's
 # tolerance leaves of the conditions of optimality.

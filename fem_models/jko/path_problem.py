@@ -200,7 +200,7 @@ class PathProblem:
         return math.sqrt(squares[0]), math.sqrt(squares[1] / volume)
 
     def optimality(self, unknowns: _Array, old: State, tau: float) -> tuple[float, float]:
-        """The residuals of (2.9b) and of (2.9e), see `fem_models.schemes.resolvent.Movement`. Collective."""
+        """The residuals of (2.9b) and of (2.9e), see `fem_models.jko.movement.Movement`. Collective."""
         self.begin(unknowns, old, tau)
         equations = self.equations
         owned, c, slabs = equations.owned, equations.columns, equations.slabs

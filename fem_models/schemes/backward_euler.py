@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import override
+
+from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.gradient_flow import State
-from fem_models.schemes.resolvent import ResolventScheme, Step
+from fem_models.schemes.resolvent import ResolventScheme
 
 
 class BackwardEuler(ResolventScheme):
@@ -20,11 +23,22 @@ class BackwardEuler(ResolventScheme):
     """
 
     name = "backward-euler"
+    title = "backward Euler"
+    promises: frozenset[Law] = frozenset({"conserved", "non-negative", "falling"})
 
-    def step(self, old: State, tau: float) -> Step:
-        """Take a step of size tau.
-
-        Raises:
-            SolveError: Newton's method failed; the message is its report.
-        """
+    @override
+    def step(self, old: State, tau: float) -> Step[State]:
         return Step(*self._resolvent.solve(old, old, tau))
+
+    @override
+    def memory(self) -> Memory[State]:
+        """Nothing: no step needs earlier ones."""
+        return Memory()
+
+    @override
+    def restore(self, memory: Memory[State]) -> None:
+        """Go on from what `memory` returned: nothing is kept.
+
+        Args:
+            memory: What is to be remembered; `Memory()` for the beginning.
+        """

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import override
+
 import numpy as np
 
+from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.edge_averaged import Flux
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.schemes.resolvent import ResolventScheme, Step
+from fem_models.schemes.checks import require_memory, require_step
+from fem_models.schemes.resolvent import ResolventScheme
 
 
 class Bdf2(ResolventScheme):
@@ -28,36 +32,49 @@ class Bdf2(ResolventScheme):
     """
 
     name = "bdf2"
+    title = "BDF2"
+    promises: frozenset[Law] = frozenset({"conserved", "non-negative"})
 
     def __init__(
         self, flow: GradientFlow, flux: Flux = "upwind", settings: NewtonSettings | None = None
     ) -> None:
         super().__init__(flow, flux, settings)
-        self._older: State | None = None
-        self._last_tau = 0.0
+        self._memory: Memory[State] = Memory()
 
-    def step(self, old: State, tau: float) -> Step:
-        """Take a step of size tau from the state that the last step returned, or from a first one.
-
-        Raises:
-            SolveError: Newton's method failed; the message is its report, and the history is unchanged.
-        """
-        if self._older is None:
+    @override
+    def step(self, old: State, tau: float) -> Step[State]:
+        require_step(tau)
+        if not self._memory.states:
             state, newton, linear = self._resolvent.solve(old, old, tau)
             clipped = 0.0
         else:
-            omega = tau / self._last_tau
-            change = old - self._older
+            (older,), (last,) = self._memory.states, self._memory.steps
+            omega = tau / last
+            change = old - older
             anchor, clipped = self._non_negative(old + omega**2 / (1.0 + 2.0 * omega) * change, old)
             guess = np.where(self._flow.transported, np.maximum(old + omega * change, 0.0), old)
             effective = tau * (1.0 + omega) / (1.0 + 2.0 * omega)
             state, newton, linear = self._resolvent.solve(guess, anchor, effective)
-        self._older, self._last_tau = old, tau
+        self._memory = Memory((old.copy(),), (tau,))
         return Step(state, newton, linear, clipped)
 
-    def reset(self) -> None:
-        """Forget earlier steps: the next one is backward Euler's."""
-        self._older = None
+    @override
+    def memory(self) -> Memory[State]:
+        """The state before the last step, and the size of that step."""
+        return self._memory
+
+    @override
+    def restore(self, memory: Memory[State]) -> None:
+        """Go on from what `memory` returned; after `Memory()` the next step is backward Euler's.
+
+        Args:
+            memory: One earlier state with the step from it, or nothing.
+
+        Raises:
+            InputError: More than that, a state of another shape, or a step that is not positive.
+        """
+        require_memory(memory, self._flow, 1, self.title)
+        self._memory = memory
 
     def _non_negative(self, h: State, old: State) -> tuple[State, float]:
         """The extrapolation cut at zero with the mass of the old state, and the mass that was cut."""

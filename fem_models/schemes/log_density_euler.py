@@ -11,12 +11,13 @@ from dolfinx import fem
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
-from fem_models.core.errors import InputError, SolveError
+from fem_models.core.errors import SolveError
+from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.flow_equations import FlowEquations
 from fem_models.flow.gradient_flow import State
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.linalg.newton import Newton, NewtonSettings, Outcome
-from fem_models.schemes.resolvent import Step
+from fem_models.schemes.checks import require_step
 
 # Newton iterations from the old state before the way over smaller time steps is taken.
 _FIRST_ATTEMPT = 25
@@ -156,6 +157,8 @@ class LogDensity:
     """
 
     name = "log-density"
+    title = "the log-density scheme"
+    promises: frozenset[Law] = frozenset({"conserved", "non-negative", "falling"})
 
     def __init__(self, flow: LogDensityFlow, settings: NewtonSettings | None = None) -> None:
         self._flow = flow
@@ -166,10 +169,18 @@ class LogDensity:
         """Time spent so far on this rank: "assemble" and "solve"."""
         return self._newton.seconds
 
-    def reset(self) -> None:
-        """Forget earlier steps: none are kept."""
+    def memory(self) -> Memory[State]:
+        """Nothing: no step needs earlier ones."""
+        return Memory()
 
-    def step(self, old: State, tau: float) -> Step:
+    def restore(self, memory: Memory[State]) -> None:
+        """Go on from what `memory` returned: nothing is kept.
+
+        Args:
+            memory: What is to be remembered; `Memory()` for the beginning.
+        """
+
+    def step(self, old: State, tau: float) -> Step[State]:
         """Take a step of size tau.
 
         Args:
@@ -180,8 +191,7 @@ class LogDensity:
             InputError: A step that is not positive and finite.
             SolveError: Newton's method failed; the message is its report.
         """
-        if not 0.0 < tau < np.inf:
-            raise InputError(f"The time step must be positive, not {tau!r}.")
+        require_step(tau)
         return self._solved(old, tau)
 
     def balanced(self, state: State) -> State:
@@ -192,7 +202,7 @@ class LogDensity:
         """
         return self._solved(state, 0.0).state
 
-    def _solved(self, old: State, tau: float) -> Step:
+    def _solved(self, old: State, tau: float) -> Step[State]:
         flow = self._flow
         guess = flow.logs(old).x.array.reshape(old.shape)
         for column, (nodes, values) in flow.fixed.items():

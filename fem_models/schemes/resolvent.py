@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 
 import numpy as np
 from mpi4py import MPI
 
-from fem_models.core.errors import InputError, SolveError
+from fem_models.core.errors import SolveError
+from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.edge_averaged import EdgeAveraged, Flux
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.vacuum import lifted, without_dust
 from fem_models.linalg.newton import Newton, NewtonSettings, Outcome
+from fem_models.schemes.checks import require_step
 
 # Newton iterations from the guess before the way over added entropies is taken, which seldom needs more than
 # 25 in all.
@@ -28,58 +29,23 @@ _VACUUM = 1e-10
 _DUST = 1e-30
 
 
-@dataclass(frozen=True)
-class Movement:
-    """What a minimising movement cost, and how well it satisfies the conditions of optimality.
-
-    Equations are those of Bruna, Burger and Carrillo.
-
-    Attributes:
-        actions: By field, W₂²/(2τ) of a density and ∫(c - c^old)²/(2τ) of a field of the L² metric, summed
-            over the parts of a step that was halved.
-        distances: By field, the distance moved, W₂ or that of L², summed over the parts.
-        excess: E(ρ) + Σ actions - E(ρ^old), which the minimiser keeps ≤ 0.
-        hamilton_jacobi: The residual of (2.9b), relative to the range of the potentials, in the mean square
-            over the mass in the slabs; 0 for one slab, which has no condition between slabs.
-        terminal: That of (2.9e), over the mass at the end.
-    """
-
-    actions: Mapping[str, float]
-    distances: Mapping[str, float]
-    excess: float
-    hamilton_jacobi: float
-    terminal: float
-
-
-@dataclass(frozen=True)
-class Step:
-    """An accepted step.
-
-    Attributes:
-        state: The new densities.
-        newton: Newton iterations.
-        linear: Iterations of the linear solver.
-        clipped: Mass that BDF2 had to cut from its extrapolation to keep it non-negative.
-        rejected: Parts of the step that failed and were taken in halves.
-        movement: For minimising movements, what the step cost.
-    """
-
-    state: State
-    newton: int
-    linear: int
-    clipped: float = 0.0
-    rejected: int = 0
-    movement: Movement | None = None
-
-
-class ResolventScheme:
+class ResolventScheme(ABC):
     """What schemes share that take a step by solving a resolvent. Collective; build it once.
 
     Args:
         flow: The gradient flow.
         flux: "upwind" or "average".
         settings: For Newton's method.
+
+    Attributes:
+        name: As in run files.
+        title: As in sentences.
+        promises: The laws of the flow that it keeps for any step.
     """
+
+    name: str
+    title: str
+    promises: frozenset[Law]
 
     def __init__(
         self, flow: GradientFlow, flux: Flux = "upwind", settings: NewtonSettings | None = None
@@ -92,8 +58,36 @@ class ResolventScheme:
         """Time spent so far on this rank: "assemble" and "solve"."""
         return self._resolvent.seconds
 
-    def reset(self) -> None:
-        """Forget earlier steps, if any are kept."""
+    @abstractmethod
+    def step(self, old: State, tau: float) -> Step[State]:
+        """Take a step.
+
+        Args:
+            old: Densities ≥ 0 and values of the other fields, shape (nodes, fields).
+            tau: Its size (dimensionless).
+
+        Returns:
+            The accepted step.
+
+        Raises:
+            InputError: A step that is not positive and finite.
+            SolveError: Newton's method failed; the message is its report, and the scheme is as before.
+        """
+
+    @abstractmethod
+    def memory(self) -> Memory[State]:
+        """What the next step needs of earlier ones."""
+
+    @abstractmethod
+    def restore(self, memory: Memory[State]) -> None:
+        """Go on from what `memory` returned.
+
+        Args:
+            memory: What is to be remembered; `Memory()` for the beginning.
+
+        Raises:
+            InputError: It is none of this scheme and flow.
+        """
 
 
 class Resolvent:
@@ -133,8 +127,7 @@ class Resolvent:
             InputError: A step that is not positive and finite.
             SolveError: Newton's method fails; the message is the report.
         """
-        if not 0.0 < tau < np.inf:
-            raise InputError(f"The time step must be positive, not {tau!r}.")
+        require_step(tau)
         start = lifted(self._flow, guess, self._singular)
         outcomes = [self._newton.solve(start, anchor, tau, limit=_FIRST_ATTEMPT)]
         if not outcomes[-1].converged:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvista
+from fem_models.run.movements import Movements
 from mpi4py import MPI
 
 from fem_models.cli import main
@@ -18,12 +19,11 @@ from fem_models.exact.distances import interval_square
 from fem_models.exact.jko_steps import fokker_planck_step
 from fem_models.exact.profiles import Gaussian
 from fem_models.jko.jko_step import Jko
+from fem_models.jko.movement import Movement
 from fem_models.run import runner
 from fem_models.run.build import build, build_mesh
 from fem_models.run.clock import Tick
 from fem_models.run.diagnostics import Diagnostics
-from fem_models.run.movements import Movements
-from fem_models.schemes.resolvent import Movement
 from fem_models.systems.studies.pnp_estimates import hoelder_bound, total_distance_bound
 
 RUNS = Path(__file__).parents[2] / "runs"

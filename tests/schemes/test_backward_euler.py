@@ -5,6 +5,7 @@ import pytest
 from references import COMM, DIRECT, bump, flow_of, quadratic_potential
 
 from fem_models.config.schemes import SCHEMES
+from fem_models.core.protocols import Memory
 from fem_models.energies import Boltzmann, Potential, PowerLaw
 from fem_models.jko.jko_bdf2 import JkoBdf2
 from fem_models.jko.jko_step import Jko
@@ -88,7 +89,7 @@ def test_steps_do_not_depend_on_those_before():
     scheme.step(first, 1.0)
     # Up to the order of sums over ranks.
     np.testing.assert_allclose(scheme.step(start, 1e-2).state, first, rtol=1e-11)
-    scheme.reset()
+    scheme.restore(Memory())
     np.testing.assert_allclose(scheme.step(start, 1e-2).state, first, rtol=1e-11)
 
 

@@ -3,6 +3,7 @@ import pytest
 from references import COMM, DIRECT, bump, flow_of, quadratic_potential
 
 from fem_models.core.errors import SolveError
+from fem_models.core.protocols import Memory
 from fem_models.energies import Boltzmann, PowerLaw
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.backward_euler import BackwardEuler
@@ -44,7 +45,7 @@ def test_first_step_and_the_one_after_a_reset_are_those_of_backward_euler():
     second = scheme.step(first, 0.01).state
     by_euler = euler.step(first, 0.01).state
     assert np.abs(second - by_euler).max() > 1e-3 * np.abs(by_euler).max()
-    scheme.reset()
+    scheme.restore(Memory())
     np.testing.assert_allclose(scheme.step(first, 0.01).state, by_euler, rtol=1e-11)
 
 

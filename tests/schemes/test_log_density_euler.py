@@ -19,6 +19,7 @@ from references import (
 from scipy.integrate import solve_bvp
 
 from fem_models.core.errors import InputError, SolveError
+from fem_models.core.protocols import Memory
 from fem_models.energies import Boltzmann, Density, Dirichlet, Electrostatic, Potential
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.flow.log_density import LogDensityFlow
@@ -342,7 +343,7 @@ def test_reports_of_a_step():
     vector.scatter_forward()
     np.testing.assert_array_equal(vector.array, step.state[:, 0])
     scheme.step(step.state, 1.0)
-    scheme.reset()
+    scheme.restore(Memory())
     np.testing.assert_allclose(scheme.step(old, 1e-2).state, step.state, rtol=1e-10)
 
 
