@@ -23,6 +23,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.vacuum import GEODESIC
 from fem_models.linalg import mumps
 from fem_models.linalg.garbage import collect
 from fem_models.linalg.krylov import KrylovSolver, factorises
@@ -31,10 +32,6 @@ from fem_models.linalg.options import Option
 from fem_models.nodal.mobilities import CellMobility
 
 _Array = npt.NDArray[np.float64]
-
-# In vacuum, which does not determine the potential, a density of this share of the mean stands in. With less,
-# what rounding leaves in vacuum is taken for mass that moves far.
-_FLOOR = 1e-6
 
 # The share of an edge that particles may cross in a substep, and the number of substeps after which a
 # potential is too rough to be that of a geodesic.
@@ -109,7 +106,7 @@ class GeodesicExtrapolation:
         flow = self._flow
         before, after = older[:, flow.transported], old[:, flow.transported]
         means = np.array(list(flow.masses(old).values()))[flow.transported] / flow.volume
-        carrying = 0.5 * (before + after) + _FLOOR * means
+        carrying = 0.5 * (before + after) + GEODESIC * means
         slopes = self._mobility.slopes(carrying, np.zeros_like(carrying))
         nodal, between = tau * slopes.stiffness, tau * slopes.stiffness_between
         right = flow.geometry.volumes[: flow.owned, None] * (before - after)[: flow.owned]

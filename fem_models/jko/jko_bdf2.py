@@ -13,6 +13,7 @@ from fem_models.jko.geodesic_extrapolation import GeodesicExtrapolation
 from fem_models.jko.jko_step import Jko
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.resolvent import Step
+from fem_models.schemes.two_steps import LastStep, beyond, non_negative
 
 # Shares of the extrapolation to try, and the share of the mass that may be cut from it: where more is
 # negative, the mesh does not resolve how far the mass moved.
@@ -70,8 +71,7 @@ class JkoBdf2:
         self._flow = flow
         self._jko = Jko(flow, flux, settings, slabs, weight=0.5)
         self._geodesics = GeodesicExtrapolation(flow, settings)
-        self._older: State | None = None
-        self._last_tau = 0.0
+        self._last = LastStep(flow)
         self._shortened = 0
         self._seconds = 0.0
 
@@ -94,7 +94,7 @@ class JkoBdf2:
 
     def reset(self) -> None:
         """Forget earlier steps: the next one is a JKO step."""
-        self._older = None
+        self._last.forget()
         self._jko.reset()
 
     def step(self, old: State, tau: float) -> Step:
@@ -116,34 +116,28 @@ class JkoBdf2:
         self._seconds += time.perf_counter() - start
         linear = self._geodesics.linear - before
         step = self._jko.step(anchor, tau - beyond)
-        self._older, self._last_tau = old, tau
+        self._last.remember(old, tau)
         return Step(step.state, step.newton, step.linear + linear, clipped, step.rejected, step.movement)
 
     def _extrapolated(self, old: State, tau: float) -> tuple[State, float, float]:
         """The extrapolation, the mass that was cut from it, and the time that it covers."""
-        if self._older is None:
+        older = self._last.older
+        if older is None:
             return old, 0.0, 0.0
-        flow, last = self._flow, self._last_tau
+        flow, last = self._flow, self._last.tau
         omega = tau / last
         mass = sum(flow.masses(old)[name] for name in np.array(flow.names)[flow.transported])
-        phi = self._geodesics.potentials(self._older, old, last)
+        phi = self._geodesics.potentials(older, old, last)
         for share in _SHARES if phi is not None else ():
             sigma = share * tau * omega / (1.0 + 2.0 * omega)
             densities = self._geodesics.beyond(old, phi, sigma)
             if densities is None:
                 continue
-            anchor = old + sigma / last * (old - self._older)
+            anchor = beyond(old, older, sigma / last)
             anchor[:, flow.transported] = densities
-            anchor, clipped = self._non_negative(anchor, old)
+            anchor, clipped = non_negative(flow, anchor, old)
             if clipped <= _MOST_CUT * mass:
                 self._shortened += share < 1.0
                 return anchor, clipped, sigma
         self._shortened += 1
         return old, 0.0, 0.0
-
-    def _non_negative(self, h: State, old: State) -> tuple[State, float]:
-        """The extrapolation cut at zero with the mass of the old state, and the mass that was cut."""
-        flow = self._flow
-        cut = np.where(flow.transported, np.maximum(h, 0.0), h)
-        wanted, found = (np.array(list(flow.masses(u).values())) for u in (old, cut))
-        return flow.with_masses_of(old, cut), float((found - wanted)[flow.transported].sum())

@@ -8,7 +8,7 @@ import numpy as np
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.flow.gradient_flow import GradientFlow, State
-from fem_models.flow.vacuum import lifted, without_dust
+from fem_models.flow.vacuum import AFTER_MOVEMENT, for_start, with_true_vacuum
 from fem_models.jko.path_ends import EnergyEnd
 from fem_models.jko.path_problem import PathOutcome
 from fem_models.jko.path_solver import PathSolver
@@ -23,9 +23,6 @@ _POLISH = 8
 
 # Halvings of a step that fails.
 _MOST_HALVINGS = 6
-
-# The share of the largest density below which there is vacuum, for energies that allow for it.
-_DUST = 1e-12
 
 
 class Jko:
@@ -133,7 +130,7 @@ class Jko:
     def _attempts(self, old: State, tau: float) -> list[PathOutcome]:
         """Newton's method from the last potentials; if it fails, the interior point method and it again."""
         inside = self._flow.inside[:, None]
-        state = np.where(inside, lifted(self._flow, old, self._end.logarithmic), old)
+        state = np.where(inside, for_start(self._flow, old, self._end.logarithmic), old)
         at_rest = self._end_potentials(state)
         guess = self._equations.constant(state, at_rest if self._last is None else self._last)
         outcomes = [self._solver.newton(guess, old, tau, _FIRST_ATTEMPT)]
@@ -157,7 +154,7 @@ class Jko:
     def _accepted(self, outcome: PathOutcome, old: State, tau: float, newton: int, linear: int) -> Step:
         flow, unknowns = self._flow, outcome.unknowns
         self._last = np.ascontiguousarray(self._equations.potentials(unknowns)[..., -1])
-        state = without_dust(flow, self._equations.final(unknowns), self._keeps_vacuum, _DUST)
+        state = with_true_vacuum(flow, self._equations.final(unknowns), self._keeps_vacuum, AFTER_MOVEMENT)
         # What Newton's tolerance leaves of a mass error is scaled away.
         state = flow.gauged(flow.with_masses_of(old, state))
         return Step(state, newton, linear, movement=self._movement(unknowns, old, state, tau))

@@ -8,6 +8,7 @@ from fem_models.flow.edge_averaged import Flux
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.resolvent import ResolventScheme, Step
+from fem_models.schemes.two_steps import LastStep, beyond, non_negative
 
 
 class Bdf2(ResolventScheme):
@@ -33,8 +34,7 @@ class Bdf2(ResolventScheme):
         self, flow: GradientFlow, flux: Flux = "upwind", settings: NewtonSettings | None = None
     ) -> None:
         super().__init__(flow, flux, settings)
-        self._older: State | None = None
-        self._last_tau = 0.0
+        self._last = LastStep(flow)
 
     def step(self, old: State, tau: float) -> Step:
         """Take a step of size tau from the state that the last step returned, or from a first one.
@@ -42,26 +42,20 @@ class Bdf2(ResolventScheme):
         Raises:
             SolveError: Newton's method failed; the message is its report, and the history is unchanged.
         """
-        if self._older is None:
+        older = self._last.older
+        if older is None:
             state, newton, linear = self._resolvent.solve(old, old, tau)
             clipped = 0.0
         else:
-            omega = tau / self._last_tau
-            change = old - self._older
-            anchor, clipped = self._non_negative(old + omega**2 / (1.0 + 2.0 * omega) * change, old)
-            guess = np.where(self._flow.transported, np.maximum(old + omega * change, 0.0), old)
+            omega = tau / self._last.tau
+            extrapolated = beyond(old, older, omega**2 / (1.0 + 2.0 * omega))
+            anchor, clipped = non_negative(self._flow, extrapolated, old)
+            guess = np.where(self._flow.transported, np.maximum(beyond(old, older, omega), 0.0), old)
             effective = tau * (1.0 + omega) / (1.0 + 2.0 * omega)
             state, newton, linear = self._resolvent.solve(guess, anchor, effective)
-        self._older, self._last_tau = old, tau
+        self._last.remember(old, tau)
         return Step(state, newton, linear, clipped)
 
     def reset(self) -> None:
         """Forget earlier steps: the next one is backward Euler's."""
-        self._older = None
-
-    def _non_negative(self, h: State, old: State) -> tuple[State, float]:
-        """The extrapolation cut at zero with the mass of the old state, and the mass that was cut."""
-        flow = self._flow
-        cut = np.where(flow.transported, np.maximum(h, 0.0), h)
-        wanted, found = (np.array(list(flow.masses(u).values())) for u in (old, cut))
-        return flow.with_masses_of(old, cut), float((found - wanted)[flow.transported].sum())
+        self._last.forget()
