@@ -155,3 +155,15 @@ def shared_tmp_path():
     COMM.Barrier()
     if COMM.rank == 0:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def database():
+    """The options database of PETSc; what a test puts into it is taken out again."""
+    from petsc4py import PETSc
+
+    options = PETSc.Options()
+    before = options.getAll()
+    yield options
+    for name in set(options.getAll()) - set(before):
+        options.delValue(name)

@@ -10,10 +10,7 @@ import numpy.typing as npt
 from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import GradientFlow, State
-
-# Where ∂ψ/∂ρ is infinite in vacuum (1 < m < 2), derivatives use its value at this share of the largest
-# density.
-_FLOOR = 1e-12
+from fem_models.flow.vacuum import for_derivatives
 
 # In one iteration of Newton's method, log ρ changes by at most this much where it is the unknown, and no
 # density grows beyond this multiple of the largest.
@@ -43,7 +40,7 @@ class DensitySteps:
         """The state to take derivatives at, away from where they are infinite."""
         self._lifted = state
         if self._steep.any():
-            self._lifted = np.where(self._steep, np.maximum(state, _FLOOR * self._flow.scale(state)), state)
+            self._lifted = for_derivatives(self._flow, state, self._steep)
         return self._lifted
 
     def limited(self, densities: State, step: State, logarithmic: npt.NDArray[np.bool_]) -> State:

@@ -38,13 +38,15 @@ from ufl.core.expr import Expr
 from fem_models.core.errors import InputError
 from fem_models.flow.affine_terms import AffineTerms
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.linalg.krylov import KrylovSolver
+from fem_models.linalg.options import Option
 from fem_models.nodal.evaluation import NodalExpression
 from fem_models.nodal.nodal_energy import NodalEnergy
 
 DEGREES = (1, 2)
 
-# Of the conjugate gradients with the mass matrix, relative.
-_MASS_TOLERANCE = 1e-13
+# Of the solver of systems with the mass matrix.
+_MASS: dict[str, Option] = {"ksp_type": "cg", "pc_type": "jacobi", "ksp_rtol": 1e-13, "ksp_atol": 0.0}
 
 
 @dataclass(frozen=True)
@@ -330,13 +332,8 @@ class LogDensityFlow(GradientFlow):
         return matrix
 
     @cached_property
-    def _mass_solver(self) -> PETSc.KSP:
-        solver = PETSc.KSP().create(self.comm)
-        solver.setOperators(self._mass)
-        solver.setType(PETSc.KSP.Type.CG)
-        solver.getPC().setType(PETSc.PC.Type.JACOBI)
-        solver.setTolerances(rtol=_MASS_TOLERANCE, atol=0.0)
-        return solver
+    def _mass_solver(self) -> KrylovSolver:
+        return KrylovSolver(self.comm, "log_mass_", _MASS, operator=self._mass)
 
     def _represented(self, functional: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Nodal values of the function of P_k that represents a functional in L², shape (nodes,)."""

@@ -8,8 +8,10 @@ from petsc4py import PETSc
 from fem_models.core.errors import SolveError
 from fem_models.flow.edge_averaged import EdgeAveraged
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.linalg.krylov import KrylovSolver
+from fem_models.linalg.options import Option
 
-_TOLERANCE = 1e-12
+_OPTIONS: dict[str, Option] = {"ksp_type": "bcgs", "ksp_rtol": 1e-12, "ksp_max_it": 500, "pc_type": "gamg"}
 
 
 class StaticFields:
@@ -24,7 +26,7 @@ class StaticFields:
 
     def __init__(self, flow: GradientFlow) -> None:
         self._flow = flow
-        self._solver: PETSc.KSP | None = None
+        self._solver: KrylovSolver | None = None
         if not flow.static.any():
             return
         self._equations = EdgeAveraged(flow, "upwind")
@@ -49,11 +51,11 @@ class StaticFields:
         residual = self._equations.residual(state, state, 1.0)[:, flow.static].ravel()
         if self._solver is None:
             self._set_up(state)
-        right = self._solver.getOperators()[0].createVecLeft()
+        right = self._solver.ksp.getOperators()[0].createVecLeft()
         change = right.duplicate()
         right.array_w[:] = residual
         self._solver.solve(right, change)
-        if self._solver.getConvergedReason() < 0:
+        if self._solver.failed:
             raise SolveError("The static fields could not be computed: their linear problem has no solution.")
         full = flow.vector()
         values = full.array.reshape(state.shape)
@@ -66,9 +68,4 @@ class StaticFields:
         self._equations.jacobian(state, 1.0, self._matrix)
         block = self._matrix.createSubMatrix(self._index, self._index)
         self._matrix.destroy()
-        solver = PETSc.KSP().create(self._flow.comm)
-        solver.setOperators(block)
-        solver.setType(PETSc.KSP.Type.BCGS)
-        solver.pc.setType(PETSc.PC.Type.GAMG)
-        solver.setTolerances(rtol=_TOLERANCE, max_it=500)
-        self._solver = solver
+        self._solver = KrylovSolver(self._flow.comm, "static_", _OPTIONS, operator=block)

@@ -19,6 +19,7 @@ from dolfinx import la
 from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.vacuum import for_derivatives
 
 _Array = npt.NDArray[np.float64]
 
@@ -26,8 +27,8 @@ _Array = npt.NDArray[np.float64]
 _LARGEST_EXPONENT = 30.0
 _LEAST_STIFFNESS = 1e-4
 
-# The share of the largest density at which ∂²e/∂ρ² is taken in vacuum.
-_FLOOR = 1e-12
+# What keeps quotients by θ + ρ ∂²e/∂ρ² finite where it is zero.
+_NOTHING = 1e-12
 
 
 class Unknowns:
@@ -60,15 +61,14 @@ class Unknowns:
         """
         flow = self._flow
         theta = np.where(flow.transported, flow.theta + entropy, 0.0)
-        lifted = np.where(flow.transported, np.maximum(state, _FLOOR * flow.scale(state)), state)
-        hessian = flow.hessian(lifted)
+        hessian = flow.hessian(for_derivatives(flow, state, flow.transported))
         own = np.einsum("nss->ns", hessian)
         change = np.zeros_like(hessian)
         species = np.arange(len(flow.names))
         change[:, species, species] = 1.0
         if flow.static.any():
             charges = hessian[:, :, flow.static]
-            screening = np.where(flow.transported, state / np.maximum(theta + state * own, _FLOOR), 0.0)
+            screening = np.where(flow.transported, state / np.maximum(theta + state * own, _NOTHING), 0.0)
             conductivity = np.einsum("nst,ns->nt", charges**2, state * flow.transported)
             rate = tau * conductivity * self._conductances / self._rigidity[:, flow.static]
             share = rate / (1.0 + rate)

@@ -23,26 +23,22 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.vacuum import GEODESIC
+from fem_models.linalg import mumps
 from fem_models.linalg.garbage import collect
+from fem_models.linalg.krylov import KrylovSolver, factorises
 from fem_models.linalg.newton import NewtonSettings
+from fem_models.linalg.options import Option
 from fem_models.nodal.mobilities import CellMobility
 
 _Array = npt.NDArray[np.float64]
-
-# In vacuum, which does not determine the potential, a density of this share of the mean stands in. With less,
-# what rounding leaves in vacuum is taken for mass that moves far.
-_FLOOR = 1e-6
 
 # The share of an edge that particles may cross in a substep, and the number of substeps after which a
 # potential is too rough to be that of a geodesic.
 _COURANT = 0.5
 _MOST_SUBSTEPS = 2000
 
-# Unknowns up to which a factorisation is faster than conjugate gradients, by dimension.
-_DIRECT_UP_TO = {1: math.inf, 2: 3_000, 3: 1_000}
-
-_TOLERANCE = 1e-10
-_MOST_ITERATIONS = 500
+_KRYLOV: dict[str, Option] = {"ksp_type": "cg", "ksp_rtol": 1e-10, "ksp_max_it": 500, "pc_type": "gamg"}
 
 
 class GeodesicExtrapolation:
@@ -89,17 +85,10 @@ class GeodesicExtrapolation:
         self._matrix.setType(PETSc.Mat.Type.AIJ)
         self._matrix.setPreallocationCOO(np.concatenate([numbers, i, j]), np.concatenate([numbers, j, i]))
         self._right, self._solution = self._matrix.createVecs()
-        small = self._right.size <= _DIRECT_UP_TO[flow.mesh.topology.dim]
-        self._direct = settings.linear == "direct" or (settings.linear == "auto" and small)
-        self._solver = PETSc.KSP().create(flow.comm)
-        self._solver.setTolerances(rtol=_TOLERANCE, max_it=_MOST_ITERATIONS)
-        if self._direct:
-            self._solver.setType(PETSc.KSP.Type.PREONLY)
-            self._solver.pc.setType(PETSc.PC.Type.CHOLESKY)
-            self._solver.pc.setFactorSolverType(PETSc.Mat.SolverType.MUMPS)
-        else:
-            self._solver.setType(PETSc.KSP.Type.CG)
-            self._solver.pc.setType(PETSc.PC.Type.GAMG)
+        dimension = flow.mesh.topology.dim
+        self._direct = factorises("geodesic", self._right.size, dimension, settings.linear)
+        defaults = mumps.SYMMETRIC if self._direct else _KRYLOV
+        self._solver = KrylovSolver(flow.comm, "geodesic_", defaults, settings.petsc)
 
     # The potential
 
@@ -117,7 +106,7 @@ class GeodesicExtrapolation:
         flow = self._flow
         before, after = older[:, flow.transported], old[:, flow.transported]
         means = np.array(list(flow.masses(old).values()))[flow.transported] / flow.volume
-        carrying = 0.5 * (before + after) + _FLOOR * means
+        carrying = 0.5 * (before + after) + GEODESIC * means
         slopes = self._mobility.slopes(carrying, np.zeros_like(carrying))
         nodal, between = tau * slopes.stiffness, tau * slopes.stiffness_between
         right = flow.geometry.volumes[: flow.owned, None] * (before - after)[: flow.owned]
@@ -140,13 +129,13 @@ class GeodesicExtrapolation:
         self._matrix.setValuesCOO(np.concatenate([nodal, between, between]), PETSc.InsertMode.INSERT_VALUES)
         if not self._direct:
             # Fronts move: aggregates of another density are of no use.
-            self._solver.pc.reset()
-        self._solver.setOperators(self._matrix)
+            self._solver.ksp.pc.reset()
+        self._solver.set_operators(self._matrix)
         self._right.array_w[:] = right
         self._solver.solve(self._right, self._solution)
-        self.linear += self._solver.getIterationNumber()
+        self.linear += self._solver.iterations
         finite = bool(np.isfinite(self._solution.array_r).all())
-        return self._solver.getConvergedReason() > 0 and flow.comm.allreduce(finite, op=MPI.LAND)
+        return self._solver.converged and flow.comm.allreduce(finite, op=MPI.LAND)
 
     # Beyond the end
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import State
-from fem_models.jko.path_problem import DUAL_TOLERANCE, FLOOR, HOPELESS, PathOutcome, PathProblem
+from fem_models.flow.vacuum import ACTION
+from fem_models.jko.path_problem import DUAL_TOLERANCE, HOPELESS, PathOutcome, PathProblem
 
 _Array = npt.NDArray[np.float64]
 
@@ -51,7 +52,7 @@ def interior_point(problem: PathProblem, guess: _Array, old: State, tau: float) 
     unknowns[:, :c] = np.where(bound, lifted, unknowns[:, :c])
     if equations.end.free:
         equations.potentials(unknowns)[:] = problem.mean_potentials(guess)[:, None]
-    bound, floor = bound[:owned], FLOOR * problem.means
+    bound, floor = bound[:owned], ACTION * problem.means
     slack = np.where(
         bound, min(problem.potential_scale, problem.longest()) * problem.volumes * problem.means, 0.0
     )

@@ -14,6 +14,7 @@ from fem_models.jko.jko_step import Jko
 from fem_models.jko.movement import MovingStep
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.checks import require_memory, require_step
+from fem_models.schemes.two_steps import beyond, non_negative
 
 # Shares of the extrapolation to try, and the share of the mass that may be cut from it: where more is
 # negative, the mesh does not resolve how far the mass moved.
@@ -126,10 +127,10 @@ class JkoBdf2:
         require_step(tau)
         before = self._geodesics.linear
         start = time.perf_counter()
-        anchor, clipped, beyond = self._extrapolated(old, tau)
+        anchor, clipped, covered = self._extrapolated(old, tau)
         self._seconds += time.perf_counter() - start
         linear = self._geodesics.linear - before
-        step = self._jko.step(anchor, tau - beyond)
+        step = self._jko.step(anchor, tau - covered)
         self._states, self._steps = (old.copy(),), (tau,)
         return replace(step, linear=step.linear + linear, clipped=clipped)
 
@@ -146,18 +147,11 @@ class JkoBdf2:
             densities = self._geodesics.beyond(old, phi, sigma)
             if densities is None:
                 continue
-            anchor = old + sigma / last * (old - older)
+            anchor = beyond(old, older, sigma / last)
             anchor[:, flow.transported] = densities
-            anchor, clipped = self._non_negative(anchor, old)
+            anchor, clipped = non_negative(flow, anchor, old)
             if clipped <= _MOST_CUT * mass:
                 self._shortened += share < 1.0
                 return anchor, clipped, sigma
         self._shortened += 1
         return old, 0.0, 0.0
-
-    def _non_negative(self, h: State, old: State) -> tuple[State, float]:
-        """The extrapolation cut at zero with the mass of the old state, and the mass that was cut."""
-        flow = self._flow
-        cut = np.where(flow.transported, np.maximum(h, 0.0), h)
-        wanted, found = (np.array(list(flow.masses(u).values())) for u in (old, cut))
-        return flow.with_masses_of(old, cut), float((found - wanted)[flow.transported].sum())

@@ -9,7 +9,7 @@ import numpy as np
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import Law, Memory
 from fem_models.flow.gradient_flow import GradientFlow, State
-from fem_models.flow.vacuum import lifted, without_dust
+from fem_models.flow.vacuum import AFTER_MOVEMENT, for_start, with_true_vacuum
 from fem_models.jko.movement import Movement, MovingStep
 from fem_models.jko.path_ends import EnergyEnd
 from fem_models.jko.path_problem import PathOutcome
@@ -28,9 +28,6 @@ _MOST_HALVINGS = 6
 
 # The name of the guess that is remembered.
 _POTENTIALS = "potentials"
-
-# The share of the largest density below which there is vacuum, for energies that allow for it.
-_DUST = 1e-12
 
 
 class Jko:
@@ -157,7 +154,7 @@ class Jko:
     def _attempts(self, old: State, tau: float) -> list[PathOutcome]:
         """Newton's method from the last potentials; if it fails, the interior point method and it again."""
         inside = self._flow.inside[:, None]
-        state = np.where(inside, lifted(self._flow, old, self._end.logarithmic), old)
+        state = np.where(inside, for_start(self._flow, old, self._end.logarithmic), old)
         at_rest = self._end_potentials(state)
         guesses = self._memory.guesses or {}
         guess = self._equations.constant(state, guesses.get(_POTENTIALS, at_rest))
@@ -183,7 +180,7 @@ class Jko:
         flow, unknowns = self._flow, outcome.unknowns
         potentials = np.ascontiguousarray(self._equations.potentials(unknowns)[..., -1])
         self._memory = Memory(guesses={_POTENTIALS: potentials})
-        state = without_dust(flow, self._equations.final(unknowns), self._keeps_vacuum, _DUST)
+        state = with_true_vacuum(flow, self._equations.final(unknowns), self._keeps_vacuum, AFTER_MOVEMENT)
         # What Newton's tolerance leaves of a mass error is scaled away.
         state = flow.gauged(flow.with_masses_of(old, state))
         return MovingStep(state, newton, linear, movement=self._movement(unknowns, old, state, tau))

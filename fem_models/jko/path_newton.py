@@ -13,13 +13,10 @@ import numpy.typing as npt
 from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import State
-from fem_models.jko.path_problem import DUAL_TOLERANCE, FLOOR, HOPELESS, PathOutcome, PathProblem
+from fem_models.flow.vacuum import ACTION, FRONT
+from fem_models.jko.path_problem import DUAL_TOLERANCE, HOPELESS, PathOutcome, PathProblem
 
 _Array = npt.NDArray[np.float64]
-
-# At nodes in vacuum whose fluxes are less than those of this share of the mean, the potential is that of the
-# present densities: they say little about those of the next iterate, and Newton's potential would be huge.
-_FRONT = 1e-2
 
 # Steps are halved where the residual has not fallen by this factor, after the first iterations.
 _FALLING = 0.95
@@ -43,7 +40,7 @@ def newton(problem: PathProblem, guess: _Array, old: State, tau: float, limit: i
     problem.begin(guess, old, tau)
     equations = problem.equations
     owned, c = equations.owned, equations.columns
-    floor, front = (share * problem.means for share in (FLOOR, _FRONT))
+    floor, front = (share * problem.means for share in (ACTION, FRONT))
     unknowns, converged, first, least = guess.copy(), False, math.inf, math.inf
     iteration, rounding, damping, change = 0, 0.0, 1.0, math.inf
     may_vanish = ~problem.logarithmic & equations.inside[:owned, None]

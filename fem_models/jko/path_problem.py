@@ -21,9 +21,6 @@ _Array = npt.NDArray[np.float64]
 # Relative to their scale, the conditions (2.9b) and (2.9e) hold to this accuracy where there is mass.
 DUAL_TOLERANCE = 1e-9
 
-# Where the action does not fix the potential, in vacuum, a density of this share of the mean stands in.
-FLOOR = 1e-12
-
 # A residual that grows by this factor is not on its way to zero.
 HOPELESS = 1e8
 _LARGEST_ROUND_OFF = 1e-7

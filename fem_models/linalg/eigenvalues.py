@@ -17,7 +17,9 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.core.errors import InputError, SolveError
+from fem_models.linalg import mumps
 from fem_models.linalg.callbacks import product_matrix
+from fem_models.linalg.krylov import KrylovSolver
 
 # Columns of distributed vectors: the entries of this rank, shape (owned, any).
 Columns = npt.NDArray[np.float64]
@@ -117,20 +119,15 @@ def dual_norm(norm: PETSc.Mat, functional: PETSc.Vec) -> float:
     matrix = norm.copy()
     _pin(matrix)
     riesz = functional.duplicate()
-    direct_solver(matrix).solve(functional, riesz)
+    _direct_solver(matrix).solve(functional, riesz)
     return math.sqrt(max(functional.dot(riesz), 0.0))
 
 
-def direct_solver(matrix: PETSc.Mat) -> PETSc.KSP:
-    """A solver for a symmetric matrix, by MUMPS. Collective."""
+def _direct_solver(matrix: PETSc.Mat) -> KrylovSolver:
+    """A solver for a symmetric matrix, by MUMPS, that raises PETSc's error where it fails. Collective."""
     matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
-    solver = PETSc.KSP().create(matrix.comm)
-    solver.setOperators(matrix)
-    solver.setType(PETSc.KSP.Type.PREONLY)
-    solver.pc.setType(PETSc.PC.Type.CHOLESKY)
-    solver.pc.setFactorSolverType(PETSc.Mat.SolverType.MUMPS)
-    solver.setErrorIfNotConverged(True)
-    return solver
+    options = mumps.SYMMETRIC | {"ksp_error_if_not_converged": True}
+    return KrylovSolver(matrix.comm, "inf_sup_", options, operator=matrix)
 
 
 def _products(vector: npt.NDArray[np.float64], columns: Columns, comm: MPI.Comm) -> npt.NDArray[np.float64]:
@@ -191,7 +188,7 @@ class _Operator:
 
     def __init__(self, pencil: Pencil) -> None:
         self._pencil = pencil
-        self._solver = direct_solver(pencil.fluxes)
+        self._solver = _direct_solver(pencil.fluxes)
         self._functional, self._flux = pencil.fluxes.createVecs()
 
     def mult(self, matrix: PETSc.Mat, f: PETSc.Vec, result: PETSc.Vec) -> None:
@@ -220,7 +217,7 @@ class _ShiftedInverse:
         transpose = pencil.coupling.transpose(PETSc.Mat())
         blocks = [[pencil.fluxes, transpose], [pencil.coupling, shifted]]
         saddle = PETSc.Mat().createNest(blocks, comm=shifted.comm).convert("aij", PETSc.Mat())
-        self._solver = direct_solver(saddle)
+        self._solver = _direct_solver(saddle)
         self._right, self._solution = saddle.createVecs()
         # One over the factor of each column; a constraint has an infinite one.
         parts = [

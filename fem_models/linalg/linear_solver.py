@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from petsc4py import PETSc
 
 from fem_models.linalg.fieldsplit import define_splits, split_options, unsmooth
+from fem_models.linalg.krylov import LinearSolver, factorises
 from fem_models.linalg.options import SMALLEST_PIVOT, Option
 
-LinearSolver = Literal["auto", "direct", "krylov"]
-
-# Unknowns up to which a factorisation is as fast as Krylov's method in two and three dimensions (measured; in
-# one dimension it always is), and up to which PETSc's own is as good as MUMPS.
-_DIRECT_UP_TO = {1: float("inf"), 2: 3_000, 3: 1_000}
+# Unknowns up to which PETSc's own factorisation is as good as that of MUMPS.
 _PETSC_UP_TO = 50_000
 
 # Block ILU is best while steps couple little of the domain. Beyond so many iterations for each of Newton's,
@@ -59,7 +55,7 @@ def linear_options(
         ranks: Number of MPI ranks.
         fields: Names of the fields.
     """
-    if choice == "direct" or (choice == "auto" and unknowns <= _DIRECT_UP_TO[dimension]):
+    if factorises("step", unknowns, dimension, choice):
         package = "petsc" if ranks == 1 and unknowns <= _PETSC_UP_TO else "mumps"
         return {**_DIRECT, "pc_factor_mat_solver_type": package}
     return {**_KRYLOV, **(split_options(fields, dimension, ranks) if len(fields) > 1 else {})}

@@ -16,7 +16,8 @@ from petsc4py import PETSc
 
 from fem_models.linalg.callbacks import product_matrix, reason_name, weak
 from fem_models.linalg.garbage import collect
-from fem_models.linalg.linear_solver import LinearSolver, Preconditioner, linear_options
+from fem_models.linalg.krylov import LinearSolver
+from fem_models.linalg.linear_solver import Preconditioner, linear_options
 from fem_models.linalg.options import Option, managed
 
 State = npt.NDArray[np.float64]

@@ -24,18 +24,47 @@ SMALLEST_PIVOT = 1e-300
 _READING = ("SetFromOptions()", "KSPSetUpNorms_Private()")
 
 
-def managed(defaults: Mapping[str, Option], given: Mapping[str, Option]) -> petsctools.OptionsManager:
+# The prefixes of solvers within others, see `fem_models.linalg.krylov`.
+INNER_PREFIXES = (
+    "static_",
+    "log_mass_",
+    "geodesic_",
+    "steady_",
+    "nonlocal_",
+    "inf_sup_",
+    "transport_",
+    "mass_",
+    "fluxes_",
+    "projection_",
+    "follow_mass_",
+    "follow_transport_",
+    "saddle_",
+)
+
+
+def managed(
+    defaults: Mapping[str, Option], given: Mapping[str, Option], prefix: str = ""
+) -> petsctools.OptionsManager:
     """Options for one solver, inserted into the database only while it uses them.
 
     Args:
-        defaults: Options without a leading dash.
-        given: The user's options, which win over the defaults.
+        defaults: Options without a leading dash and without the prefix.
+        given: The user's options with the prefix, which win over the defaults; those of other solvers are
+            left out.
+        prefix: What the solver's names on the command line start with; "" for PETSc's own names.
+
+    Returns:
+        The options, without the prefix.
     """
     # PETSc's flags have no value: `snes_monitor = true` in a run file is the flag alone.
     flags = {key.lstrip("-"): None if value is True else value for key, value in given.items()}
-    merged = {**defaults, **flags}
-    # Without a prefix, the names on the command line are PETSc's own.
-    return petsctools.OptionsManager(merged, options_prefix="")
+    others = tuple(inner for inner in INNER_PREFIXES if inner != prefix)
+    own = {
+        key.removeprefix(prefix): value
+        for key, value in flags.items()
+        if key.startswith(prefix) and not key.startswith(others)
+    }
+    return petsctools.OptionsManager({**defaults, **own}, options_prefix=prefix)
 
 
 @contextmanager

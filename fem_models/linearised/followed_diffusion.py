@@ -14,6 +14,8 @@ are recovered at vertices, for potentials of any space. Everything is dimensionl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import ufl
@@ -22,13 +24,16 @@ from mpi4py import MPI
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
+from fem_models.linalg.krylov import KrylovSolver
+from fem_models.linalg.options import Option
 from fem_models.linearised.forms import Assembled, Measures, assembled, assembled_vector
 from fem_models.linearised.slab_data import Moments
 
 _Array = npt.NDArray[np.float64]
 
-# Relative tolerance of the linear solvers here.
-_TOLERANCE = 1e-6
+_ACCURACY: dict[str, Option] = {"ksp_rtol": 1e-6, "ksp_atol": 0.0}
+_MASS: dict[str, Option] = {"ksp_type": "cg", "pc_type": "jacobi", **_ACCURACY}
+_TRANSPORT: dict[str, Option] = {"ksp_type": "gmres", "pc_type": "bjacobi", **_ACCURACY}
 
 # A speed that is nothing.
 _SLOW = 1e-100
@@ -42,13 +47,22 @@ class FollowedDiffusion:
         phi: The potential φ.
         moments: The slabs, and what loads q and φ.
         measures: The integrals.
+        petsc: PETSc options with the prefixes `follow_mass_` and `follow_transport_`, for the linear solvers.
 
     Attributes:
         velocity: ∇φ at vertices, a vector of P1 functions; of the last slab after `update`.
         tensor: D or such a mean, constant on cells, shape (d, d).
     """
 
-    def __init__(self, q: Expr, phi: Expr, moments: Moments, measures: Measures) -> None:
+    def __init__(
+        self,
+        q: Expr,
+        phi: Expr,
+        moments: Moments,
+        measures: Measures,
+        petsc: Mapping[str, Option] | None = None,
+    ) -> None:
+        self._petsc = petsc or {}
         self._moments, self._slabs = moments, moments.slabs
         mesh, dx = measures.mesh, measures.dx
         self._points = mesh.geometry.x
@@ -71,8 +85,8 @@ class FollowedDiffusion:
         self._logarithm_load = fem.form(ufl.ln(q) * w * dx)
         ones = ufl.as_vector([1.0] * (d * d))
         self._volumes = assembled_vector(fem.form(ufl.inner(ones, ufl.TestFunction(tensors)) * dx))
-        self._scalar_mass = _solver(assembled(u * w * dx), PETSc.KSP.Type.CG)
-        self._mass = _solver(assembled(ufl.inner(ufl.TrialFunction(vectors), v) * dx), PETSc.KSP.Type.CG)
+        self._scalar_mass = self._mass_solver(assembled(u * w * dx))
+        self._mass = self._mass_solver(assembled(ufl.inner(ufl.TrialFunction(vectors), v) * dx))
 
         # Crank and Nicolson's rule, with the diffusion along the flow of upwind values.
         along = ufl.inner(self.velocity, ufl.grad(u))
@@ -82,6 +96,9 @@ class FollowedDiffusion:
         half = fem.Constant(mesh, 0.5 * self._slabs.delta)
         self._implicit = Assembled((u * w + half * advection) * dx, 1)
         self._explicit = Assembled((u * w - half * advection) * dx, 1)
+
+    def _mass_solver(self, matrix: PETSc.Mat) -> KrylovSolver:
+        return KrylovSolver(matrix.comm, "follow_mass_", _MASS, self._petsc, matrix)
 
     def displacement(self) -> float:
         """An estimate of Δt max|∇φ|, as a share of the largest extent of the domain."""
@@ -140,7 +157,8 @@ class FollowedDiffusion:
         growth = np.linalg.det(stretch)[:, None, None]
         self._implicit.assemble(0)
         self._explicit.assemble(0)
-        solver = _solver(self._implicit.matrices[0], PETSc.KSP.Type.GMRES)
+        matrix = self._implicit.matrices[0]
+        solver = KrylovSolver(matrix.comm, "follow_transport_", _TRANSPORT, self._petsc, matrix)
         logarithm = _of_eigenvalues(np.log, stretch @ diffusion @ stretch / growth)
         right = self._component.x.petsc_vec.duplicate()
         for i in range(self._dim):
@@ -158,17 +176,8 @@ def _of_eigenvalues(function, matrices: _Array) -> _Array:
     return (vectors * function(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
-def _solve(solver: PETSc.KSP, right: PETSc.Vec, found: fem.Function) -> None:
+def _solve(solver: KrylovSolver, right: PETSc.Vec, found: fem.Function) -> None:
     # Where the right-hand side is zero PETSc may leave what is there.
     found.x.array[:] = 0.0
     solver.solve(right, found.x.petsc_vec)
     found.x.scatter_forward()
-
-
-def _solver(matrix: PETSc.Mat, kind: str) -> PETSc.KSP:
-    solver = PETSc.KSP().create(matrix.comm)
-    solver.setOperators(matrix)
-    solver.setType(kind)
-    solver.setTolerances(rtol=_TOLERANCE, atol=0.0)
-    solver.getPC().setType(PETSc.PC.Type.JACOBI if kind == PETSc.KSP.Type.CG else PETSc.PC.Type.BJACOBI)
-    return solver

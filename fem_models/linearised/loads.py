@@ -37,12 +37,14 @@ from petsc4py import PETSc
 from ufl.core.expr import Expr
 
 from fem_models.energies import Coefficient, evaluated
+from fem_models.linalg.krylov import KrylovSolver
+from fem_models.linalg.options import Option
 from fem_models.linearised.forms import assembled_vector
 from fem_models.linearised.problem import LinearisedJko
 from fem_models.linearised.slab_data import InTime
 
-# Of the conjugate gradients with the mass matrix, relative.
-_MASS_TOLERANCE = 1e-14
+# Of the L² projection of the first perturbation.
+_PROJECTION: dict[str, Option] = {"ksp_type": "cg", "pc_type": "jacobi", "ksp_rtol": 1e-14, "ksp_atol": 0.0}
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,7 @@ class LoadAssembly:
         self._end = fem.form(end * v / problem.curvature * dx)
         self._flux_square = fem.form(ufl.inner(flux, flux) / problem.q * dx)
         self._end_square = fem.form(end**2 / problem.curvature * dx)
-        self._mass = PETSc.KSP().create(problem.spaces.mesh.comm)
-        self._mass.setOperators(problem.mass)
-        self._mass.setType(PETSc.KSP.Type.CG)
-        self._mass.getPC().setType(PETSc.PC.Type.JACOBI)
-        self._mass.setTolerances(rtol=_MASS_TOLERANCE, atol=0.0)
+        self._mass = KrylovSolver(problem.spaces.mesh.comm, "projection_", _PROJECTION, operator=problem.mass)
 
     def __call__(self, h0: Coefficient) -> Loads:
         """The loads.

@@ -15,38 +15,55 @@ modes shorter than the way through it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from petsc4py import PETSc
 
+from fem_models.linalg.krylov import KrylovSolver
+from fem_models.linalg.options import Option
 from fem_models.linearised.loads import Loads
 from fem_models.linearised.problem import LinearisedJko
+
+# The conjugate gradients see a symmetric matrix as far as its parts are solved accurately.
+_ACCURACY: dict[str, Option] = {"ksp_rtol": 1e-12, "ksp_atol": 0.0, "ksp_max_it": 500}
+_MASS: dict[str, Option] = {"ksp_type": "cg", "pc_type": "jacobi", **_ACCURACY}
+_TRANSPORT: dict[str, Option] = {
+    "ksp_type": "gmres",
+    "pc_type": "bjacobi",
+    # Without fill P2 takes a hundred iterations where a slab is several cells long.
+    "sub_pc_factor_levels": 1,
+    **_ACCURACY,
+}
 
 
 class ReducedJko:
     """The matrix of the reduced system, and what it takes and gives. Collective.
 
-    Loads are optional in all methods: without them the equations are homogeneous. Solvers take their options
-    from the database, with the prefixes `transport_` for M - aδA_k, `mass_` for M and `fluxes_` for G_k: call
-    everything with them in it.
+    Loads are optional in all methods: without them the equations are homogeneous.
 
     Args:
         problem: The linearised problem, with its matrices assembled.
+        petsc: PETSc options with the prefixes `transport_` for M - aδA_k, `mass_` for M and `fluxes_` for
+            G_k.
 
     Attributes:
         problem: The same.
         failed: What the solvers of single matrices could not solve, in words; empty if there is nothing.
     """
 
-    def __init__(self, problem: LinearisedJko) -> None:
+    def __init__(self, problem: LinearisedJko, petsc: Mapping[str, Option] | None = None) -> None:
+        petsc = petsc or {}
         self.problem = problem
         self.failed = ""
         slabs = range(problem.slabs)
         self._implicit = [problem.implicit_step(k) for k in slabs]
         self._explicit = [problem.explicit_step(k) for k in slabs]
-        self._steps = [linear_solver(matrix, "transport_") for matrix in self._implicit]
-        self._mass = linear_solver(problem.mass, "mass_")
+        self._steps = [linear_solver(matrix, "transport_", petsc) for matrix in self._implicit]
+        self._mass = linear_solver(problem.mass, "mass_", petsc)
         self._flux_masses = []
         if not problem.eliminates:
-            self._flux_masses = [linear_solver(problem.flux_mass(k), "fluxes_") for k in slabs]
+            masses = map(problem.flux_mass, slabs)
+            self._flux_masses = [linear_solver(mass, "fluxes_", petsc) for mass in masses]
 
     def mult(self, u: PETSc.Vec, product: PETSc.Vec) -> None:
         """The product with the matrix."""
@@ -143,24 +160,30 @@ class ReducedJko:
 
     def _carried_back(self, k: int, right: PETSc.Vec) -> PETSc.Vec:
         found = right.duplicate()
-        self._steps[k].solveTranspose(right, found)
+        self._steps[k].solve_transposed(right, found)
         return self._checked(self._steps[k], found, "transport")
 
-    def _solved(self, solver: PETSc.KSP, right: PETSc.Vec, what: str) -> PETSc.Vec:
+    def _solved(self, solver: KrylovSolver, right: PETSc.Vec, what: str) -> PETSc.Vec:
         found = right.duplicate()
         solver.solve(right, found)
         return self._checked(solver, found, what)
 
-    def _checked(self, solver: PETSc.KSP, found: PETSc.Vec, what: str) -> PETSc.Vec:
-        if solver.getConvergedReason() < 0:
+    def _checked(self, solver: KrylovSolver, found: PETSc.Vec, what: str) -> PETSc.Vec:
+        if solver.failed:
             self.failed = what
         return found
 
 
-def linear_solver(matrix: PETSc.Mat, prefix: str) -> PETSc.KSP:
-    """The solver of a single matrix, with the options of a prefix."""
-    solver = PETSc.KSP().create(matrix.comm)
-    solver.setOptionsPrefix(prefix)
-    solver.setOperators(matrix)
-    solver.setFromOptions()
-    return solver
+def linear_solver(matrix: PETSc.Mat, prefix: str, petsc: Mapping[str, Option]) -> KrylovSolver:
+    """The solver of a single matrix.
+
+    Args:
+        matrix: The matrix.
+        prefix: "transport_", "mass_" or "fluxes_".
+        petsc: PETSc options with their prefixes; those of others do not count.
+
+    Returns:
+        The solver.
+    """
+    kind = _TRANSPORT if prefix == "transport_" else _MASS
+    return KrylovSolver(matrix.comm, prefix, kind, petsc, matrix)

@@ -5,19 +5,18 @@ It costs much memory and needs no condition on the displacement: the reference f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from dolfinx import fem
 from petsc4py import PETSc
 
 from fem_models.core.errors import SolveError
+from fem_models.linalg import mumps
+from fem_models.linalg.krylov import KrylovSolver
+from fem_models.linalg.options import Option
 from fem_models.linearised.loads import Evaluation, Loads, Minimiser
 from fem_models.linearised.problem import LinearisedJko
-
-# Of MUMPS: ICNTL(14) is the percentage of memory beyond its estimate, for pivots that it must delay; INFOG(1)
-# is -9 where that was too small. The percentages are tried one after the other.
-_MEMORY_OPTION = 14
-_EXTRA_MEMORY = (50, 200, 800)
-_WORKSPACE_TOO_SMALL = -9
 
 # Solves for the residual go on until it is rounding, or falls no more: pivots that MUMPS replaces leave a
 # first solution to a few digits. A residual beyond the last share is no solution. All relative to the loads.
@@ -34,6 +33,7 @@ class SaddlePoint:
 
     Args:
         problem: The linearised problem.
+        petsc: PETSc options with the prefix `saddle_`.
 
     Raises:
         SolveError: MUMPS failed; the message has its number.
@@ -43,12 +43,12 @@ class SaddlePoint:
             h_k and f_k, and p at the end; they are numbered rank by rank.
     """
 
-    def __init__(self, problem: LinearisedJko) -> None:
+    def __init__(self, problem: LinearisedJko, petsc: Mapping[str, Option] | None = None) -> None:
         self._problem = problem
         self._evaluation = Evaluation(problem)
         self._fields = 2 if problem.eliminates else 3
         self.matrix = self._assembled()
-        self._solver = self._factorised()
+        self._solver = self._factorised(petsc or {})
 
     def _rows(self, k: int) -> tuple[int, int]:
         """The numbers of the blocks of h and f of slab k; those of g come before."""
@@ -96,21 +96,15 @@ class SaddlePoint:
         matrix.assemble()
         return matrix
 
-    def _factorised(self) -> PETSc.KSP:
-        for extra in _EXTRA_MEMORY:
-            solver = PETSc.KSP().create(self.matrix.comm)
-            solver.setOperators(self.matrix)
-            solver.setType(PETSc.KSP.Type.PREONLY)
-            factorisation = solver.getPC()
+    def _factorised(self, petsc: Mapping[str, Option]) -> KrylovSolver:
+        memory = mumps.MumpsMemory()
+        while True:
             # LDLᵀ of a symmetric indefinite matrix: LU delays more pivots, and its residuals are larger.
-            factorisation.setType(PETSc.PC.Type.CHOLESKY)
-            factorisation.setFactorSolverType(PETSc.Mat.SolverType.MUMPS)
-            factorisation.setFactorSetUpSolverType()
-            factors = factorisation.getFactorMatrix()
-            factors.setMumpsIcntl(_MEMORY_OPTION, extra)
-            solver.setUp()
-            info = factors.getMumpsInfog(1)
-            if info != _WORKSPACE_TOO_SMALL:
+            options = mumps.SYMMETRIC | memory.options
+            solver = KrylovSolver(self.matrix.comm, "saddle_", options, petsc, self.matrix)
+            solver.set_up()
+            info = mumps.factorisation_error(solver.ksp.pc)
+            if info != mumps.WORKSPACE_TOO_SMALL or not memory.more():
                 break
         if info < 0:
             raise SolveError(

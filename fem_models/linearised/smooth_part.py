@@ -56,12 +56,27 @@ class SmoothPart(Protocol):
     def product(self, u: PETSc.Vec) -> PETSc.Vec:
         """Pu."""
 
-    def precondition(self, ksp: PETSc.KSP, operator: PETSc.Mat) -> None:
-        """Set up a Krylov method for an operator with P as what it is preconditioned by."""
+    @property
+    def preconditioned(self) -> PETSc.Mat | None:
+        """The matrix that preconditioners are made of, P; None where P is no sparse matrix."""
+
+    def precondition(self, pc: PETSc.PC) -> None:
+        """Make a Krylov method's preconditioner, whose options are set, one for P."""
 
 
-def smooth_part(problem: LinearisedJko, diffusion: FollowedDiffusion) -> SmoothPart:
-    """P for a problem. Collective."""
+def smooth_part(
+    problem: LinearisedJko, diffusion: FollowedDiffusion, petsc: Mapping[str, Option]
+) -> SmoothPart:
+    """P for a problem. Collective.
+
+    Args:
+        problem: The linearised problem.
+        diffusion: D and ∇φ at the end.
+        petsc: PETSc options, for those with the prefix `fluxes_`.
+
+    Returns:
+        P, to be assembled.
+    """
     spaces, dx = problem.spaces, problem.measures.dx
     u, v = ufl.TrialFunction(spaces.potentials), ufl.TestFunction(spaces.potentials)
     reach = fem.Constant(spaces.mesh, problem.a * problem.delta) * diffusion.velocity
@@ -72,7 +87,7 @@ def smooth_part(problem: LinearisedJko, diffusion: FollowedDiffusion) -> SmoothP
     local = before(u) * before(v) / problem.curvature * dx
     if problem.eliminates:
         return _Sparse(problem, local + ufl.inner(diffusion.tensor * ufl.grad(u), ufl.grad(v)) * dx)
-    return _Mixed(problem, Hybridised(spaces, local, diffusion.tensor, problem.measures))
+    return _Mixed(problem, Hybridised(spaces, local, diffusion.tensor, problem.measures), petsc)
 
 
 class _Sparse:
@@ -93,9 +108,12 @@ class _Sparse:
     def product(self, u: PETSc.Vec) -> PETSc.Vec:
         return self._matrix * u
 
-    def precondition(self, ksp: PETSc.KSP, operator: PETSc.Mat) -> None:
-        ksp.setOperators(operator, self._matrix)
-        ksp.setFromOptions()
+    @property
+    def preconditioned(self) -> PETSc.Mat:
+        return self._matrix
+
+    def precondition(self, pc: PETSc.PC) -> None:
+        """The options have done it."""
 
 
 class _Mixed:
@@ -103,8 +121,8 @@ class _Mixed:
 
     defaults = _TWO_GRIDS
 
-    def __init__(self, problem: LinearisedJko, hybridised: Hybridised) -> None:
-        self._problem, self._parts = problem, hybridised
+    def __init__(self, problem: LinearisedJko, hybridised: Hybridised, petsc: Mapping[str, Option]) -> None:
+        self._problem, self._parts, self._petsc = problem, hybridised, petsc
 
     def assemble(self) -> None:
         self._problem.moments.load(self._problem.slabs)
@@ -118,7 +136,7 @@ class _Mixed:
         facets.getMGCoarseSolve().setOperators(self._coarse())
         facets.setFromOptions()
         self._facets = facets
-        self._fluxes = linear_solver(self._parts.fluxes, "fluxes_")
+        self._fluxes = linear_solver(self._parts.fluxes, "fluxes_", self._petsc)
 
     def _coarse(self) -> PETSc.Mat:
         """S on traces; vertices of no interior facet, which have none, are apart."""
@@ -137,12 +155,12 @@ class _Mixed:
         problem.coupling.multAdd(flux, found, found)
         return found
 
-    def precondition(self, ksp: PETSc.KSP, operator: PETSc.Mat) -> None:
-        ksp.setOperators(operator)
-        ksp.setFromOptions()
+    preconditioned = None
+
+    def precondition(self, pc: PETSc.PC) -> None:
         # The options of the preconditioner are for S.
-        ksp.getPC().setType(PETSc.PC.Type.PYTHON)
-        ksp.getPC().setPythonContext(self)
+        pc.setType(PETSc.PC.Type.PYTHON)
+        pc.setPythonContext(self)
 
     def apply(self, _: PETSc.PC, right: PETSc.Vec, found: PETSc.Vec) -> None:
         """P⁻¹, with the preconditioner of S for its inverse."""

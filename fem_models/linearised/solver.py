@@ -26,6 +26,7 @@ from petsc4py import PETSc
 from fem_models.core.errors import InputError
 from fem_models.linalg.callbacks import product_matrix, reason_name, weak
 from fem_models.linalg.garbage import collect
+from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option, managed, refusals
 from fem_models.linearised.followed_diffusion import FollowedDiffusion
 from fem_models.linearised.loads import Evaluation, Loads, Minimiser
@@ -46,9 +47,6 @@ _CARRIED = 0.5
 # Of the power method for the most damped mode, which is needed roughly.
 _POWER_ITERATIONS = 15
 
-# The conjugate gradients see a symmetric matrix as far as its parts are solved accurately.
-_ACCURATE = 1e-12
-
 _DEFAULTS: dict[str, Option] = {
     "ksp_type": "cg",
     # The norm of P⁻¹ is close to the energy norm of the error, whatever the contrast of q.
@@ -57,19 +55,6 @@ _DEFAULTS: dict[str, Option] = {
     "ksp_atol": 0.0,
     # Beyond so many iterations MUMPS is taken.
     "ksp_max_it": 100,
-    "transport_ksp_type": "gmres",
-    "transport_pc_type": "bjacobi",
-    # Without fill P2 takes a hundred iterations where a slab is several cells long.
-    "transport_sub_pc_factor_levels": 1,
-    "mass_ksp_type": "cg",
-    "mass_pc_type": "jacobi",
-    "fluxes_ksp_type": "cg",
-    "fluxes_pc_type": "jacobi",
-    **{
-        f"{part}_ksp_{name}": value
-        for part in ("transport", "mass", "fluxes")
-        for name, value in (("rtol", _ACCURATE), ("atol", 0.0), ("max_it", 500))
-    },
 }
 
 
@@ -82,7 +67,8 @@ class LinearisedSettings:
         petsc: PETSc options without a leading dash: `ksp_...` of the conjugate gradients; `pc_...` and
             `mg_...` of what stands for P⁻¹, or, with Raviart–Thomas fluxes, for the inverse of the matrix of
             multipliers on facets in it; after `transport_`, `mass_` and `fluxes_`, those of the matrices
-            M - aδA_k, M and G_k.
+            M - aδA_k, M and G_k; after `follow_mass_` and `follow_transport_`, those of what carries the
+            diffusion of "follow"; after `saddle_`, those of MUMPS.
     """
 
     preconditioner: Preconditioner = "auto"
@@ -131,9 +117,10 @@ class LinearisedSolver:
     def __init__(self, problem: LinearisedJko, settings: LinearisedSettings | None = None) -> None:
         self.problem = problem
         self._settings = settings or LinearisedSettings()
-        self._diffusion = FollowedDiffusion(problem.q, problem.phi, problem.moments, problem.measures)
-        self._smooth = smooth_part(problem, self._diffusion)
-        self._options = managed(_DEFAULTS | self._smooth.defaults, self._settings.petsc)
+        petsc = self._settings.petsc
+        self._diffusion = FollowedDiffusion(problem.q, problem.phi, problem.moments, problem.measures, petsc)
+        self._smooth = smooth_part(problem, self._diffusion, petsc)
+        self._options = managed(_DEFAULTS | self._smooth.defaults, petsc)
         self._evaluation = Evaluation(problem)
         self.update()
 
@@ -151,20 +138,27 @@ class LinearisedSolver:
         self._diffusion.update(_CARRIED if self.preconditioner == "follow" else 0.0)
         with self._inserted():
             self._smooth.assemble()
-            self._reduced = ReducedJko(self.problem)
+            self._reduced = ReducedJko(self.problem, self._settings.petsc)
             self._damping = _Damping(self._reduced, self._smooth)
-            mass = self.problem.mass
-            operator = product_matrix(mass.getSizes(), weak(self._multiply), mass.comm)
-            operator.setOption(PETSc.Mat.Option.SPD, True)
-            self._ksp = PETSc.KSP().create(mass.comm)
-            self._smooth.precondition(self._ksp, operator)
+        mass = self.problem.mass
+        operator = product_matrix(mass.getSizes(), weak(self._multiply), mass.comm)
+        operator.setOption(PETSc.Mat.Option.SPD, True)
+        defaults, given = _DEFAULTS | self._smooth.defaults, self._settings.petsc
+        self._solver = KrylovSolver(
+            mass.comm, "", defaults, given, operator, self._smooth.preconditioned, self._what
+        )
+        self._smooth.precondition(self._solver.ksp.pc)
+
+    @property
+    def _what(self) -> str:
+        """What PETSc may refuse, for the message."""
+        given = ", ".join(f"{key} = {value}" for key, value in self._settings.petsc.items()) or "given"
+        return f"to solve the linearised problem with the options {given}"
 
     @contextmanager
     def _inserted(self) -> Iterator[None]:
         """The options in the database, and what PETSc says against them as a sentence."""
-        given = ", ".join(f"{key} = {value}" for key, value in self._settings.petsc.items()) or "given"
-        what = f"to solve the linearised problem with the options {given}"
-        with refusals(what), self._options.inserted_options():
+        with refusals(self._what), self._options.inserted_options():
             yield
 
     def _multiply(self, _: PETSc.Mat, y: PETSc.Vec, product: PETSc.Vec) -> None:
@@ -181,18 +175,17 @@ class LinearisedSolver:
         """
         y = self._reduced.vector()
         self._reduced.failed = ""
-        with self._inserted():
-            right = self._damping(self._reduced.right_side(loads), adjoint=True)
-            self._ksp.solve(right, y)
-            found = self._minimiser(self._damping(y), loads)
-        iterations = self._ksp.getIterationNumber()
-        if self._ksp.getConvergedReason() > 0 and not self._reduced.failed:
+        right = self._damping(self._reduced.right_side(loads), adjoint=True)
+        self._solver.solve(right, y)
+        found = self._minimiser(self._damping(y), loads)
+        iterations = self._solver.iterations
+        if self._solver.converged and not self._reduced.failed:
             return Solution(found, iterations, self.preconditioner)
-        direct = SaddlePoint(self.problem).solve(loads)
+        direct = SaddlePoint(self.problem, self._settings.petsc).solve(loads)
         return Solution(direct, iterations, self.preconditioner, True, self._report(iterations))
 
     def _report(self, iterations: int) -> str:
-        reason = reason_name(PETSc.KSP.ConvergedReason, self._ksp.getConvergedReason())
+        reason = reason_name(PETSc.KSP.ConvergedReason, self._solver.ksp.getConvergedReason())
         cause = (
             f"the iterative solver of the {self._reduced.failed} failed"
             if self._reduced.failed

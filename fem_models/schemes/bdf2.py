@@ -12,6 +12,7 @@ from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.checks import require_memory, require_step
 from fem_models.schemes.resolvent import ResolventScheme
+from fem_models.schemes.two_steps import beyond, non_negative
 
 
 class Bdf2(ResolventScheme):
@@ -50,9 +51,9 @@ class Bdf2(ResolventScheme):
         else:
             (older,), (last,) = self._memory.states, self._memory.steps
             omega = tau / last
-            change = old - older
-            anchor, clipped = self._non_negative(old + omega**2 / (1.0 + 2.0 * omega) * change, old)
-            guess = np.where(self._flow.transported, np.maximum(old + omega * change, 0.0), old)
+            extrapolated = beyond(old, older, omega**2 / (1.0 + 2.0 * omega))
+            anchor, clipped = non_negative(self._flow, extrapolated, old)
+            guess = np.where(self._flow.transported, np.maximum(beyond(old, older, omega), 0.0), old)
             effective = tau * (1.0 + omega) / (1.0 + 2.0 * omega)
             state, newton, linear = self._resolvent.solve(guess, anchor, effective)
         self._memory = Memory((old.copy(),), (tau,))
@@ -75,10 +76,3 @@ class Bdf2(ResolventScheme):
         """
         require_memory(memory, self._flow, 1, self.title)
         self._memory = memory
-
-    def _non_negative(self, h: State, old: State) -> tuple[State, float]:
-        """The extrapolation cut at zero with the mass of the old state, and the mass that was cut."""
-        flow = self._flow
-        cut = np.where(flow.transported, np.maximum(h, 0.0), h)
-        wanted, found = (np.array(list(flow.masses(u).values())) for u in (old, cut))
-        return flow.with_masses_of(old, cut), float((found - wanted)[flow.transported].sum())

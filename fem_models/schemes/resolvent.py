@@ -11,7 +11,7 @@ from fem_models.core.errors import SolveError
 from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.edge_averaged import EdgeAveraged, Flux
 from fem_models.flow.gradient_flow import GradientFlow, State
-from fem_models.flow.vacuum import lifted, without_dust
+from fem_models.flow.vacuum import AFTER_ENTROPY, TAILS, for_start, with_true_vacuum
 from fem_models.linalg.newton import Newton, NewtonSettings, Outcome
 from fem_models.schemes.checks import require_step
 
@@ -19,14 +19,8 @@ from fem_models.schemes.checks import require_step
 # 25 in all.
 _FIRST_ATTEMPT = 15
 
-# Added entropies, as shares of the range of the potentials, and the share of the largest density below which
-# what they leave in vacuum is taken away.
+# Added entropies, as shares of the range of the potentials.
 _ENTROPIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10)
-_VACUUM = 1e-10
-
-# The share of the largest density below which there is vacuum: an implicit step carries geometrically small
-# amounts all the way down a potential. Not for energies with an entropy, whose tails are real.
-_DUST = 1e-30
 
 
 class ResolventScheme(ABC):
@@ -128,13 +122,13 @@ class Resolvent:
             SolveError: Newton's method fails; the message is the report.
         """
         require_step(tau)
-        start = lifted(self._flow, guess, self._singular)
+        start = for_start(self._flow, guess, self._singular)
         outcomes = [self._newton.solve(start, anchor, tau, limit=_FIRST_ATTEMPT)]
         if not outcomes[-1].converged:
             outcomes += self._over_entropies(anchor, tau)
         if not outcomes[-1].converged:
             raise SolveError(outcomes[-1].report)
-        state = without_dust(self._flow, outcomes[-1].state, self._keeps_vacuum, _DUST)
+        state = with_true_vacuum(self._flow, outcomes[-1].state, self._keeps_vacuum, TAILS)
         # What Newton's tolerance leaves of a mass error is scaled away.
         state = self._flow.gauged(self._flow.with_masses_of(anchor, state))
         return state, sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
@@ -142,7 +136,7 @@ class Resolvent:
     def _over_entropies(self, anchor: State, tau: float) -> list[Outcome]:
         """Solve with added entropies, the larger first, and then without."""
         flow = self._flow
-        guess = lifted(flow, anchor, self._singular)
+        guess = for_start(flow, anchor, self._singular)
         psi = flow.smooth_potentials(guess)[: flow.owned]
         extent = flow.reduce(psi.max(axis=0, initial=-np.inf), MPI.MAX)
         extent -= flow.reduce(psi.min(axis=0, initial=np.inf), MPI.MIN)
@@ -152,6 +146,6 @@ class Resolvent:
             outcomes.append(self._newton.solve(guess, anchor, tau, entropy=entropy))
             if outcomes[-1].converged:
                 guess = outcomes[-1].state
-        guess = without_dust(flow, guess, flow.transported, _VACUUM)
-        outcomes.append(self._newton.solve(lifted(flow, guess, self._singular), anchor, tau))
+        guess = with_true_vacuum(flow, guess, flow.transported, AFTER_ENTROPY)
+        outcomes.append(self._newton.solve(for_start(flow, guess, self._singular), anchor, tau))
         return outcomes

@@ -26,6 +26,8 @@ from fem_models.core.errors import SolveError
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.neutrality import check_neutral
 from fem_models.linalg.callbacks import product_matrix
+from fem_models.linalg.krylov import KrylovSolver
+from fem_models.linalg.options import Option
 from fem_models.steady.field_equations import FieldEquations
 from fem_models.steady.local_densities import LocalDensities, Response
 
@@ -44,8 +46,14 @@ _CLOSE, _ROUND_OFF = 1e-11, 1e-15
 # The share of a mass at one node from which a density is no function any more.
 _CONCENTRATED = 0.5
 
-# The relative residual of the linear systems of interactions.
-_LINEAR_ERROR, _LINEAR_ITERATIONS = 1e-10, 200
+# Of the linear systems of interactions.
+_NONLOCAL: dict[str, Option] = {
+    "ksp_type": "gmres",
+    "ksp_rtol": 1e-10,
+    "ksp_atol": 0.0,
+    "ksp_max_it": 200,
+    "pc_type": "none",
+}
 
 _NOT_FOUND = (
     "No steady state was found: the energy may not be convex, or have no minimiser with these masses"
@@ -263,12 +271,7 @@ class Equilibrium:
         operator = product_matrix((sizes, sizes), multiply, self._flow.comm)
         b, x = operator.createVecs()
         b.array_w[:] = right[owned].ravel()
-        ksp = PETSc.KSP().create(self._flow.comm)
-        ksp.setOperators(operator)
-        ksp.setType(PETSc.KSP.Type.GMRES)
-        ksp.getPC().setType(PETSc.PC.Type.NONE)
-        ksp.setTolerances(rtol=_LINEAR_ERROR, atol=0.0, max_it=_LINEAR_ITERATIONS)
-        ksp.solve(b, x)
+        KrylovSolver(self._flow.comm, "nonlocal_", _NONLOCAL, operator=operator).solve(b, x)
         return right + answer(x.array_r)
 
     def _acceptable(self, point: _Point, trial: _Point, fields: _Array, slope: float, share: float) -> bool:

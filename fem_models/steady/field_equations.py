@@ -11,14 +11,12 @@ from petsc4py import PETSc
 
 from fem_models.core.errors import SolveError
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.linalg.krylov import KrylovSolver, factorises
 from fem_models.linalg.linear_solver import linear_options
-from fem_models.linalg.options import Option, managed
+from fem_models.linalg.options import Option
 from fem_models.steady.local_densities import LocalDensities
 
 _Array = npt.NDArray[np.float64]
-
-# Unknowns up to which a factorisation is taken, by dimension.
-_DIRECT_UP_TO = {1: math.inf, 2: 100_000, 3: 20_000}
 
 _KRYLOV: dict[str, Option] = {
     "ksp_type": "gmres",
@@ -221,13 +219,9 @@ class FieldEquations:
         self._right, self._solution = matrix.createVecLeft(), matrix.createVecRight()
         self._scatter = la.vector(index_map, bs=count)
         dim, unknowns = flow.mesh.topology.dim, index_map.size_global * count
-        direct = unknowns <= _DIRECT_UP_TO[dim]
+        direct = factorises("steady", unknowns, dim)
         defaults = linear_options("direct", unknowns, dim, flow.comm.size) if direct else _KRYLOV
-        self._options = managed(defaults, {})
-        self._ksp = PETSc.KSP().create(flow.comm)
-        self._ksp.setOperators(matrix)
-        with self._options.inserted_options():
-            self._ksp.setFromOptions()
+        self._solver = KrylovSolver(flow.comm, "steady_", defaults, operator=matrix)
 
     def _assemble(self, blocks: _Array) -> None:
         """The matrix of the stiffnesses and of blocks at the nodes, shape (nodes, fields, fields)."""
@@ -237,13 +231,12 @@ class FieldEquations:
         blocks[nodes, fields, fields] = self._rigidity[self._held]
         values = np.concatenate([blocks[self._owned].ravel(), self._stiff])
         self._matrix.setValuesCOO(values, PETSc.InsertMode.INSERT_VALUES)
-        self._ksp.setOperators(self._matrix)
+        self._solver.set_operators(self._matrix)
 
     def _inverse(self, right: _Array) -> _Array:
         """The solution with ghosts, zero where φ is given; `right` has the shape (owned nodes, fields)."""
         self._right.array_w[:] = np.where(self._held[self._owned], 0.0, right).ravel()
-        with self._options.inserted_options():
-            self._ksp.solve(self._right, self._solution)
+        self._solver.solve(self._right, self._solution)
         self._scatter.array[: self._solution.local_size] = self._solution.array_r
         self._scatter.scatter_forward()
         return self._scatter.array.reshape(self._flow.nodes, -1).copy()

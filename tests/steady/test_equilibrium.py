@@ -366,7 +366,7 @@ def test_another_guess_leads_to_the_same_state(name):
 def test_multigrid_finds_the_same_state(name):
     flow, masses = systems(name)
     state = steady_state(flow, masses)
-    options = {"ksp_type": "gmres", "pc_type": "gamg", "ksp_rtol": 1e-8}
+    options = {"steady_ksp_type": "gmres", "steady_pc_type": "gamg", "steady_ksp_rtol": 1e-8}
     for key, value in options.items():
         PETSc.Options()[key] = value
     try:

@@ -13,9 +13,8 @@ from mpi4py import MPI
 
 from fem_models.core.protocols import Row, Step
 from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.flow.vacuum import CONVEXITY
 
-# Densities below this share of their largest stand for vacuum, where entropies and their like are singular.
-_VACUUM = 1e-6
 # At least so many points of the range are looked at, and the nodes so many times at the least.
 _SAMPLES = 20_000
 _ROUNDS = 8
@@ -43,7 +42,7 @@ def flat_convexity(flow: GradientFlow, minima: Mapping[str, float], maxima: Mapp
     """
     low = np.array([minima[name] for name in flow.names])
     high = np.array([maxima[name] for name in flow.names])
-    low = np.where(flow.transported, _VACUUM * high, low)
+    low = np.where(flow.transported, CONVEXITY * high, low)
     low, high = np.where(flow.static, 0.0, low), np.where(flow.static, 0.0, high)
     moving = np.flatnonzero(~flow.static)
     ends = [(a, b) if b > a else (b,) for a, b in zip(low, high, strict=True)]
