@@ -54,11 +54,11 @@ test-parallel-2 test-parallel-3: test-parallel-%: .venv/.test-installed
 	$(MPIEXEC) -n $* $(PARALLEL) $(filter-out $(EARLIER),$(wildcard tests/*/)) $(wildcard tests/test_*.py)
 
 .venv/.demo-installed: $(INSTALLED_FROM)
-	@sh .ci/install wheel
+	@sh .ci/install wheel,all
 	@touch $@
 
 .venv/.test-installed: $(INSTALLED_FROM)
-	@sh .ci/install wheel,dev
+	@sh .ci/install wheel,all,dev
 	@touch $@ .venv/.demo-installed
 
 clean:

@@ -34,6 +34,17 @@ def test_licence_is_declared_and_present():
     assert (ROOT / "LICENSE").read_text().startswith("BSD 3-Clause License")
 
 
+def test_types_are_found_by_those_who_install(tmp_path):
+    # Type checkers look for py.typed in the directories of sys.path and run no import hooks.
+    code = (
+        "import pathlib, sys;"
+        "print([str(p) for p in map(pathlib.Path, sys.path) if (p / 'fem_models' / 'py.typed').is_file()])"
+    )
+    isolated = [sys.executable, "-I", "-c", code]
+    found = subprocess.run(isolated, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() != "[]"
+
+
 def _program(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")

@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Sequence
 
+from fem_models.core.errors import InputError
+from fem_models.core.extras import require
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -14,11 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code, the same on every rank.
     """
     try:
-        from fem_models.cli import app
-    except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
-            raise
-        sentence = f"The command line needs {error.name}: pip install 'fem-models[run]'."
-        print(sentence, file=sys.stderr, flush=True)
+        for library in ("typer", "rich"):
+            require(library, extra="run", what="Commands of fem-models")
+    except InputError as error:
+        print(error, file=sys.stderr, flush=True)
         return 2
+    from fem_models.cli import app
+
     return app.main(arguments)

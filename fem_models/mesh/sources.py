@@ -21,6 +21,7 @@ from dolfinx import io
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
+from fem_models.core.extras import require
 from fem_models.mesh.checks import check_volumes, flatness
 
 # The shell that stands for the rest of space, in the domain "space": its outer radius over that of the ball
@@ -90,12 +91,8 @@ def _checked(whole: Simplices, origin: str) -> Simplices:
 @contextlib.contextmanager
 def _gmsh_session(origin: str) -> Iterator[Any]:
     """The gmsh module with our options and an empty model; its bare exceptions become input errors."""
-    try:
-        import gmsh  # Loads graphics libraries, which only rank 0 of a run with such a mesh needs.
-    except (ImportError, OSError) as error:
-        raise InputError(
-            f"This mesh needs gmsh, which cannot be loaded ({error}): install it, or use `cells` or .xdmf."
-        ) from error
+    # Loads graphics libraries, which only rank 0 of a run with such a mesh needs.
+    gmsh: Any = require("gmsh", extra="mesh", what="Meshes from gmsh")
     if gmsh.isInitialized():
         # Its variables and options would leak into our mesh, and finalising would destroy its models.
         raise InputError("gmsh is already in use in this process: call gmsh.finalize() first.")

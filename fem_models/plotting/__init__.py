@@ -3,6 +3,11 @@
 One process draws, after the run and without a display. Whole fields are read.
 """
 
-from fem_models.plotting.figures import draw
+from fem_models.core.extras import require
+
+for _library in ("matplotlib", "pyvista"):
+    require(_library, extra="plot", what="Figures")
+
+from fem_models.plotting.figures import draw  # noqa: E402
 
 __all__ = ["draw"]

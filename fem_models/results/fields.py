@@ -5,19 +5,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
-import pyvista as pv
 
 from fem_models.core.errors import InputError
+from fem_models.core.extras import require
+
+if TYPE_CHECKING:
+    import pyvista as pv
 
 POTENTIAL = "V"
 STEADY = "_steady"
 
 _Array = npt.NDArray[np.float64]
-_LINEAR = {1: pv.CellType.LINE, 2: pv.CellType.TRIANGLE, 3: pv.CellType.TETRA}
+# VTK's numbers of simplices by dimension: linear ones, and Lagrange's of any degree.
+_LINEAR = {1: 3, 2: 5, 3: 10}
+_SIMPLICES = {*_LINEAR.values(), 68, 69, 71}
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,9 @@ class Snapshot:
         middle = (low + high) / 2.0
         return np.where(np.abs(middle) < 1e-9 * np.ptp([low, high], axis=0).max(), 0.0, middle)
 
-    def grid(self) -> pv.UnstructuredGrid:
+    def grid(self) -> "pv.UnstructuredGrid":
         """Return the fields as a PyVista grid of linear cells."""
+        pv = _pyvista()
         grid = pv.UnstructuredGrid({_LINEAR[self.dimension]: self.cells}, self.points)
         for name, values in self.values.items():
             grid.point_data[name] = values
@@ -123,6 +130,7 @@ class Fields:
         return Snapshot(*self._mesh, values)
 
     def _read_part(self, path: Path) -> Snapshot:
+        pv = _pyvista()
         try:
             # VTK's own complaints would come before the sentence below.
             with pv.vtk_verbosity("off"), warnings.catch_warnings(action="ignore"):
@@ -175,13 +183,17 @@ def _damaged(path: Path) -> InputError:
     return InputError(f"{path} is missing or damaged; run the run file again to write the fields.")
 
 
-def _simplices(grid: pv.UnstructuredGrid) -> Snapshot | None:
+def _pyvista() -> Any:
+    return require("pyvista", extra="plot", what="Fields of a run directory")
+
+
+def _simplices(grid: "pv.UnstructuredGrid") -> Snapshot | None:
     """The owned cells of a grid, by their corners; None if they are not simplices of one kind."""
     corners = np.diff(grid.cell_offsets)
     kind = grid.celltypes[0]
     dimension = grid.get_cell(0).dimension
     # VTKFile writes Lagrange cells of any degree: the corners come first.
-    if np.any(grid.celltypes != kind) or kind not in _kinds_of_simplices() or np.ptp(corners):
+    if np.any(grid.celltypes != kind) or kind not in _SIMPLICES or np.ptp(corners):
         return None
     cells = grid.cell_connectivity.reshape(-1, corners[0])[:, : dimension + 1]
     if "vtkGhostType" in grid.cell_data:  # cells that another rank owns and writes, too
@@ -191,11 +203,6 @@ def _simplices(grid: pv.UnstructuredGrid) -> Snapshot | None:
     return Snapshot(np.asarray(grid.points, dtype=float)[used], cells.reshape(-1, dimension + 1), values)
 
 
-def _kinds_of_simplices() -> set[int]:
-    kinds = (*_LINEAR.values(), pv.CellType.LAGRANGE_CURVE)
-    return {*kinds, pv.CellType.LAGRANGE_TRIANGLE, pv.CellType.LAGRANGE_TETRAHEDRON}
-
-
-def _scalars(grid: pv.UnstructuredGrid) -> Iterable[str]:
+def _scalars(grid: "pv.UnstructuredGrid") -> Iterable[str]:
     names = grid.point_data.keys()
     return [name for name in names if grid.point_data[name].ndim == 1 and not name.startswith("vtk")]
