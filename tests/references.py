@@ -8,11 +8,15 @@ from mpi4py import MPI
 
 from fem_models.energies import Potential
 from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.jko.jko_bdf2 import JkoBdf2
+from fem_models.jko.jko_step import Jko
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.mesh import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 
 COMM = MPI.COMM_WORLD
+SCHEMES = {scheme.name: scheme for scheme in (BackwardEuler, Bdf2, Jko, JkoBdf2)}
 DIRECT = NewtonSettings(linear="direct")
 
 

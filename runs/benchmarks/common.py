@@ -29,14 +29,20 @@ from dolfinx import fem
 from dolfinx.mesh import GhostMode, Mesh, create_cell_partitioner, refine
 from mpi4py import MPI
 
-from fem_models.config.schemes import SCHEMES
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.jko.jko_bdf2 import JkoBdf2
+from fem_models.jko.jko_step import Jko
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.mesh import domains as meshes
+from fem_models.schemes.backward_euler import BackwardEuler
+from fem_models.schemes.bdf2 import Bdf2
 from fem_models.systems.fokker_planck import fokker_planck
 
 START, END = 0.01, 0.03
 DOMAINS = {1: "interval", 2: "rectangle", 3: "box"}
+
+
+SCHEMES = {scheme.name: scheme for scheme in (BackwardEuler, Bdf2, Jko, JkoBdf2)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ space cancels. An order is the slope of a straight line on log axes. The log-den
 only; the error of its steps is taken away by extrapolation from two runs with τ ~ h² and half of it.
 """
 
-from common import Report, arguments, slope, unit_mesh
+from common import SCHEMES, Report, arguments, slope, unit_mesh
 
 # isort: split
 import numpy as np
@@ -20,7 +20,6 @@ from dolfinx import fem
 from mpi4py import MPI
 from scipy.integrate import solve_ivp
 
-from fem_models.config.schemes import SCHEMES
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.flow.static_fields import StaticFields

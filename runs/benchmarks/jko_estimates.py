@@ -21,8 +21,8 @@ from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.static_fields import StaticFields
 from fem_models.jko.distance import wasserstein
 from fem_models.jko.jko_step import Jko
+from fem_models.jko.total_distance import hoelder_bound, total_distance_bound
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
-from fem_models.systems.studies.pnp_estimates import hoelder_bound, total_distance_bound
 
 END = 0.08
 CASES = ((1.0, 0.01), (1.0, 0.005), (2.0, 0.01))  # m and h

@@ -2,9 +2,8 @@
 
 import pytest
 from mpi4py import MPI
-from references import bump, flow_of
+from references import SCHEMES, bump, flow_of
 
-from fem_models.config.schemes import SCHEMES
 from fem_models.energies import PowerLaw
 
 

@@ -4,11 +4,13 @@ import copy
 import csv
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from mpi4py import MPI
 
 from fem_models.config.io import from_dict
+from fem_models.config.schemes import SCHEMES
 from fem_models.run.runner import run
 
 TABLES = {
@@ -68,3 +70,22 @@ def run_tables(shared_tmp_path):
         return Run(path, outcomes)
 
     return do
+
+
+@pytest.fixture
+def replace_scheme():
+    """Return what lets a run take another class for a scheme, until the test is over."""
+    entries = dict(SCHEMES)
+
+    def register(changed):
+        for name in list(SCHEMES):
+            SCHEMES.remove(name)
+        for name, entry in changed.items():
+            SCHEMES.add(name, entry)
+
+    def do(name, scheme):
+        entry = replace(entries[name], build=lambda flow, table, settings: scheme(flow, table.flux, settings))
+        register(entries | {name: entry})
+
+    yield do
+    register(entries)

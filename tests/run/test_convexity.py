@@ -6,8 +6,7 @@ from mpi4py import MPI
 
 from fem_models.config.io import load
 from fem_models.core.errors import InputError
-from fem_models.run.build import build, build_mesh
-from fem_models.run.convexity import convexity_table
+from fem_models.run.build import build_mesh
 
 TEXT = """
 [mesh]
@@ -34,18 +33,18 @@ step = 0.1
 """
 
 
-def problem(folder, tail):
+def convexity_table(folder, tail):
     path = folder / "run.toml"
     if MPI.COMM_WORLD.rank == 0:
         path.write_text(TEXT.format(tail=tail))
     MPI.COMM_WORLD.Barrier()
     config = load(path)
-    return build(config, build_mesh(MPI.COMM_WORLD, config.mesh))
+    return config.system.problem(config, build_mesh(MPI.COMM_WORLD, config.mesh)).tables["convexity.csv"]
 
 
 @pytest.mark.parallel
 def test_rows(shared_tmp_path):
-    rows = convexity_table(problem(shared_tmp_path, "[convexity]\nfrequencies = [2, 30]\namplitude = 0.25"))
+    rows = convexity_table(shared_tmp_path, "[convexity]\nfrequencies = [2, 30]\namplitude = 0.25")
     assert [row["k"] for row in rows] == [2.0, 30.0]
     x = np.linspace(-8.0, 8.0, 100_001)
     h = x[1] - x[0]
@@ -64,9 +63,9 @@ def test_rows(shared_tmp_path):
 
 
 def test_none_without_the_table(tmp_path):
-    assert convexity_table(problem(tmp_path, "")) == []
+    assert convexity_table(tmp_path, "") == []
 
 
 def test_a_coarse_mesh_is_refused_with_the_key(tmp_path):
     with pytest.raises(InputError, match=r"^\[convexity\]: The frequencies must be positive and at most 52"):
-        convexity_table(problem(tmp_path, "[convexity]\nfrequencies = [100]"))
+        convexity_table(tmp_path, "[convexity]\nfrequencies = [100]")

@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 from scipy.special import lambertw
 from typer.testing import CliRunner
 
-from fem_models.cli import app
+from fem_models.cli.app import app
 
 RUNS = Path(__file__).parents[2] / "runs"
 POINT = "compare/point particles"

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvista
-from fem_models.run.movements import Movements
 from mpi4py import MPI
 
 from fem_models.cli import main
@@ -19,12 +18,11 @@ from fem_models.exact.distances import interval_square
 from fem_models.exact.jko_steps import fokker_planck_step
 from fem_models.exact.profiles import Gaussian
 from fem_models.jko.jko_step import Jko
-from fem_models.jko.movement import Movement
+from fem_models.jko.movement import Movement, MovingStep
+from fem_models.jko.movements import Movements
+from fem_models.jko.total_distance import hoelder_bound, total_distance_bound
 from fem_models.run import runner
-from fem_models.run.build import build, build_mesh
-from fem_models.run.clock import Tick
-from fem_models.run.diagnostics import Diagnostics
-from fem_models.systems.studies.pnp_estimates import hoelder_bound, total_distance_bound
+from fem_models.run.build import build_mesh
 
 RUNS = Path(__file__).parents[2] / "runs"
 IONS = {
@@ -179,7 +177,7 @@ def test_nodal_volumes_suit_the_flux_and_the_steady_state(run_tables, flux):
     }
     config = from_dict(tables)
     mesh = build_mesh(MPI.COMM_WORLD, config.mesh)
-    assert build(config, mesh).flow.geometry.voronoi_volumes is (flux == "upwind")
+    assert config.system.problem(config, mesh).model.geometry.voronoi_volumes is (flux == "upwind")
     summary = run_tables(tables).summary
     energy = summary["energy"]
     # Both are of the same discrete energy: after three long steps they agree far below the error in h.
@@ -207,14 +205,16 @@ def test_energies_with_slabs_do_not_depend_on_the_number_of_ranks(run_tables):
 
 
 def test_both_bounds_by_hand():
-    movements = Movements(Poor, from_dict(IONS).time, 3.0)
+    movements = Movements(Poor.notes, slabs=3, joined=True)
+    assert movements.look({"energy": 3.0}, None, None) == {}
     energies, steps = (1.0, 0.0), (0.5, 0.25)
     for number, (energy, step) in enumerate(zip(energies, steps, strict=True), start=1):
         actions = {"u": 0.5 * step, "v": 0.25 * step}
         distances = {"u": 3.0 * number, "v": 4.0 * number}
         movement = Movement(actions, distances, -0.1 * number, 0.0, 0.0)
-        movements.step(Tick(number, sum(steps[:number]), step, False), movement, energy)
-    summary = movements.summary()
+        row = {"step": number, "time": sum(steps[:number]), "dt": step, "energy": energy}
+        assert movements.look(row, None, MovingStep(None, movement=movement))["distance_u"] == 3.0 * number
+    summary = movements.summary()["jko"]
     total = summary["total_distance"]
     assert total["fields"] == {"u": pytest.approx(0.375), "v": pytest.approx(0.1875)}
     assert (total["sum"], total["bound"], total["holds"]) == (pytest.approx(0.5625), 3.0, True)
@@ -231,6 +231,7 @@ class Poor:
 
     def __init__(self, *arguments, **options):
         self.scheme = Jko(*arguments, **options)
+        self.title, self.promises = Jko.title, Jko.promises
         self.seconds = {"assemble": 0.0, "solve": 0.0}
 
     def step(self, old, tau):
@@ -240,8 +241,8 @@ class Poor:
 
 
 @pytest.mark.parallel
-def test_what_goes_wrong_is_said(tables, run_tables, monkeypatch):
-    monkeypatch.setitem(runner.SCHEMES, "jko", Poor)
+def test_what_goes_wrong_is_said(tables, run_tables, replace_scheme):
+    replace_scheme("jko", Poor)
     tables["time"] = {"scheme": "jko", "end": 0.06, "step": 0.02}
     found = run_tables(tables)
     summary = found.summary
@@ -270,9 +271,12 @@ def test_what_goes_wrong_is_said(tables, run_tables, monkeypatch):
 def test_edges_with_negative_coefficients_matter_where_fluxes_use_them(tables, scheme, flux, words):
     tables["time"] |= {"scheme": scheme, "flux": flux}
     config = from_dict(tables)
-    problem = build(config, build_mesh(MPI.COMM_WORLD, config.mesh))
-    problem.flow.geometry.negative_share = 0.25
-    said = [text for text in Diagnostics(problem, None).warnings(config.time) if "The mesh has 25 %" in text]
+    problem = config.system.problem(config, build_mesh(MPI.COMM_WORLD, config.mesh))
+    problem.model.geometry.negative_share = 0.25
+    studies = problem.companions().studies
+    for study in studies:
+        study.look(problem.model.observables(problem.initial) | {"time": 0.0}, problem.initial, None)
+    said = [text for study in studies for text in study.warnings() if "The mesh has 25 %" in text]
     assert len(said) == (words is not None)
     assert all(words in text for text in said)
 

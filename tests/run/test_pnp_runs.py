@@ -12,7 +12,7 @@ from scipy.integrate import solve_bvp
 
 from fem_models.config.io import from_dict, load
 from fem_models.core.errors import InputError
-from fem_models.run.build import build, build_mesh
+from fem_models.run.build import build_mesh
 from fem_models.run.runner import run
 
 RUNS = Path(__file__).parents[2] / "runs"
@@ -94,7 +94,7 @@ def problem(tables):
         "time": {"end": 1.0, "step": 0.1},
     } | tables
     config = from_dict(data)
-    return build(config, build_mesh(MPI.COMM_WORLD, config.mesh))
+    return config.system.problem(config, build_mesh(MPI.COMM_WORLD, config.mesh))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,6 @@ def test_a_net_charge_is_welcome_in_space():
         }
     )
     # ψ is that of the net charge far away: flux 1/2 through every sphere, 1/(8π r), here at r = 1.
-    r = np.linalg.norm(found.flow.points, axis=1)
+    r = np.linalg.norm(found.model.points, axis=1)
     on_sphere = found.initial[np.abs(r - 1.0) < 1e-6, -1]
     assert on_sphere.mean() == pytest.approx(1.0 / (8.0 * np.pi), rel=0.05)

@@ -18,7 +18,7 @@ def _lines(monkeypatch, steps, seconds_per_step):
     for step in range(steps + 1):
         now[0] = step * seconds_per_step
         row = {"step": step, "time": 0.1 * step, "dt": 0.1, "energy": 2.5, "newton": 3}
-        report.step(row, 1.5e-13, step == steps)
+        report.step(row, {"energy": row["energy"]}, 1.5e-13, step == steps)
     report.close()
     assert text.getvalue().splitlines() == logged
     return logged

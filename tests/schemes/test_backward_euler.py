@@ -2,9 +2,8 @@ import math
 
 import numpy as np
 import pytest
-from references import COMM, DIRECT, bump, flow_of, quadratic_potential
+from references import COMM, DIRECT, SCHEMES, bump, flow_of, quadratic_potential
 
-from fem_models.config.schemes import SCHEMES
 from fem_models.core.protocols import Memory
 from fem_models.energies import Boltzmann, Potential, PowerLaw
 from fem_models.jko.jko_bdf2 import JkoBdf2

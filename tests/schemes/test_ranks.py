@@ -1,9 +1,8 @@
 """The same numbers on 1, 2 and 3 ranks."""
 
 import pytest
-from references import DIRECT, bump, flow_of, fokker_planck_solution, mesh_of, quadratic_potential
+from references import DIRECT, SCHEMES, bump, flow_of, fokker_planck_solution, mesh_of, quadratic_potential
 
-from fem_models.config.schemes import SCHEMES
 from fem_models.energies import Boltzmann, Density, Potential, PowerLaw
 from fem_models.flow.gradient_flow import GradientFlow, Species
 
