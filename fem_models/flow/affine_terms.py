@@ -14,13 +14,13 @@ import ufl
 from dolfinx import fem
 from ufl.algorithms import expand_derivatives, strip_variables
 from ufl.checks import is_scalar_constant_expression
-from ufl.classes import Label, Variable
 from ufl.core.expr import Expr
 from ufl.corealg.traversal import traverse_unique_terminals
 
 from fem_models.core.errors import InputError
 from fem_models.energies import Term
 from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.nodal.variables import variables
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ class AffineTerms:
 
     def _diff(self, expression: Expr, t: int) -> Expr:
         """The derivative of an expression by a placeholder."""
-        # A label of our own: `ufl.variable` counts them up, and every flow would be compiled anew.
-        variable = Variable(self._placeholders[t], Label(t))
+        (variable,) = variables([self._placeholders[t]])
         derivative = ufl.diff(ufl.replace(expression, {self._placeholders[t]: variable}), variable)
         return strip_variables(expand_derivatives(derivative))
 

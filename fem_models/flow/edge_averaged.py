@@ -17,7 +17,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import la
 from mpi4py import MPI
 from petsc4py import PETSc
 
@@ -27,6 +26,8 @@ from fem_models.flow.field_rows import FieldRows
 from fem_models.flow.flow_equations import FlowEquations
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.unknowns import Unknowns
+from fem_models.linalg.coordinates import block_coordinates, coordinate_matrix, global_numbers
+from fem_models.linalg.exchange import Exchange
 from fem_models.nodal.fluxes import (
     FLUXES,
     add_drift_changes,
@@ -61,8 +62,8 @@ class EdgeAveraged(FlowEquations):
         self._flux = FLUXES[flux]
         self.unknowns = Unknowns(flow)
         self.interactions = self.interaction_change if flow.couplings.interacts else None
-        self._sums = flow.vector()
         count = len(flow.names)
+        self._sums = Exchange(flow.space.dofmap.index_map, count)
         self._diagonal = np.empty((flow.nodes, count, count))
         self._off_diagonal = np.empty((len(flow.geometry.kappa), 2, count, count))
         # Where no densities live, their equation is ρ = 0.
@@ -88,10 +89,9 @@ class EdgeAveraged(FlowEquations):
         """
         flow = self.flow
         psi = self._potentials(state)
-        out = self._sums.array.reshape(state.shape)
-        out[:] = 0.0
+        out = self._sums.cleared()
         add_fluxes(self._flux, self.flow.theta + entropy, *self._kernel, state, psi, tau, out)
-        self._sums.scatter_reverse(la.InsertMode.add)
+        self._sums.summed()
         owned = slice(0, flow.owned)
         out[owned] += self._weights[owned] * (state[owned] - anchor[owned])
         self._fields.add_forces(state, psi, tau, out)
@@ -102,18 +102,10 @@ class EdgeAveraged(FlowEquations):
         flow = self.flow
         count = len(flow.names)
         index_map = flow.space.dofmap.index_map
-        local = np.arange(flow.nodes, dtype=np.int32)
-        nodes = index_map.local_to_global(local).astype(PETSc.IntType)
-        i, j = nodes[flow.geometry.pairs.T]
-        offsets = np.arange(count, dtype=PETSc.IntType)
-
-        def blocks(row: npt.NDArray, column: npt.NDArray) -> tuple[npt.NDArray, npt.NDArray]:
-            shape = (len(row), count, count)
-            rows = row[:, None, None] * count + offsets[:, None]
-            columns = column[:, None, None] * count + offsets
-            return np.broadcast_to(rows, shape), np.broadcast_to(columns, shape)
-
-        own, forth, back = blocks(nodes, nodes), blocks(i, j), blocks(j, i)
+        nodes = global_numbers(index_map)
+        unknowns = nodes[:, None] * count + np.arange(count, dtype=PETSc.IntType)
+        i, j = unknowns[flow.geometry.pairs.T]
+        own, forth, back = (block_coordinates(*pair) for pair in ((unknowns, unknowns), (i, j), (j, i)))
         rows, columns = (
             np.concatenate(
                 [
@@ -124,13 +116,8 @@ class EdgeAveraged(FlowEquations):
             )
             for k in (0, 1)
         )
-        matrix = PETSc.Mat().create(flow.comm)
-        sizes = (flow.owned * count, index_map.size_global * count)
-        matrix.setSizes((sizes, sizes), bsize=count)
-        matrix.setType(PETSc.Mat.Type.AIJ)
-        matrix.setPreallocationCOO(rows, columns)
         self._values = np.empty(len(rows))
-        return matrix
+        return coordinate_matrix(index_map, index_map, rows, columns, count)
 
     def jacobian(
         self,
@@ -192,10 +179,9 @@ class EdgeAveraged(FlowEquations):
         flow = self.flow
         psi = self._potentials(state)
         moved = flow.couplings.interactions(change)
-        out = self._sums.array.reshape(state.shape)
-        out[:] = 0.0
+        out = self._sums.cleared()
         add_drift_changes(self._flux, flow.theta + entropy, *self._kernel, state, psi, moved, tau, out)
-        self._sums.scatter_reverse(la.InsertMode.add)
+        self._sums.summed()
         owned = slice(0, flow.owned)
         out[owned] += (self._fields.time_factors(tau) * self._volumes * moved)[owned]
         return out[owned]

@@ -38,6 +38,7 @@ from ufl.core.expr import Expr
 from fem_models.core.errors import InputError
 from fem_models.flow.affine_terms import AffineTerms
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.linalg.exchange import with_ghosts
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
 from fem_models.nodal.evaluation import NodalExpression
@@ -343,10 +344,7 @@ class LogDensityFlow(GradientFlow):
         return self._with_ghosts(found.array_r)
 
     def _with_ghosts(self, owned: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        vector = la.vector(self.space.dofmap.index_map)
-        vector.array[: self.owned] = owned
-        vector.scatter_forward()
-        return vector.array.copy()
+        return with_ghosts(self.space.dofmap.index_map, owned)
 
     def _volumes(self) -> npt.NDArray[np.float64]:
         diagonal = self._with_ghosts(self._mass.getDiagonal().array_r)

@@ -27,11 +27,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import la
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.linalg.exchange import sums
 from fem_models.nodal.nodal_energy import NodalEnergy
 
 _Array = npt.NDArray[np.float64]
@@ -138,13 +138,11 @@ class _Check:
     def oscillates(self, column: int) -> bool:
         """Whether a field has a Dirichlet energy that is negative for the hat function of a node."""
         flow = self._flow
-        sums = la.vector(flow.space.dofmap.index_map)
-        sums.array[:] = 0.0
+        diagonal = np.zeros(flow.nodes)
         for _, s, stiffness in flow.couplings.stiffnesses:
             if s == column:
-                np.add.at(sums.array, stiffness.pairs.ravel(), np.repeat(stiffness.k, 2))
-        sums.scatter_reverse(la.InsertMode.add)
-        return self._anywhere(sums.array[: flow.owned] < 0.0)
+                diagonal += sums(flow.space.dofmap.index_map, stiffness.pairs.T, stiffness.k)
+        return self._anywhere(diagonal[: flow.owned] < 0.0)
 
     def _at_sizes(self, slope: Callable[[float], tuple[_Array, _Array]]) -> list[tuple[_Array, _Array]]:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import la
 from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.vacuum import for_derivatives
+from fem_models.linalg.exchange import sums
 
 _Array = npt.NDArray[np.float64]
 
@@ -43,12 +43,8 @@ class Unknowns:
         self._conductances = np.zeros((flow.nodes, 1))
         self._rigidity = np.ones((flow.nodes, len(flow.names)))
         if flow.static.any():
-            sums = la.vector(flow.space.dofmap.index_map)
-            for end in (0, 1):
-                np.add.at(sums.array, flow.geometry.pairs[:, end], np.abs(flow.geometry.kappa))
-            sums.scatter_reverse(la.InsertMode.add)
-            sums.scatter_forward()
-            self._conductances[:, 0] = sums.array
+            edges, index_map = flow.geometry, flow.space.dofmap.index_map
+            self._conductances[:, 0] = sums(index_map, edges.pairs.T, np.abs(edges.kappa))
             self._rigidity = np.where(flow.static, flow.couplings.rigidity(), 1.0)
 
     def __call__(self, state: State, tau: float, entropy: float = 0.0) -> _Array:

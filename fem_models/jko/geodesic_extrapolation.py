@@ -18,13 +18,14 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import la
 from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.vacuum import GEODESIC
 from fem_models.linalg import mumps
+from fem_models.linalg.coordinates import coordinate_matrix, global_numbers
+from fem_models.linalg.exchange import Exchange
 from fem_models.linalg.garbage import collect
 from fem_models.linalg.krylov import KrylovSolver, factorises
 from fem_models.linalg.newton import NewtonSettings
@@ -59,7 +60,7 @@ class GeodesicExtrapolation:
         self._flow = flow
         self._mobility = CellMobility(flow.space, flow.cells)
         self._species = int(flow.transported.sum())
-        self._vector = la.vector(flow.space.dofmap.index_map, bs=2 * self._species)
+        self._exchange = Exchange(flow.space.dofmap.index_map, 2 * self._species)
         owned, points = slice(0, flow.owned), flow.points
         self._volumes = np.where(flow.inside, flow.geometry.volumes, math.inf)[owned, None]
         # Squares of gradients are means over shares of cells, which nodal volumes need not be in 3D.
@@ -75,15 +76,12 @@ class GeodesicExtrapolation:
         flow = self._flow
         collect(flow.mesh)
         index_map = flow.space.dofmap.index_map
-        numbers = index_map.local_to_global(np.arange(flow.nodes, dtype=np.int32)).astype(PETSc.IntType)
+        numbers = global_numbers(index_map)
         self._anchor = numbers == 0
         self._anchor[flow.owned :] = False
         i, j = numbers[self._mobility.pairs.T]
-        sizes = (flow.owned, index_map.size_global)
-        self._matrix = PETSc.Mat().create(flow.comm)
-        self._matrix.setSizes((sizes, sizes))
-        self._matrix.setType(PETSc.Mat.Type.AIJ)
-        self._matrix.setPreallocationCOO(np.concatenate([numbers, i, j]), np.concatenate([numbers, j, i]))
+        rows, columns = np.concatenate([numbers, i, j]), np.concatenate([numbers, j, i])
+        self._matrix = coordinate_matrix(index_map, index_map, rows, columns)
         self._right, self._solution = self._matrix.createVecs()
         dimension = flow.mesh.topology.dim
         self._direct = factorises("geodesic", self._right.size, dimension, settings.linear)
@@ -188,12 +186,9 @@ class GeodesicExtrapolation:
         """Fluxes and squares at the nodes of this rank, with the shares of other ranks."""
         n = self._species
         sums = self._mobility.sums(np.ascontiguousarray(densities), np.ascontiguousarray(potentials))
-        self._vector.array[:] = np.concatenate(sums, axis=1).ravel()
-        self._vector.scatter_reverse(la.InsertMode.add)
-        found = self._vector.array.reshape(-1, 2 * n)[: self._flow.owned].copy()
+        self._exchange.values[:] = np.concatenate(sums, axis=1)
+        found = self._exchange.summed().copy()
         return found[:, :n], found[:, n:]
 
     def _with_ghosts(self, owned: _Array) -> _Array:
-        self._vector.array[: owned.size] = owned.ravel()
-        self._vector.scatter_forward()
-        return self._vector.array.reshape(-1, 2 * self._species).copy()
+        return self._exchange.with_ghosts(owned).copy()

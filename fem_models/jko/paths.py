@@ -22,11 +22,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import fem, la
+from dolfinx import fem
 from petsc4py import PETSc
 
 from fem_models.flow.gradient_flow import State
 from fem_models.jko.path_ends import PathEnd
+from fem_models.linalg.coordinates import coordinate_matrix, global_numbers
+from fem_models.linalg.exchange import Exchange
 from fem_models.nodal.mobilities import Mobility
 
 _Array = npt.NDArray[np.float64]
@@ -76,9 +78,9 @@ class PathEquations:
         others = len(end.transported) - self.species
         self.size = 2 * self.columns + others
         self.inside = volumes > 0.0
-        self._sums = la.vector(index_map, bs=2 * self.columns)
-        self._vectors = {n: la.vector(index_map, bs=n) for n in (2 * self.columns, self.size)}
-        self._numbers = index_map.local_to_global(np.arange(self.nodes, dtype=np.int32)).astype(PETSc.IntType)
+        self._sums = Exchange(index_map, 2 * self.columns)
+        self._exchanges = {n: Exchange(index_map, n) for n in (2 * self.columns, self.size)}
+        self._numbers = global_numbers(index_map)
         # The unknowns of the state at the end, and the rows of its conditions.
         last = np.arange(self.species) * slabs + slabs - 1
         rest = 2 * self.columns + np.arange(others)
@@ -103,10 +105,7 @@ class PathEquations:
             owned: Shape (owned nodes, count).
             count: Number of values at a node, `size` by default, or twice `columns`.
         """
-        vector = self._vectors[count or self.size]
-        vector.array[: owned.size] = owned.ravel()
-        vector.scatter_forward()
-        return vector.array.reshape(self.nodes, -1).copy()
+        return self._exchanges[count or self.size].with_ghosts(owned).copy()
 
     def densities(self, unknowns: _Array) -> _Array:
         """The densities, shape (nodes, species, slabs), a view."""
@@ -164,9 +163,9 @@ class PathEquations:
         delta, owned, columns = tau / self.slabs, self.owned, self.columns
         phi = np.ascontiguousarray(unknowns[:, columns : 2 * columns])
         fluxes, squares = self.mobility.sums(self.means(unknowns, old) + floor, phi)
-        shared = self._sums.array.reshape(self.nodes, 2 * columns)
+        shared = self._sums.values
         shared[:, :columns], shared[:, columns:] = fluxes, squares
-        self._sums.scatter_reverse(la.InsertMode.add)
+        self._sums.summed()
         self._squares = shared[:owned, columns:].reshape(owned, self.species, self.slabs).copy()
         m = self.volumes[:owned, None, None]
         out = np.empty((owned, self.size))
@@ -219,12 +218,8 @@ class PathEquations:
                 columns.append(b * size + column)
         for side, found in enumerate((rows, columns)):
             found += self._stiff_entries(side)
-        matrix = PETSc.Mat().create(self.comm)
-        sizes = (self.owned * size, self.space.dofmap.index_map.size_global * size)
-        matrix.setSizes((sizes, sizes), bsize=size)
-        matrix.setType(PETSc.Mat.Type.AIJ)
-        matrix.setPreallocationCOO(*(np.concatenate(n).astype(PETSc.IntType) for n in (rows, columns)))
-        return matrix
+        index_map = self.space.dofmap.index_map
+        return coordinate_matrix(index_map, index_map, np.concatenate(rows), np.concatenate(columns), size)
 
     def _stiff_entries(self, side: int) -> list[npt.NDArray]:
         if not self.end.stiffnesses:

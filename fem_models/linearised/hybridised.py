@@ -26,6 +26,7 @@ from dolfinx.common import IndexMap
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
+from fem_models.linalg.coordinates import block_coordinates, coordinate_matrix, global_numbers
 from fem_models.linearised.elements import MixedSpaces
 from fem_models.linearised.forms import Measures, cell_blocks
 
@@ -92,7 +93,7 @@ class Hybridised:
 
     def _make_matrices(self, potentials: IndexMap, fluxes: IndexMap, shared: _Numbers) -> None:
         u, g = (
-            index_map.local_to_global(numbers.ravel()).reshape(numbers.shape)
+            global_numbers(index_map, numbers)
             for index_map, numbers in ((potentials, self._u), (fluxes, shared))
         )
         owned = fluxes.size_local
@@ -100,12 +101,12 @@ class Hybridised:
         between[shared] = self._signs != 0.0
         self._apart = np.where(between[:owned], 0.0, 1.0)
         alone = fluxes.local_range[0] + np.arange(owned)
-        self.local = _matrix(potentials, potentials, *_entries(u, u))
-        self.coupling = _matrix(fluxes, potentials, *_entries(g, u))
-        self.potentials = _matrix(potentials, potentials, *_entries(u, u))
-        self.fluxes = _matrix(fluxes, fluxes, *_entries(g, g))
+        self.local = coordinate_matrix(potentials, potentials, *_entries(u, u))
+        self.coupling = coordinate_matrix(fluxes, potentials, *_entries(g, u))
+        self.potentials = coordinate_matrix(potentials, potentials, *_entries(u, u))
+        self.fluxes = coordinate_matrix(fluxes, fluxes, *_entries(g, g))
         rows, columns = (np.concatenate([numbers, alone]) for numbers in _entries(g, g))
-        self.multipliers = _matrix(fluxes, fluxes, rows, columns)
+        self.multipliers = coordinate_matrix(fluxes, fluxes, rows, columns)
 
     def _traces(self, spaces: MixedSpaces, w: Expr, shared: _Numbers, measures: Measures) -> PETSc.Mat:
         """∫_∂T v g·n = ∫_T (g·∇v + v div g), the same from both cells of a facet up to the sign."""
@@ -118,9 +119,8 @@ class Hybridised:
         moments *= np.abs(moments) > _ROUNDING * np.abs(moments).max(axis=(1, 2), keepdims=True)
         fluxes, index_map = spaces.fluxes.dofmap.index_map, linears.dofmap.index_map
         # Each facet that has a sign is in two cells.
-        rows = fluxes.local_to_global(shared.ravel()).reshape(shared.shape)
-        columns = index_map.local_to_global(vertices.ravel()).reshape(vertices.shape)
-        matrix = _matrix(fluxes, index_map, *_entries(rows, columns))
+        rows, columns = global_numbers(fluxes, shared), global_numbers(index_map, vertices)
+        matrix = coordinate_matrix(fluxes, index_map, *_entries(rows, columns))
         _set(matrix, 0.5 * self._signs[:, :, None] * moments)
         return matrix
 
@@ -160,19 +160,7 @@ def _turned(blocks: _Array) -> _Array:
 
 def _entries(rows: _Numbers, columns: _Numbers) -> tuple[_Numbers, _Numbers]:
     """Rows and columns of the entries of blocks, one after the other."""
-    shape = (*rows.shape, columns.shape[1])
-    return (
-        np.broadcast_to(rows[:, :, None], shape).ravel(),
-        np.broadcast_to(columns[:, None, :], shape).ravel(),
-    )
-
-
-def _matrix(height: IndexMap, width: IndexMap, rows: _Numbers, columns: _Numbers) -> PETSc.Mat:
-    matrix = PETSc.Mat().create(height.comm)
-    matrix.setSizes(tuple((index_map.size_local, index_map.size_global) for index_map in (height, width)))
-    matrix.setType(PETSc.Mat.Type.AIJ)
-    matrix.setPreallocationCOO(rows.astype(PETSc.IntType), columns.astype(PETSc.IntType))
-    return matrix
+    return tuple(numbers.ravel() for numbers in block_coordinates(rows, columns))
 
 
 def _set(matrix: PETSc.Mat, *parts: _Array) -> None:

@@ -7,6 +7,8 @@ import numpy.typing as npt
 from dolfinx import fem
 from petsc4py import PETSc
 
+from fem_models.linalg.coordinates import coordinate_matrix, global_numbers
+
 # Directions to neighbours count as dependent below this ratio of singular values: there the slope is that in
 # the other directions alone, as it is on cells with few neighbours at the boundary.
 _SMALLEST_RATIO = 0.2
@@ -40,19 +42,17 @@ def linear_reconstruction(constants: fem.FunctionSpace, linears: fem.FunctionSpa
     weights = (points - centers[:cells, None]) @ slopes
     weights = np.concatenate([1.0 - weights.sum(axis=2, keepdims=True), weights], axis=2)
     sources = np.concatenate([np.arange(cells)[:, None], np.where(exists, neighbours, -1)], axis=1)
-    numbers = np.append(_global(constants, constants.dofmap.list[:, 0]), PETSc.IntType(-1))
+    numbers = np.append(
+        global_numbers(constants.dofmap.index_map, constants.dofmap.list[:, 0]), PETSc.IntType(-1)
+    )
     columns = np.broadcast_to(numbers[sources][:, None, :], weights.shape)
-    rows = np.broadcast_to(_global(linears, linears.dofmap.list[:cells])[:, :, None], weights.shape)
+    rows = np.broadcast_to(
+        global_numbers(linears.dofmap.index_map, linears.dofmap.list[:cells])[:, :, None], weights.shape
+    )
 
-    matrix = PETSc.Mat().create(mesh.comm)
-    sizes = [
-        (space.dofmap.index_map.size_local, space.dofmap.index_map.size_global)
-        for space in (linears, constants)
-    ]
-    matrix.setSizes(sizes)
-    matrix.setType(PETSc.Mat.Type.AIJ)
     # Negative numbers, of neighbours that do not exist, are left out.
-    matrix.setPreallocationCOO(rows.ravel(), columns.ravel())
+    maps = (space.dofmap.index_map for space in (linears, constants))
+    matrix = coordinate_matrix(*maps, rows.ravel(), columns.ravel())
     matrix.setValuesCOO(weights.ravel())
     return matrix
 
@@ -72,8 +72,3 @@ def _neighbours(space: fem.FunctionSpace) -> npt.NDArray[np.int64]:
     # Facets of the boundary have one cell: it is the first and the last.
     other = np.where(first[facets] == this, last[facets], first[facets])
     return np.where(other == this, -1, other)
-
-
-def _global(space: fem.FunctionSpace, dofs: npt.NDArray[np.int32]) -> npt.NDArray[PETSc.IntType]:
-    numbers = space.dofmap.index_map.local_to_global(np.ascontiguousarray(dofs).ravel())
-    return numbers.reshape(dofs.shape).astype(PETSc.IntType)

@@ -12,11 +12,11 @@ from typing import Literal
 
 import ufl
 from ufl.algorithms import expand_derivatives
-from ufl.classes import Label, Variable
 from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
+from fem_models.nodal.variables import variables
 
 TerminalCost = Literal["paper", "second-variation"]
 TERMINAL_COSTS = ("paper", "second-variation")
@@ -42,8 +42,7 @@ def curvature(cost: TerminalCost, q: Expr, x: Expr, energy: Energy | Term | None
         raise InputError(f"An energy {problem} second-variation.")
     if energy is None:
         return 1.0 / q
-    # A label of its own: `ufl.variable` counts them up, and the forms would be compiled anew.
-    density = Variable(q, Label(0))
+    (density,) = variables([q])
     terms = energy if isinstance(energy, Energy) else Energy((energy,))
     names = sorted({name for term in terms for name in term.of})
     if len(names) != 1:

@@ -12,9 +12,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import ufl
-from dolfinx import fem, la
+from dolfinx import fem
 
 from fem_models.energies import Term
+from fem_models.linalg.exchange import Exchange, sums
 from fem_models.nodal.convolution import Convolution
 from fem_models.nodal.stiffness import Stiffness, add_differences
 
@@ -51,7 +52,7 @@ class Couplings:
             for number, term in enumerate(terms)
             for name, coefficient in term.stiffness(x).items()
         ]
-        self._sums = la.vector(space.dofmap.index_map)
+        self._sums = Exchange(space.dofmap.index_map)
 
     @cached_property
     def _convolutions(self) -> list[tuple[int, int, int, Convolution]]:
@@ -90,14 +91,12 @@ class Couplings:
         """
         out = np.zeros_like(state)
         for s in sorted({s for _, s, _ in self.stiffnesses}):
-            self._sums.array[:] = 0.0
+            share = self._sums.cleared()[:, 0]
             values = np.ascontiguousarray(state[:, s])
             for _, column, stiffness in self.stiffnesses:
                 if column == s:
-                    add_differences(stiffness.pairs, stiffness.k, values, self._sums.array)
-            self._sums.scatter_reverse(la.InsertMode.add)
-            self._sums.scatter_forward()
-            out[:, s] = self._sums.array
+                    add_differences(stiffness.pairs, stiffness.k, values, share)
+            out[:, s] = self._sums.summed_everywhere()[:, 0]
         return out
 
     def interactions(self, state: _Array) -> _Array:
@@ -112,12 +111,7 @@ class Couplings:
         """The diagonal of |K| for each field, at all nodes: a scale for its equations. Collective."""
         out = np.zeros((len(self._volumes), len(self._names)))
         for _, s, stiffness in self.stiffnesses:
-            self._sums.array[:] = 0.0
-            for end in (0, 1):
-                np.add.at(self._sums.array, stiffness.pairs[:, end], np.abs(stiffness.k))
-            self._sums.scatter_reverse(la.InsertMode.add)
-            self._sums.scatter_forward()
-            out[:, s] += self._sums.array
+            out[:, s] += sums(self._space.dofmap.index_map, stiffness.pairs.T, np.abs(stiffness.k))
         return out
 
 
@@ -134,19 +128,12 @@ def region_rim(space: fem.FunctionSpace, cells: npt.NDArray[np.int32] | None) ->
     if cells is None:
         return boundary_weights(space) > 0.0
     outside = np.setdiff1d(np.arange(len(space.dofmap.list), dtype=np.int32), cells)
-    found = []
-    for chosen in (cells, outside):
-        marks = la.vector(space.dofmap.index_map)
-        marks.array[np.unique(space.dofmap.list[chosen])] = 1.0
-        marks.scatter_reverse(la.InsertMode.add)
-        marks.scatter_forward()
-        found.append(marks.array > 0.0)
-    return found[0] & found[1]
+    touched = (np.unique(space.dofmap.list[chosen]) for chosen in (cells, outside))
+    first, second = (sums(space.dofmap.index_map, nodes, 1.0) > 0.0 for nodes in touched)
+    return first & second
 
 
 def boundary_weights(space: fem.FunctionSpace) -> _Array:
     """∫_∂Ω λ_i of each node, ghosts included: the weights of means over the boundary. Collective."""
-    weights = fem.assemble_vector(fem.form(ufl.TestFunction(space) * ufl.ds))
-    weights.scatter_reverse(la.InsertMode.add)
-    weights.scatter_forward()
-    return weights.array.copy()
+    weights = fem.assemble_vector(fem.form(ufl.TestFunction(space) * ufl.ds)).array
+    return sums(space.dofmap.index_map, np.arange(len(weights)), weights)

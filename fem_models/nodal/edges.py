@@ -14,9 +14,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import fem, la
+from dolfinx import fem
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
+
+from fem_models.linalg.exchange import sums
 
 _Array = npt.NDArray[np.float64]
 
@@ -94,9 +96,9 @@ class EdgeGeometry:
         dim = corners.shape[2]
         equal = np.repeat(cell_volumes(corners)[:, None] / (dim + 1), dim + 1, axis=1)
         self.voronoi_volumes = False
-        self.volumes = _nodal_sums(space, dofs, equal)
+        self.volumes = sums(space.dofmap.index_map, dofs, equal)
         if shares is not None:
-            volumes = _nodal_sums(space, dofs, shares)
+            volumes = sums(space.dofmap.index_map, dofs, shares)
             positive = bool(np.all(volumes[self.volumes > 0.0] > 0.0))
             if comm.allreduce(positive, op=MPI.LAND):
                 self.volumes = volumes
@@ -112,6 +114,20 @@ def cell_volumes(corners: _Array) -> _Array:
     """Volumes of cells with these corners, shape (cells,)."""
     dim = corners.shape[2]
     return np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / math.factorial(dim)
+
+
+def basis_gradients(corners: _Array) -> _Array:
+    """The gradients ∇λ of the P1 basis functions of cells.
+
+    Args:
+        corners: Corners of the cells, shape (cells, d + 1, d).
+
+    Returns:
+        Shape (cells, d + 1, d), in units of one over length.
+    """
+    # Rows of the inverse are the gradients of the barycentric coordinates but the first.
+    others = np.linalg.inv(corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1)
+    return np.concatenate([-others.sum(axis=1, keepdims=True), others], axis=1)
 
 
 def cell_edges(mesh: dmesh.Mesh, cells: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -133,10 +149,7 @@ def sum_over_edges(mesh: dmesh.Mesh, of_cell: npt.NDArray[np.int32], parts: _Arr
         parts: A number for each, of the same shape.
     """
     edge_map = mesh.topology.index_map(1)
-    sums = la.vector(edge_map)
-    np.add.at(sums.array, of_cell, parts)
-    sums.scatter_reverse(la.InsertMode.add)
-    return sums.array[: edge_map.size_local]
+    return sums(edge_map, of_cell, parts)[: edge_map.size_local]
 
 
 def edge_nodes(space: fem.FunctionSpace) -> npt.NDArray[np.int32]:
@@ -157,15 +170,6 @@ def round_off(comm: MPI.Comm, values: _Array) -> tuple[npt.NDArray[np.bool_], fl
     """Which coefficients of this rank's edges are round-off, and the number of all edges. Collective."""
     count, total = comm.allreduce(np.array([len(values), np.abs(values).sum()]))
     return np.abs(values) <= _ROUND_OFF * total / max(count, 1.0), float(count)
-
-
-def _nodal_sums(space: fem.FunctionSpace, dofs: npt.NDArray[np.int32], parts: _Array) -> _Array:
-    """Sum parts of shape (owned cells, vertices) over the cells of each node; ghosts are updated."""
-    sums = la.vector(space.dofmap.index_map)
-    np.add.at(sums.array, dofs, parts)
-    sums.scatter_reverse(la.InsertMode.add)
-    sums.scatter_forward()
-    return sums.array.copy()
 
 
 def _interval_parts(corners: _Array) -> tuple[_Array, None]:

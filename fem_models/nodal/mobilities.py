@@ -28,7 +28,7 @@ import numpy.typing as npt
 from dolfinx import fem
 
 from fem_models.core.errors import InputError
-from fem_models.nodal.edges import EDGE_VERTICES, EdgeGeometry, cell_corners, cell_volumes
+from fem_models.nodal.edges import EDGE_VERTICES, EdgeGeometry, basis_gradients, cell_corners, cell_volumes
 
 _Array = npt.NDArray[np.float64]
 _Indices = npt.NDArray[np.int32]
@@ -115,10 +115,7 @@ class CellMobility:
         self._cells = np.ascontiguousarray(space.dofmap.list[chosen])
         corners = cell_corners(mesh, chosen)
         self._volumes = cell_volumes(corners)
-        # Rows of the inverse are the gradients of the barycentric coordinates but the first.
-        gradients = np.linalg.inv(corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1)
-        first = -gradients.sum(axis=1, keepdims=True)
-        self._gradients = np.ascontiguousarray(np.concatenate([first, gradients], axis=1))
+        self._gradients = np.ascontiguousarray(basis_gradients(corners))
         self._find_pairs(mesh.topology.dim)
 
     def _find_pairs(self, dim: int) -> None:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import ufl
 from dolfinx import fem
 from ufl.algorithms import expand_derivatives, extract_coefficients
-from ufl.classes import Label, Variable
 from ufl.core.expr import Expr
 
 from fem_models.energies import Term
 from fem_models.nodal.evaluation import NodalCover, NodalExpression
+from fem_models.nodal.variables import variables
 
 _Array = npt.NDArray[np.float64]
 
@@ -73,20 +73,18 @@ class NodalEnergy:
     @cached_property
     def _derivatives(self) -> tuple[list[Expr], list[Expr], list[list[Expr]]]:
         """ψ split into what does not depend on the densities and what does, and ∂ψ_s/∂ρ_t."""
-        # Labels of our own: `ufl.variable` counts them up, and every flow would be compiled anew.
-        fields = self._fields.items()
-        variables = {name: Variable(field, Label(s)) for s, (name, field) in enumerate(fields)}
+        by = dict(zip(self._fields, variables(self._fields.values()), strict=True))
         static: list[Expr] = [ufl.as_ufl(0.0) for _ in self._names]
         moving: list[Expr] = [ufl.as_ufl(0.0) for _ in self._names]
         for term in self._terms:
             if term.entropy:
                 continue
-            density = term.density(variables, self._x)
+            density = term.density(by, self._x)
             for s, name in enumerate(self._names):
                 if name in term.of:
-                    potential = ufl.diff(density, variables[name])
+                    potential = ufl.diff(density, by[name])
                     (moving if self._depends(potential) else static)[s] += potential
-        rows = [[ufl.diff(psi, v) for v in variables.values()] for psi in moving]
+        rows = [[ufl.diff(psi, v) for v in by.values()] for psi in moving]
         return static, moving, rows
 
     def _depends(self, expression: Expr) -> bool:

@@ -20,6 +20,7 @@ from ufl.core.expr import Expr
 from fem_models.core.errors import InputError
 from fem_models.nodal.edges import (
     EDGE_VERTICES,
+    basis_gradients,
     cell_corners,
     cell_edges,
     cell_volumes,
@@ -55,7 +56,7 @@ class Stiffness:
         cells = np.arange(mesh.topology.index_map(dim).size_local, dtype=np.int32)
         corners = cell_corners(mesh, cells)
         mean = _cell_means(mesh, _tensor(coefficient, dim), cells, degree)
-        gradients = _basis_gradients(corners)
+        gradients = basis_gradients(corners)
         fluxes = np.einsum("c,ckl,cjl->cjk", cell_volumes(corners), mean, gradients)
         parts = np.stack(
             [-np.einsum("ck,ck->c", gradients[:, a], fluxes[:, b]) for a, b in EDGE_VERTICES[dim]], axis=1
@@ -98,12 +99,6 @@ def _cell_means(mesh: dmesh.Mesh, a: Expr, cells: npt.NDArray[np.int32], degree:
     if skew > _ASYMMETRY * largest:
         raise InputError("The coefficient of the stiffness must be a symmetric tensor: symmetrise it.")
     return mean
-
-
-def _basis_gradients(corners: _Array) -> _Array:
-    """Gradients of the P1 basis functions of each cell, shape (cells, d + 1, d)."""
-    others = np.linalg.inv(corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1)
-    return np.concatenate([-others.sum(axis=1, keepdims=True), others], axis=1)
 
 
 @numba.njit(cache=True, error_model="numpy")

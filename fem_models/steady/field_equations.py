@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import la
 from petsc4py import PETSc
 
 from fem_models.core.errors import SolveError
 from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.linalg.coordinates import coordinate_matrix, global_numbers
+from fem_models.linalg.exchange import Exchange
 from fem_models.linalg.krylov import KrylovSolver, factorises
 from fem_models.linalg.linear_solver import linear_options
 from fem_models.linalg.options import Option
@@ -193,8 +194,7 @@ class FieldEquations:
     def _set_up(self) -> None:
         flow, count = self._flow, len(self.columns)
         index_map = flow.space.dofmap.index_map
-        local = np.arange(flow.nodes, dtype=np.int32)
-        nodes = index_map.local_to_global(local).astype(PETSc.IntType)
+        nodes = global_numbers(index_map)
         own = nodes[self._owned, None] * count + np.arange(count, dtype=PETSc.IntType)
         rows = [np.repeat(own, count, axis=1).ravel()]
         columns = [np.tile(own, (1, count)).ravel()]
@@ -210,14 +210,11 @@ class FieldEquations:
             both = -np.where(of_j == 0.0, 0.0, of_i)
             stiff += [of_i, of_j, both, both]
         self._stiff = np.concatenate(stiff) if stiff else np.empty(0)
-        matrix = PETSc.Mat().create(flow.comm)
-        sizes = (flow.owned * count, index_map.size_global * count)
-        matrix.setSizes((sizes, sizes), bsize=count)
-        matrix.setType(PETSc.Mat.Type.AIJ)
-        matrix.setPreallocationCOO(np.concatenate(rows), np.concatenate(columns))
+        pattern = np.concatenate(rows), np.concatenate(columns)
+        matrix = coordinate_matrix(index_map, index_map, *pattern, count)
         self._matrix = matrix
         self._right, self._solution = matrix.createVecLeft(), matrix.createVecRight()
-        self._scatter = la.vector(index_map, bs=count)
+        self._exchange = Exchange(index_map, count)
         dim, unknowns = flow.mesh.topology.dim, index_map.size_global * count
         direct = factorises("steady", unknowns, dim)
         defaults = linear_options("direct", unknowns, dim, flow.comm.size) if direct else _KRYLOV
@@ -237,6 +234,4 @@ class FieldEquations:
         """The solution with ghosts, zero where φ is given; `right` has the shape (owned nodes, fields)."""
         self._right.array_w[:] = np.where(self._held[self._owned], 0.0, right).ravel()
         self._solver.solve(self._right, self._solution)
-        self._scatter.array[: self._solution.local_size] = self._solution.array_r
-        self._scatter.scatter_forward()
-        return self._scatter.array.reshape(self._flow.nodes, -1).copy()
+        return self._exchange.with_ghosts(self._solution.array_r).copy()

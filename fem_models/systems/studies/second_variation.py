@@ -19,13 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import ufl
 from dolfinx import fem
-from ufl.classes import Label, Variable
 from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.nodal.evaluation import NodalCover, NodalExpression
+from fem_models.nodal.variables import variables
 from fem_models.systems.studies.flat_convexity import flat_convexity
 
 Row = dict[str, float]
@@ -127,9 +127,8 @@ def _integrands(
     directions: Sequence[Expr],
 ) -> tuple[Expr, Expr]:
     """What is integrated for the two second derivatives."""
-    # Labels of our own: `ufl.variable` counts them up, and the forms would be compiled anew.
-    point = Variable(x, Label(0))
-    fields = {name: Variable(r, Label(1 + s)) for s, (name, r) in enumerate(zip(names, rho, strict=True))}
+    point, *by = variables([x, *rho])
+    fields = dict(zip(names, by, strict=True))
     density = sum((term.density(fields, point) for term in energy), ufl.as_ufl(0.0))
     potentials = [ufl.diff(density, variable) for variable in fields.values()]
     mixed, explicit = ufl.diff(potentials[0], fields[names[1]]), ufl.diff(potentials[0], point)[0]
