@@ -19,8 +19,8 @@ from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.static_fields import StaticFields
-from fem_models.jko.distance import wasserstein
 from fem_models.jko.jko_step import Jko
+from fem_models.jko.wasserstein import wasserstein
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 from fem_models.systems.studies.pnp_estimates import hoelder_bound, total_distance_bound
 
