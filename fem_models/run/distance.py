@@ -1,6 +1,6 @@
 """`fem-models distance`: the Wasserstein distance between densities of two runs, and the geodesic.
 
-What the distance is is said in `fem_models.jko.distance`. The directory gets `distance.json`, what came
+What the distance is is said in `fem_models.jko.wasserstein`. The directory gets `distance.json`, what came
 out; `geodesic.pvd`, the densities along the geodesic with s from 0 to 1 for the time; and `geodesic.png`.
 Every number is dimensionless.
 """
@@ -12,18 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 from dolfinx import fem
-from dolfinx.io import VTKFile
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.exact.distances import same_mass
-from fem_models.jko.distance import SLABS, Geodesic, wasserstein
+from fem_models.jko.wasserstein import SLABS, Geodesic, wasserstein
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.mesh.parts import Part
 from fem_models.results import layout
 from fem_models.results.densities import Request, domain_cells, find, interpolated, nodal
 from fem_models.run.build import build_mesh
@@ -126,7 +122,7 @@ def compute(
     found = sources[0].request, sources[1].request
     findings = Findings(geodesic, found, [], notes)
     on_rank_zero(comm, lambda: _prepare(directory))
-    _write_fields(directory / FIELDS, spaces[0], cells[0], geodesic, str(found[0].species))
+    geodesic.write(directory / FIELDS, str(found[0].species))
     files, failure = on_rank_zero(comm, lambda: _write(directory, findings, draw))
     return replace(findings, files=files, notes=notes + ([failure] if failure else []))
 
@@ -146,23 +142,6 @@ def _prepare(directory: Path) -> None:
             file.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"The output directory {directory} cannot be made: {error.strerror}.") from None
-
-
-def _write_fields(
-    path: Path,
-    space: fem.FunctionSpace,
-    cells: npt.NDArray[np.int32] | None,
-    geodesic: Geodesic,
-    name: str,
-) -> None:
-    part = None if cells is None else Part(space, cells)
-    density = fem.Function(space, name=name)
-    slabs = geodesic.potentials.shape[1]
-    with VTKFile(space.mesh.comm, path, "w") as file:
-        for k, values in enumerate(geodesic.densities.T):
-            density.x.array[:] = values
-            functions = [density] if part is None else part.restricted([density])
-            file.write_function(functions, k / slabs)
 
 
 def _write(directory: Path, findings: Findings, draw: Draw | None) -> tuple[list[Path], str | None]:

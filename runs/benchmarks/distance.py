@@ -19,7 +19,7 @@ from mpi4py import MPI
 
 from fem_models.exact.distances import dilation_square, gaussian_square, translation_square
 from fem_models.exact.profiles import Barenblatt, Gaussian
-from fem_models.jko.distance import wasserstein
+from fem_models.jko.wasserstein import wasserstein
 from fem_models.mesh import domains as meshes
 from fem_models.nodal.edges import EdgeGeometry
 

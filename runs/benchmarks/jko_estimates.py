@@ -19,9 +19,9 @@ from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.static_fields import StaticFields
-from fem_models.jko.distance import wasserstein
 from fem_models.jko.jko_step import Jko
 from fem_models.jko.total_distance import hoelder_bound, total_distance_bound
+from fem_models.jko.wasserstein import wasserstein
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 
 END = 0.08

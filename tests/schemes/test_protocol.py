@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -70,6 +69,14 @@ def taken(scheme: Scheme[State], state: State, steps: tuple[float, ...] = STEPS)
     return found
 
 
+def same(found: State, expected: State) -> None:
+    """Bit by bit; on several ranks MUMPS adds up in any order."""
+    if COMM.size == 1:
+        np.testing.assert_array_equal(found, expected)
+    else:
+        np.testing.assert_allclose(found, expected, atol=1e-11 * np.abs(expected).max())
+
+
 @pytest.mark.skipif(COMM.size > 1, reason="checks of types need one process")
 def test_mypy_finds_that_schemes_are_schemes(tmp_path):
     root = Path(inspect.getfile(Step)).parents[2]
@@ -126,12 +133,12 @@ def test_what_is_restored_goes_on_bit_by_bit(title: str):
     scheme.restore(memory)
     for again in (other, scheme):
         for expected, found in zip(on, taken(again, last.state, (0.01, 0.03)), strict=True):
-            np.testing.assert_array_equal(found.state, expected.state)
-            assert replace(found, state=start) == replace(expected, state=start)
+            same(found.state, expected.state)
+            assert (found.newton, found.linear) == (expected.newton, expected.linear)
     # Nothing to remember: as at the beginning.
     scheme.restore(Memory())
     for expected, found in zip(taken(SCHEMES[title](flow), start), taken(scheme, start), strict=True):
-        np.testing.assert_array_equal(found.state, expected.state)
+        same(found.state, expected.state)
 
 
 @pytest.mark.parallel
@@ -143,7 +150,7 @@ def test_a_memory_is_not_changed_by_what_the_caller_does_with_states(title: str)
     state = start.copy()
     for tau in STEPS:
         state[:] = scheme.step(state, tau).state
-    np.testing.assert_array_equal(state, expected)
+    same(state, expected)
 
 
 @pytest.mark.parallel

@@ -3,13 +3,15 @@
 import numpy as np
 import ot
 import pytest
+import pyvista
 from dolfinx import fem, mesh
-from references import COMM, mesh_of, orders, waves
+from references import COMM, flow_of, mesh_of, orders, waves
 
 from fem_models.core.errors import InputError, SolveError
+from fem_models.energies import PowerLaw
 from fem_models.exact.distances import dilation_square, gaussian_square, interval_square, translation_square
 from fem_models.exact.profiles import Barenblatt, Gaussian
-from fem_models.jko.distance import wasserstein
+from fem_models.jko.wasserstein import geodesic_between, wasserstein
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.nodal.edges import EdgeGeometry
 
@@ -279,10 +281,109 @@ def test_bad_densities(bad):
     for ends in ((density, worse), (worse, density)):
         with pytest.raises(InputError, match="finite and 0 or more at all nodes"):
             wasserstein(space, *ends)
-    with pytest.raises(InputError, match="a value for each node"):
-        wasserstein(space, density, density[:-1])
-    with pytest.raises(InputError, match="positive and finite"):
+    nodes = len(density)
+    for wrong, shape in (
+        (density[:-1], rf"\({nodes - 1},\)"),
+        (density[:, None], rf"\({nodes}, 1\)"),
+        (1.0, r"\(\)"),
+    ):
+        message = "needs a value for each node of its mesh.* not "
+        with pytest.raises(InputError, match=f"The second density {message}" + shape * (COMM.size == 1)):
+            wasserstein(space, density, wrong)
+        with pytest.raises(InputError, match=f"The first density {message}"):
+            wasserstein(space, wrong, density)
+    with pytest.raises(InputError, match="The first density needs values at the nodes, not a dict"):
+        wasserstein(space, {"rho": density}, density)
+    with pytest.raises(InputError, match="The second density is zero .* positive and finite"):
         wasserstein(space, density, 0.0 * density)
+
+
+@pytest.mark.parallel
+def test_a_shape_that_is_wrong_on_one_rank_is_refused_on_all():
+    space, volumes = p1("interval", cells=12)
+    density = nodal(space, volumes, lambda x: 1.0 + x[0])
+    wrong = density[:-1] if COMM.rank == COMM.size - 1 else density
+    with pytest.raises(InputError, match="The second density needs a value for each node") as caught:
+        wasserstein(space, density, wrong)
+    assert len(set(COMM.allgather(str(caught.value)))) == 1
+
+
+@pytest.mark.parallel
+def test_what_densities_are_on():
+    flow = flow_of("interval", PowerLaw(2), cells=12)
+    density = flow.state(lambda x: 1.0 + x[0], 1.0)[:, 0]
+    for wrong, named in ((flow, "a GradientFlow"), (density, "a ndarray"), (None, "a NoneType")):
+        with pytest.raises(InputError, match=f"mesh of the densities or its scalar P1 space.* not {named}"):
+            wasserstein(wrong, density, density)
+    for element in (("DG", 0), ("Lagrange", 2), ("Lagrange", 1, (1,))):
+        space = fem.functionspace(flow.mesh, element)
+        with pytest.raises(InputError, match="space of the densities must be scalar P1"):
+            wasserstein(space, density, density)
+        with pytest.raises(InputError, match="second density must be a function of the scalar P1 space"):
+            wasserstein(flow.space, density, fem.Function(space))
+    elsewhere = fem.Function(fem.functionspace(mesh_of("interval", cells=13), ("Lagrange", 1)))
+    with pytest.raises(InputError, match="first density must be a function of .* on the same mesh"):
+        wasserstein(flow.space, elsewhere, density)
+    with pytest.raises(InputError, match="second density must be a function of DOLFINx, not a ndarray"):
+        geodesic_between(fem.Function(flow.space), density)
+
+
+@pytest.mark.parallel
+def test_densities_need_no_equation():
+    # Values at nodes, functions of points and functions of DOLFINx are the same densities.
+    space, volumes = p1("rectangle", cells=(8, 8))
+    left, right = lambda x: 2.0 - x[0], lambda x: 1.0 + x[0]
+    values = pair(space, volumes, left, right)
+    functions = [fem.Function(space) for _ in values]
+    for function, nodes in zip(functions, values, strict=True):
+        function.x.array[:] = nodes
+    expected = wasserstein(space, *values, slabs=2)
+    scale = integral(space, volumes, left(space.tabulate_dof_coordinates().T))
+    for found in (
+        geodesic_between(*functions, slabs=2),
+        wasserstein(space.mesh, functions[0], values[1], slabs=2),
+        wasserstein(space.mesh, lambda x: left(x) / scale, lambda x: right(x) / scale, slabs=2),
+    ):
+        assert found.distance == pytest.approx(expected.distance, rel=SOLVED)
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("part", [False, True])
+def test_geodesics_as_functions_and_files(part, shared_tmp_path):
+    space, volumes = p1("interval", upper=2.0, cells=16)
+    cells = mesh.locate_entities(space.mesh, 1, lambda x: x[0] < 1.0 + 1e-9) if part else None
+    volumes = EdgeGeometry(space, cells, lumping="cells").volumes
+    ends = [
+        np.where(volumes > 0.0, d, 0.0)
+        for d in pair(space, volumes, lambda x: 3.0 - x[0], lambda x: 1.0 + x[0])
+    ]
+    ends = [d / integral(space, volumes, d) for d in ends]
+    found = wasserstein(space, *ends, slabs=4, cells=cells)
+    functions = found.functions("u")
+    assert tuple(functions) == found.times == (0.0, 0.25, 0.5, 0.75, 1.0)
+    for function, values in zip(functions.values(), found.densities.T, strict=True):
+        assert function.name == "u"
+        np.testing.assert_array_equal(function.x.array, values)
+    path = shared_tmp_path / "geodesic.pvd"
+    found.write(path, "u")
+    reader = pyvista.PVDReader(path)
+    assert tuple(reader.time_values) == found.times
+    reader.set_active_time_value(0.75)
+    [grid] = reader.read()
+    # Where densities live, and nowhere else.
+    assert grid.points[:, 0].max() == pytest.approx(1.0 if part else 2.0)
+    x = space.tabulate_dof_coordinates()[:, 0]
+    owned = slice(0, space.dofmap.index_map.size_local)
+    nodes, values = (np.concatenate(COMM.allgather(v[owned])) for v in (x, found.densities[:, 3]))
+    order = np.argsort(nodes)
+    expected = np.interp(grid.points[:, 0], nodes[order], values[order])
+    np.testing.assert_allclose(grid.point_data["u"], expected, rtol=1e-6, atol=1e-12)
+    for wrong, message in (
+        ("geodesic.vtu", "must end in .pvd"),
+        ("no/geodesic.pvd", "there is no directory"),
+    ):
+        with pytest.raises(InputError, match=message):
+            found.write(shared_tmp_path / wrong)
 
 
 @pytest.mark.parallel
