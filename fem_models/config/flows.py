@@ -6,19 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import ufl
-from dolfinx import fem
-from mpi4py import MPI
 from ufl.core.expr import Expr
 
 from fem_models.config import system_tables as systems
 from fem_models.config import tables
 from fem_models.config.run_file import RunConfig
 from fem_models.config.system_tables import COORDINATES, INTERACTIONS
-from fem_models.config.types import choices
 from fem_models.core.errors import InputError
 from fem_models.energies import (
     Boltzmann,
-    Coefficient,
     Density,
     Dirichlet,
     Energy,
@@ -29,16 +25,16 @@ from fem_models.energies import (
     Quadratic,
     Term,
 )
-from fem_models.expressions import Expression
+from fem_models.expressions import Expression, FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.mesh.marks import MarkedMesh, boundary_nodes
-from fem_models.mesh.whole_space import space_coefficient
+from fem_models.mesh.marks import MarkedMesh
+from fem_models.mesh.whole_space import SHELL
 from fem_models.nodal.edges import Lumping
 from fem_models.particles.excluded_volume import nonlinear_coefficient
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.excluded_volume import excluded_volume
 from fem_models.systems.fokker_planck import fokker_planck
-from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
+from fem_models.systems.poisson_nernst_planck import Ion, electrode_fault, poisson_nernst_planck
 from fem_models.systems.two_component import quadratic_potentials, two_component
 
 Values = npt.NDArray[np.float64]
@@ -46,9 +42,6 @@ Values = npt.NDArray[np.float64]
 # Names of series.csv that an energy term cannot have.
 COLUMNS = ("step", "time", "dt", "energy", "dissipation", "newton", "linear")
 SPECIES_COLUMNS = ("mass_", "min_", "max_")
-
-# The parts of a mesh that stands for the whole space.
-_SHELL, _BALL, _INFINITY = "shell", "ball", "infinity"
 
 
 def formula(config: RunConfig, text: str, where: str, variables: tuple[str, ...] = ()) -> Expression:
@@ -63,9 +56,9 @@ def build_flow(config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         InputError: An expression names a coordinate that the mesh lacks, or something does not go with the
             mesh.
     """
-    if _SHELL in marked.regions and config.system.name != "poisson-nernst-planck":
+    if SHELL in marked.regions and config.system.name != "poisson-nernst-planck":
         raise InputError(
-            f'The mesh has the region "{_SHELL}", which stands for the rest of space and holds electric '
+            f'The mesh has the region "{SHELL}", which stands for the rest of space and holds electric '
             f'fields only: [system] name = "{config.system.name}" needs a mesh without it.'
         )
     # The average flux of minimising movements is consistent with these nodal volumes only.
@@ -134,48 +127,36 @@ def _chemotaxis(
 
 
 def _electrodes(
-    config: RunConfig, table: systems.PoissonNernstPlanck, marked: MarkedMesh, space: fem.FunctionSpace
-) -> dict[str, tuple[npt.NDArray[np.int32], Values]]:
-    """Nodes and values of the electrodes, by the names of their boundaries."""
-    points = space.tabulate_dof_coordinates()[:, : marked.mesh.geometry.dim].T
-    found: dict[str, tuple[npt.NDArray[np.int32], Values]] = {}
+    config: RunConfig, table: systems.PoissonNernstPlanck, marked: MarkedMesh
+) -> dict[str, FunctionOfX]:
+    """Potentials of the electrodes, by the names of their boundaries."""
+    found: dict[str, FunctionOfX] = {}
     for number, electrode in enumerate(table.electrodes):
         where, name = f"[system] electrodes.{number}", electrode.boundary
-        if name not in marked.boundaries:
-            known = choices(name, marked.boundaries)
-            raise InputError(f'{where}.boundary = "{name}" is not a boundary of the mesh; {known}.')
+        if fault := electrode_fault(marked, name):
+            raise InputError(f"{where}.boundary = {fault}.")
         if name in found:
             raise InputError(f'{where}.boundary = "{name}" has an electrode already; keep one of them.')
-        if _SHELL in marked.regions and name in (_INFINITY, "boundary"):
-            raise InputError(f'{where}.boundary = "{name}" is at infinity, where psi is zero; remove it.')
-        nodes = boundary_nodes(space, marked.boundaries[name])
-        values = formula(config, electrode.potential, f"{where}.potential").numpy(points[:, nodes])
-        if not marked.mesh.comm.allreduce(bool(np.isfinite(values).all()), op=MPI.LAND):
-            raise InputError(f"{where}.potential is not finite everywhere on its boundary; change it.")
-        found[name] = (nodes, values)
+        found[name] = formula(config, electrode.potential, f"{where}.potential")
     return found
 
 
 def _poisson_nernst_planck(
     config: RunConfig, table: systems.PoissonNernstPlanck, marked: MarkedMesh, lumping: Lumping
 ) -> GradientFlow:
-    mesh = marked.mesh
-    space = fem.functionspace(mesh, ("Lagrange", 1))
-    electrodes = _electrodes(config, table, marked, space)
-    permittivity: Coefficient = formula(config, table.permittivity, "[system] permittivity").ufl
-    cells = None
-    if _SHELL in marked.regions:
-        scalar = formula(config, table.permittivity, "[system] permittivity").ufl(ufl.SpatialCoordinate(mesh))
-        permittivity = scalar * space_coefficient(marked)
-        cells = marked.regions[_BALL]
-        nodes = boundary_nodes(space, marked.boundaries[_INFINITY])
-        electrodes[_INFINITY] = (nodes, np.zeros(len(nodes)))
     ions = [
-        Ion(ion.name, ion.valence, formula(config, ion.potential, f"[system] ions.{number}.potential").ufl)
+        Ion(ion.name, ion.valence, formula(config, ion.potential, f"[system] ions.{number}.potential"))
         for number, ion in enumerate(table.ions)
     ]
-    doping = formula(config, table.doping, "[system] doping").ufl
-    return poisson_nernst_planck(mesh, ions, table.m, permittivity, doping, cells, electrodes, lumping)
+    return poisson_nernst_planck(
+        marked,
+        ions,
+        table.m,
+        formula(config, table.permittivity, "[system] permittivity"),
+        formula(config, table.doping, "[system] doping"),
+        _electrodes(config, table, marked),
+        lumping=lumping,
+    )
 
 
 def _gradient_flow(

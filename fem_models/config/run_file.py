@@ -39,8 +39,9 @@ from fem_models.config.tables import (
     Sweep,
     Time,
 )
-from fem_models.config.types import FrozenDict, NumberTable, Table, TextTable, as_tuple, choices, nearest
+from fem_models.config.types import FrozenDict, NumberTable, Table, TextTable, as_tuple
 from fem_models.core.errors import InputError
+from fem_models.core.suggestions import choices, nearest
 
 System = Annotated[
     ExcludedVolume | FokkerPlanck | TwoComponent | Chemotaxis | PoissonNernstPlanck | GradientFlow,

@@ -36,7 +36,7 @@ from dolfinx import fem
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
-from fem_models.energies import Coefficient, evaluated
+from fem_models.expressions.functions import FunctionOfX, as_ufl
 from fem_models.linearised.forms import assembled_vector
 from fem_models.linearised.problem import LinearisedJko
 from fem_models.linearised.slab_data import InTime
@@ -139,7 +139,7 @@ class LoadAssembly:
         self._mass.getPC().setType(PETSc.PC.Type.JACOBI)
         self._mass.setTolerances(rtol=_MASS_TOLERANCE, atol=0.0)
 
-    def __call__(self, h0: Coefficient) -> Loads:
+    def __call__(self, h0: FunctionOfX) -> Loads:
         """The loads.
 
         Args:
@@ -180,10 +180,10 @@ class LoadAssembly:
         found.axpy(-problem.delta, problem.fluxes.divergence(at_rest))
         return found
 
-    def _projected(self, h0: Coefficient) -> fem.Function:
+    def _projected(self, h0: FunctionOfX) -> fem.Function:
         problem = self._problem
         v = ufl.TestFunction(problem.spaces.potentials)
-        given = evaluated(h0, problem.moments.x) + problem.moments.zero * problem.moments.x[0]
+        given = as_ufl(h0, problem.moments.x, "The data h0") + problem.moments.zero * problem.moments.x[0]
         found = fem.Function(problem.spaces.potentials, name="h")
         self._mass.solve(assembled_vector(fem.form(given * v * problem.measures.dx)), found.x.petsc_vec)
         found.x.scatter_forward()

@@ -71,9 +71,9 @@ def build_mesh(comm: MPI.Comm, table: tables.Mesh) -> MarkedMesh:
         InputError: The mesh cannot be made, or has fewer cells than there are ranks.
     """
     if table.file is not None:
-        return meshes.from_file_marked(comm, table.file, h=table.h, parameters=table.parameters)
+        return meshes.from_file(comm, table.file, h=table.h, parameters=table.parameters)
     keys = ("lower", "upper", "radius", "center", "cells", "h")
-    return meshes.build_marked(comm, str(table.domain), **{key: getattr(table, key) for key in keys})
+    return meshes.build(comm, str(table.domain), **{key: getattr(table, key) for key in keys})
 
 
 def build(config: RunConfig, mesh: MarkedMesh) -> Problem:
