@@ -23,7 +23,7 @@ DIRECT = NewtonSettings(linear="direct")
 @functools.cache
 def mesh_of(domain, alone=False, **keys):
     """A mesh that all tests may share; a whole one on every rank if `alone`."""
-    return meshes.build(MPI.COMM_SELF if alone else COMM, domain, **keys)
+    return meshes.build(MPI.COMM_SELF if alone else COMM, domain, **keys).mesh
 
 
 def flow_of(domain, energy, alone=False, **keys):

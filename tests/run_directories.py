@@ -49,7 +49,7 @@ def write_run(
         (directory / "summary.json").write_text(json.dumps(summary))
     MPI.COMM_WORLD.Barrier()
     if mesh is None:
-        mesh = meshes.build(MPI.COMM_WORLD, **DOMAINS[dimension][1])
+        mesh = meshes.build(MPI.COMM_WORLD, **DOMAINS[dimension][1]).mesh
     write_fields(directory / "fields.pvd", mesh, times, species, static)
     return directory
 

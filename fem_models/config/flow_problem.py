@@ -36,6 +36,7 @@ from fem_models.jko.movements import Movements
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import refusals
 from fem_models.mesh.marks import MarkedMesh
+from fem_models.mesh.whole_space import SHELL
 from fem_models.schemes.log_density_euler import LogDensity
 from fem_models.steady.relaxation import Relaxation
 from fem_models.steady.steady_state import steady_state
@@ -159,9 +160,9 @@ class FlowProblem(Problem[State]):
 
 def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
     """The gradient flow in the discretisation of the run file."""
-    if "shell" in marked.regions and not system.in_space:
+    if SHELL in marked.regions and not system.in_space:
         raise InputError(
-            'The mesh has the region "shell", which stands for the rest of space and holds electric '
+            f'The mesh has the region "{SHELL}", which stands for the rest of space and holds electric '
             f'fields only: [system] name = "{system.name}" needs a mesh without it.'
         )
     table = config.time

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from fem_models.config.run_file import Problems, RunConfig
 from fem_models.config.tables import PETSC_PREFIXES
-from fem_models.config.types import choices, nearest
 from fem_models.core.errors import InputError
+from fem_models.core.suggestions import choices, nearest
 
 
 class RunFileError(InputError):

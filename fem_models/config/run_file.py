@@ -18,8 +18,9 @@ from fem_models.config.schemes import SCHEMES
 from fem_models.config.system import SYSTEMS, Fields, System
 from fem_models.config.tables import Compare, Convexity, Initial, Mesh, Output, Solver, Species, Sweep, Time
 from fem_models.config.terms import TERMS, Term
-from fem_models.config.types import FrozenDict, NumberTable, Table, TextTable, as_tuple, choices
+from fem_models.config.types import FrozenDict, NumberTable, Table, TextTable, as_tuple
 from fem_models.core.errors import InputError
+from fem_models.core.suggestions import choices
 from fem_models.mesh.domain_names import DOMAINS
 
 __all__ = ["Problems", "RunConfig", "_found"]

@@ -1,10 +1,11 @@
 """Types of the values in a run file: what is accepted, and what it becomes."""
 
-import difflib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from fem_models.core.suggestions import nearest
 
 
 class Table(BaseModel):
@@ -35,20 +36,6 @@ def freeze(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(freeze(item) for item in value)
     return value
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like the given one, if any is."""
-    close = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.6)
-    return close[0] if close else None
-
-
-def choices(name: str, known: Iterable[str]) -> str:
-    """Say which name was probably meant, and which ones there are."""
-    known = sorted(known)
-    guess = nearest(name, known)
-    listing = f"llowed: {', '.join(known)}"
-    return f"did you mean {guess}? A{listing}" if guess else f"a{listing}"
 
 
 def one_of(known: Collection[str]) -> Callable[[str], str]:

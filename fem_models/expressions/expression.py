@@ -5,7 +5,6 @@ on the whitelist of `operations`, and the tree is walked there; nothing is ever 
 """
 
 import ast
-import difflib
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,6 +16,7 @@ import ufl
 from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
+from fem_models.core.suggestions import nearest
 from fem_models.expressions.operations import (
     FUNCTIONS,
     OPERATORS,
@@ -105,8 +105,8 @@ class _Builder:
         return self.text.encode()[start:end].decode()  # the offsets count bytes
 
     def nearest(self, name: str, known: Iterable[str]) -> str:
-        close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
-        return f" (the nearest known name is '{close[0]}')" if close else ""
+        close = nearest(name.lower(), known)
+        return f" (the nearest known name is '{close}')" if close else ""
 
     def build(self, node: ast.expr) -> Tree:
         """Dispatch on the node's type."""

@@ -12,10 +12,8 @@ Everything is dimensionless.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,38 +24,27 @@ from mpi4py import MPI
 
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
+from fem_models.expressions.functions import FunctionOfX
+from fem_models.flow.checks import check_state, checked_initial, checked_masses, checked_parts
 from fem_models.flow.observed import Observed, State
+from fem_models.flow.species import METRICS, Species
+from fem_models.mesh.marks import MarkedMesh
 from fem_models.nodal import fluxes
 from fem_models.nodal.couplings import Couplings, boundary_weights, region_rim
 from fem_models.nodal.edges import EdgeGeometry, Lumping
 from fem_models.nodal.nodal_energy import NodalEnergy
+from fem_models.nodal.values import nodal_values
 
 __all__ = ["METRICS", "GradientFlow", "Species", "State"]
-
-METRICS = ("wasserstein", "l2", "static")
-
-
-@dataclass(frozen=True)
-class Species:
-    """A field and its metric: "wasserstein" (a density, mobility ρ), "l2", or "static" (in equilibrium)."""
-
-    name: str = "rho"
-    metric: Literal["wasserstein", "l2", "static"] = "wasserstein"
-
-    def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise InputError(
-                f"The metric of {self.name} must be one of {', '.join(METRICS)}, not {self.metric!r}."
-            )
 
 
 class GradientFlow(Observed):
     """The gradient flow of an energy on a mesh, discretised with P1 and lumped masses. Collective.
 
     Args:
-        mesh: The mesh of simplices.
+        mesh: The mesh of simplices, with or without named parts.
         species: The fields.
-        energy: A sum of terms.
+        energy: A term or a sum of terms.
         cells: Local cells (ghosts included) of the part of the mesh where densities live; all by default.
             Elsewhere only the Dirichlet energies of other fields act.
         fixed: Given values of static fields: by name, nodes (ghosts included) and the value at each.
@@ -77,27 +64,26 @@ class GradientFlow(Observed):
         fixed: Nodes and values of static fields that are given, by the column of the field.
 
     Raises:
-        InputError: Two species with one name, a term of an unknown species, or a part of an energy that does
-            not go with the metric of its species.
+        InputError: An argument of another kind, a mesh that is not one of simplices, two species with one
+            name, a term of an unknown species, or a part of an energy that does not go with the metric of its
+            species.
     """
 
     def __init__(
         self,
-        mesh: Mesh,
+        mesh: MarkedMesh | Mesh,
         species: Species | Sequence[Species],
         energy: Energy | Term,
         cells: npt.NDArray[np.int32] | None = None,
         fixed: Mapping[str, tuple[npt.NDArray[np.int32], npt.ArrayLike]] | None = None,
         lumping: Lumping = "voronoi",
     ) -> None:
-        self.mesh = mesh
-        self.comm: MPI.Comm = mesh.comm
-        self.species = (species,) if isinstance(species, Species) else tuple(species)
+        self.mesh, self.species, self.terms = checked_parts(mesh, species, energy, cells)
+        self.comm: MPI.Comm = self.mesh.comm
         self.names = tuple(s.name for s in self.species)
-        self.terms = energy if isinstance(energy, Energy) else Energy((energy,))
-        self.x = ufl.SpatialCoordinate(mesh)
+        self.x = ufl.SpatialCoordinate(self.mesh)
         self._check()
-        self.space = fem.functionspace(mesh, ("Lagrange", 1))
+        self.space = fem.functionspace(self.mesh, ("Lagrange", 1))
         self.geometry = EdgeGeometry(self.space, cells, lumping)
         self.owned = self.space.dofmap.index_map.size_local
         self.nodes = self.owned + self.space.dofmap.index_map.num_ghosts
@@ -142,43 +128,41 @@ class GradientFlow(Observed):
 
     def state(
         self,
-        initial: Mapping[str, float | Callable[[npt.NDArray[np.float64]], npt.ArrayLike]]
-        | Callable[[npt.NDArray[np.float64]], npt.ArrayLike],
+        initial: Mapping[str, FunctionOfX | npt.NDArray[np.float64]] | FunctionOfX | npt.NDArray[np.float64],
         masses: Mapping[str, float] | float | None = None,
     ) -> State:
         """Nodal values of initial densities, scaled to the masses that are given.
 
         Args:
-            initial: By species, a number or a function of the coordinates, shape (dim, n), with n values. For
-                a single species the function alone will do.
+            initial: By species, a number, text such as "exp(-x**2)", a UFL expression, a function of the
+                coordinates with NumPy functions (of points of shape (dim, n), with n values) or with UFL
+                functions, or nodal values of shape (nodes,). For a single species these alone will do; a
+                static field needs none.
             masses: By species, the mass Σ_i m_i ρ_i to scale to; a number for a single species; None to leave
                 the values as they are.
 
+        Returns:
+            The state, shape (nodes, species).
+
         Raises:
-            InputError: Values that are not finite, a density that is negative or zero everywhere, or a mass
-                that is not positive. All ranks raise it.
+            InputError: Species that are missing or unknown, values of another shape or that are not finite, a
+                density that is negative or zero everywhere, or a mass that is not positive. All ranks raise
+                it.
         """
-        if not isinstance(initial, Mapping):
-            initial = {self.names[0]: initial}
-        if masses is not None and not isinstance(masses, Mapping):
-            masses = {self.names[0]: masses}
-        points = self.points.T
+        initial = checked_initial(self.names, self.static.tolist(), initial)
+        masses = checked_masses(self.names, np.array(self.names)[self.transported].tolist(), masses)
         state = np.empty((self.nodes, len(self.names)))
         for s, species in enumerate(self.species):
             # A static field follows from the others, and needs no initial value.
-            given = initial.get(species.name, 0.0) if self.static[s] else initial[species.name]
-            values = given(points) if callable(given) else given
-            state[:, s] = np.broadcast_to(np.asarray(values, dtype=float), (self.nodes,))
+            given = initial.get(species.name, 0.0)
+            state[:, s] = nodal_values(given, self.space, f"The initial {species.name}")
             self._check_initial(species, state[:, s])
             if self.transported[s]:
                 state[~self.inside, s] = 0.0
             for column, (nodes, fixed_values) in self.fixed.items():
                 state[nodes, column] = fixed_values
-            if masses is not None and species.name in masses:
-                mass = masses[species.name]
-                if not 0.0 < mass < math.inf:
-                    raise InputError(f"The mass of {species.name} must be positive, not {mass!r}.")
-                state[:, s] *= mass / self._sum(self.geometry.volumes * state[:, s])
+            if species.name in masses:
+                state[:, s] *= masses[species.name] / self._sum(self.geometry.volumes * state[:, s])
         return state
 
     def _check_initial(self, species: Species, values: npt.NDArray[np.float64]) -> None:
@@ -286,7 +270,18 @@ class GradientFlow(Observed):
     # Integrals and extrema
 
     def masses(self, state: State) -> dict[str, float]:
-        """The mass Σ_i m_i ρ_i of each species."""
+        """The mass Σ_i m_i ρ_i of each species.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            The masses by species.
+
+        Raises:
+            InputError: An array of another shape, or something that is no array.
+        """
+        check_state(self, state)
         return self._by_name(self.comm.allreduce(self.geometry.volumes[: self.owned] @ state[: self.owned]))
 
     def with_masses_of(self, other: State, state: State) -> State:

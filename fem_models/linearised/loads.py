@@ -36,7 +36,7 @@ from dolfinx import fem
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
-from fem_models.energies import Coefficient, evaluated
+from fem_models.expressions.functions import FunctionOfX, as_ufl
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
 from fem_models.linearised.forms import assembled_vector
@@ -137,7 +137,7 @@ class LoadAssembly:
         self._end_square = fem.form(end**2 / problem.curvature * dx)
         self._mass = KrylovSolver(problem.spaces.mesh.comm, "projection_", _PROJECTION, operator=problem.mass)
 
-    def __call__(self, h0: Coefficient) -> Loads:
+    def __call__(self, h0: FunctionOfX) -> Loads:
         """The loads.
 
         Args:
@@ -178,10 +178,10 @@ class LoadAssembly:
         found.axpy(-problem.delta, problem.fluxes.divergence(at_rest))
         return found
 
-    def _projected(self, h0: Coefficient) -> fem.Function:
+    def _projected(self, h0: FunctionOfX) -> fem.Function:
         problem = self._problem
         v = ufl.TestFunction(problem.spaces.potentials)
-        given = evaluated(h0, problem.moments.x) + problem.moments.zero * problem.moments.x[0]
+        given = as_ufl(h0, problem.moments.x, "The data h0") + problem.moments.zero * problem.moments.x[0]
         found = fem.Function(problem.spaces.potentials, name="h")
         self._mass.solve(assembled_vector(fem.form(given * v * problem.measures.dx)), found.x.petsc_vec)
         found.x.scatter_forward()

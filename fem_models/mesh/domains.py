@@ -29,6 +29,7 @@ from fem_models.mesh.domain_names import DOMAINS
 _Vector = npt.NDArray[np.float64]
 
 WHOLE_SPACE = "space"
+"""The domain that is a ball in a shell that stands for the rest of space."""
 
 _DIMENSION = {name: domain.dimension for name, domain in DOMAINS.items()}
 _BRICKS = ("interval", "rectangle", "box")
@@ -48,42 +49,13 @@ def build(
     cells: Sequence[int] | int | None = None,
     h: float | None = None,
     parameters: Mapping[str, float] | None = None,
-) -> dmesh.Mesh:
-    """Build a mesh of a simple domain. Collective.
-
-    The arguments, the mesh and the errors are those of `build_marked`.
-    """
-    return build_marked(
-        comm,
-        domain,
-        lower=lower,
-        upper=upper,
-        radius=radius,
-        center=center,
-        cells=cells,
-        h=h,
-        parameters=parameters,
-    ).mesh
-
-
-def build_marked(
-    comm: MPI.Comm,
-    domain: str,
-    *,
-    lower: Sequence[float] | float | None = None,
-    upper: Sequence[float] | float | None = None,
-    radius: float | None = None,
-    center: Sequence[float] | None = None,
-    cells: Sequence[int] | int | None = None,
-    h: float | None = None,
-    parameters: Mapping[str, float] | None = None,
 ) -> marks.MarkedMesh:
     """Build a mesh of a simple domain, with its parts named. Collective.
 
     Args:
         comm: communicator over which the cells are distributed.
-        domain: one of `DOMAINS`, or `WHOLE_SPACE`: a ball in a shell that stands for the rest of space (see
-            `fem_models.mesh.whole_space`).
+        domain: "interval", "rectangle", "box", "disk", "ball", or "space": a ball in a shell that stands for
+            the rest of space (see `fem_models.mesh.whole_space`).
         lower: lower corner of an interval, rectangle or box, one number per dimension (default 0).
         upper: upper corner, one number per dimension (default 1).
         radius: radius of a disk or ball, also of the ball in space (default 1).
@@ -126,20 +98,6 @@ def build_marked(
 
 
 def from_file(
-    comm: MPI.Comm,
-    path: str | Path,
-    *,
-    h: float | None = None,
-    parameters: Mapping[str, float] | None = None,
-) -> dmesh.Mesh:
-    """Read a mesh file or mesh a gmsh script. Collective.
-
-    The arguments, the mesh and the errors are those of `from_file_marked`.
-    """
-    return from_file_marked(comm, path, h=h, parameters=parameters).mesh
-
-
-def from_file_marked(
     comm: MPI.Comm,
     path: str | Path,
     *,

@@ -1,4 +1,7 @@
-"""Named parts of a distributed mesh: boundaries (sets of facets) and regions (sets of cells)."""
+"""Named parts of a distributed mesh: boundaries (sets of facets) and regions (sets of cells).
+
+Lengths are in the units of the mesh, dimensionless in the examples.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ import numpy.typing as npt
 from dolfinx import fem, graph, io, la
 from dolfinx import mesh as dmesh
 
-from fem_models.mesh.sources import Simplices
+from fem_models.core.errors import InputError
+from fem_models.mesh.sources import CELL_NAME, Simplices
 
 _Entities = npt.NDArray[np.int32]
 
@@ -34,6 +38,66 @@ class MarkedMesh:
     boundaries: Mapping[str, _Entities]
     regions: Mapping[str, _Entities]
 
+    def __repr__(self) -> str:
+        boundaries, regions = ", ".join(self.boundaries), ", ".join(self.regions) or "none"
+        kind = self.mesh.topology.cell_name()
+        return f"MarkedMesh of {kind}s (boundaries: {boundaries}; regions: {regions})"
+
+
+def mesh_of(mesh: MarkedMesh | dmesh.Mesh) -> dmesh.Mesh:
+    """The DOLFINx mesh of a mesh with or without named parts, once it is known to be one of simplices.
+
+    Args:
+        mesh: A mesh of `fem_models.mesh.domains` or of DOLFINx.
+
+    Returns:
+        The DOLFINx mesh.
+
+    Raises:
+        InputError: Something else, cells that are not intervals, triangles or tetrahedra, curved cells, or a
+            surface in a space of more dimensions.
+    """
+    plain = mesh.mesh if isinstance(mesh, MarkedMesh) else mesh
+    if not isinstance(plain, dmesh.Mesh):
+        raise InputError(
+            f"The mesh must be one of `fem_models.mesh.domains` or of DOLFINx, not {_short(mesh)}."
+        )
+    kind, dim = plain.topology.cell_name(), plain.topology.dim
+    if kind not in CELL_NAME.values():
+        raise InputError(f"The mesh has cells of kind {kind}: use intervals, triangles or tetrahedra.")
+    if plain.geometry.dim != dim:
+        raise InputError(
+            f"The mesh has cells of dimension {dim} in a space of dimension {plain.geometry.dim}: the two "
+            "must agree."
+        )
+    if plain.geometry.cmaps[0].degree != 1:
+        raise InputError("The mesh has curved cells: use straight ones, of the first order.")
+    return plain
+
+
+def marked(mesh: MarkedMesh | dmesh.Mesh) -> MarkedMesh:
+    """A mesh with its named parts. Collective.
+
+    Args:
+        mesh: A mesh of `fem_models.mesh.domains`, or one of DOLFINx, whose only part is "boundary".
+
+    Returns:
+        The mesh and its parts.
+
+    Raises:
+        InputError: As `mesh_of` does.
+    """
+    plain = mesh_of(mesh)
+    return (
+        mesh if isinstance(mesh, MarkedMesh) else MarkedMesh(plain, {"boundary": _exterior_facets(plain)}, {})
+    )
+
+
+def _short(value: object) -> str:
+    """A value for a message, by its type where it is long."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"a {type(value).__name__}"
+
 
 def mark_groups(mesh: dmesh.Mesh, whole: Simplices | None) -> MarkedMesh:
     """Mark the groups of facets and cells that the mesh was made with. Collective.
@@ -43,6 +107,9 @@ def mark_groups(mesh: dmesh.Mesh, whole: Simplices | None) -> MarkedMesh:
     Args:
         mesh: The mesh, made of the points and cells of `whole` in their order.
         whole: The whole mesh on rank 0, None on the others.
+
+    Returns:
+        The mesh with "boundary" and the groups of facets as boundaries, the groups of cells as regions.
     """
     dim = mesh.topology.dim
     facets, cells = ({}, {}) if whole is None else (whole.boundaries, whole.regions)

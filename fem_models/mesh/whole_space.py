@@ -19,6 +19,9 @@ from ufl.core.expr import Expr
 from fem_models.core.errors import InputError
 from fem_models.mesh.marks import MarkedMesh, boundary_nodes
 
+SHELL, BALL, INFINITY = "shell", "ball", "infinity"
+"""The names of the two regions and of the boundary of a mesh that stands for the whole space."""
+
 # Cosine from which on the direction of an interpolated radius counts as that of the radius. In cells with all
 # nodes on one sphere it has none, and in slivers a wild one.
 _ALIGNED = 0.8
@@ -39,7 +42,7 @@ def require_three_dimensions(dim: int) -> None:
         dim: Dimension of the mesh.
 
     Raises:
-        InputError: `dim` is not 3.
+        InputError: The dimension is not 3.
     """
     if dim != 3:
         raise InputError(
@@ -97,7 +100,7 @@ def space_coefficient(marked: MarkedMesh) -> Expr:
     """
     mesh = marked.mesh
     require_three_dimensions(mesh.topology.dim)
-    if not ({"ball", "shell"} <= marked.regions.keys() and "infinity" in marked.boundaries):
+    if not ({BALL, SHELL} <= marked.regions.keys() and INFINITY in marked.boundaries):
         raise InputError(
             'The mesh of the whole space needs the regions "ball" and "shell" and the boundary "infinity": '
             'use domain = "space", or name physical groups of your mesh so.'
@@ -105,7 +108,7 @@ def space_coefficient(marked: MarkedMesh) -> Expr:
     center, radius, outer = _spheres(marked)
     inside = fem.Function(fem.functionspace(mesh, ("DG", 0)))
     inside.x.array[:] = 0.0
-    inside.x.array[marked.regions["ball"]] = 1.0
+    inside.x.array[marked.regions[BALL]] = 1.0
     distance = fem.Function(fem.functionspace(mesh, ("Lagrange", 1)))
     distance.interpolate(lambda x: np.linalg.norm(x - center[:, None], axis=0))
     x = ufl.SpatialCoordinate(mesh) - ufl.as_vector(center.tolist())
@@ -128,7 +131,7 @@ def _spheres(marked: MarkedMesh) -> tuple[np.ndarray, float, float]:
     space = fem.functionspace(mesh, ("Lagrange", 1))
     points = space.tabulate_dof_coordinates()
     owned = space.dofmap.index_map.size_local
-    ends = boundary_nodes(space, marked.boundaries["infinity"])
+    ends = boundary_nodes(space, marked.boundaries[INFINITY])
     ends = points[ends[ends < owned]]
 
     # |x|² = 2c·x + S² - |c|² at the nodes at infinity, around their mean: least squares for c and S.
@@ -147,7 +150,7 @@ def _spheres(marked: MarkedMesh) -> tuple[np.ndarray, float, float]:
 
     off = np.abs(np.linalg.norm(ends - shift, axis=1) - outer).max(initial=0.0)
     off = comm.allreduce(float(off), op=MPI.MAX)
-    corners = mesh.geometry.x[mesh.geometry.dofmaps[0][marked.regions["ball"]]]
+    corners = mesh.geometry.x[mesh.geometry.dofmaps[0][marked.regions[BALL]]]
     reach = np.linalg.norm(corners - center, axis=2).max(initial=0.0)
     radius = comm.allreduce(float(reach), op=MPI.MAX)
     if off > _ROUND * outer or not 0.0 < radius < (1.0 - _ROUND) * outer:

@@ -135,8 +135,8 @@ def _boundaries(pair: Pair) -> tuple[Boundary, ...]:
 
 def _mesh(comm: MPI.Comm, domain: str, count: int) -> Mesh:
     if domain in ROUND:
-        return meshes.build(comm, domain, h=2.0 / count)
-    return meshes.build(comm, domain, cells=[count] * DIMENSION[domain])
+        return meshes.build(comm, domain, h=2.0 / count).mesh
+    return meshes.build(comm, domain, cells=[count] * DIMENSION[domain]).mesh
 
 
 def _longest_edge(mesh: Mesh) -> float:

@@ -10,8 +10,10 @@ from dolfinx.mesh import Mesh
 from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
-from fem_models.energies import Coefficient, Density, Dirichlet, Energy, Potential, diffusion
+from fem_models.energies import Density, Dirichlet, Energy, Potential, diffusion
+from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.mesh.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import Coupling
 
@@ -19,8 +21,8 @@ DENSITY, SIGNAL = "rho", "c"
 
 
 def chemotaxis(
-    mesh: Mesh,
-    potential: Coefficient = 0.0,
+    mesh: MarkedMesh | Mesh,
+    potential: FunctionOfX = 0.0,
     m: float = 2.0,
     epsilon: float = 1.0,
     kappa: float = 1.0,
@@ -39,13 +41,17 @@ def chemotaxis(
     for small ε (m = 2), not for aggregation.
 
     Args:
-        mesh: The mesh; no flux through its boundary, neither of ρ nor of c.
-        potential: V, dimensionless.
+        mesh: The mesh, with or without named parts; no flux through its boundary, neither of ρ nor of c.
+        potential: V, dimensionless: a number, text such as "x**2", a UFL scalar, or a function of x with UFL
+            functions.
         m: Exponent, m ≥ 1, dimensionless.
         epsilon: ε ≥ 0, dimensionless.
         kappa: κ ≥ 0, the rate at which the signal decays, dimensionless.
         phi: φ as a function of c (UFL).
         lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
+
+    Returns:
+        The flow; its species are the density "rho" and the signal "c".
 
     Raises:
         InputError: An exponent, ε or κ out of range.

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from dolfinx.mesh import Mesh
-from ufl.core.expr import Expr
 
 from fem_models.energies import Boltzmann, Potential, Quadratic
+from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.mesh.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
 
 
 def excluded_volume(
-    mesh: Mesh,
-    potential: float | Expr | Callable[[Expr], Any] = 0.0,
+    mesh: MarkedMesh | Mesh,
+    potential: FunctionOfX = 0.0,
     coefficient: float = 0.0,
     lumping: Lumping = "voronoi",
 ) -> GradientFlow:
-    """The flow ∂tρ = div((1 + cρ)∇ρ + ρ∇V) of E = ∫ρ log ρ + ½cρ² + Vρ, equation (4.1) with (1.6).
+    """The flow ∂tρ = div((1 + cρ)∇ρ + ρ∇V) of E = ∫ρ log ρ + ½cρ² + Vρ.
+
+    This is equation (4.1) of the paper with the coefficient c = α_u (N-1) ε^d of (1.6).
 
     Args:
-        mesh: The mesh.
-        potential: V, in units of the temperature: a number, a UFL scalar, or a function of x.
+        mesh: The mesh, with or without named parts.
+        potential: V, in units of the temperature: a number, text such as "x**2", a UFL scalar, or a function
+            of x with UFL functions.
         coefficient: c = α_u (N-1) ε^d, see `fem_models.particles.excluded_volume`, in units of length^d; 0
             for independent particles.
         lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
+
+    Returns:
+        The flow; its species are the density "rho".
 
     Raises:
         InputError: A coefficient that is not finite.

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 from dolfinx.mesh import Mesh
-from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Potential
 from fem_models.energies import diffusion as diffusion_energy
+from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.mesh.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
 
 
 def fokker_planck(
-    mesh: Mesh,
+    mesh: MarkedMesh | Mesh,
     m: float = 1.0,
     diffusion: float = 1.0,
-    potential: float | Expr | Callable[[Expr], Any] = 0.0,
+    potential: FunctionOfX = 0.0,
     lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow ∂tρ = D Δρ^m + div(ρ∇V) of E = D ∫ρ^m/(m-1) + ∫Vρ, with ρ log ρ for m = 1.
 
     Args:
-        mesh: The mesh.
+        mesh: The mesh, with or without named parts.
         m: Exponent, positive and dimensionless: 1 is linear diffusion, m > 1 porous media, m < 1 fast
             diffusion.
         diffusion: D ≥ 0, dimensionless; 0 for transport alone.
-        potential: V: a number, a UFL scalar, or a function of x; dimensionless.
+        potential: V, dimensionless: a number, text such as "x**2", a UFL scalar, or a function of x with UFL
+            functions.
         lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
+
+    Returns:
+        The flow; its species are the density "rho".
 
     Raises:
         InputError: An exponent or a diffusion out of range.

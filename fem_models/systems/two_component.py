@@ -12,7 +12,6 @@ from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
 from fem_models.energies import (
-    Coefficient,
     Energy,
     Fields,
     Interaction,
@@ -20,7 +19,9 @@ from fem_models.energies import (
     Potential,
     diffusion,
 )
+from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.mesh.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import COUPLING, Coupling
 
@@ -35,6 +36,9 @@ def quadratic_potentials(
     Args:
         convexity: λ, dimensionless.
         centers: x_1 and x_2, each of shape (dim,).
+
+    Returns:
+        V_1 and V_2.
     """
 
     def around(center: Any) -> Callable[[Expr], Any]:
@@ -45,7 +49,14 @@ def quadratic_potentials(
 
 
 def relatively_bounded(m: float) -> Callable[[Fields], Any]:
-    """The coupling H = (ρ₁ρ₂/(1+ρ₁+ρ₂))^m of the slides, as a function of the densities."""
+    """The coupling H = (ρ₁ρ₂/(1+ρ₁+ρ₂))^m of the slides, as a function of the densities.
+
+    Args:
+        m: The exponent, dimensionless.
+
+    Returns:
+        H, which takes the densities "rho1" and "rho2" by name and gives UFL.
+    """
 
     def H(fields: Fields) -> Any:
         first, second = (fields[name] for name in NAMES)
@@ -55,8 +66,8 @@ def relatively_bounded(m: float) -> Callable[[Fields], Any]:
 
 
 def two_component(
-    mesh: Mesh,
-    potentials: Sequence[Coefficient],
+    mesh: MarkedMesh | Mesh,
+    potentials: Sequence[FunctionOfX],
     m: float = 2.0,
     epsilon: float = 0.0,
     coupling: Callable[[Fields], Any] | None = None,
@@ -74,16 +85,21 @@ def two_component(
     The scheme's energy law holds for any step where E^ε is convex in (ρ₁, ρ₂), that is for small ε.
 
     Args:
-        mesh: The mesh.
-        potentials: V₁ and V₂, dimensionless.
+        mesh: The mesh, with or without named parts.
+        potentials: V₁ and V₂, dimensionless: numbers, text such as "x**2", UFL scalars, or functions of x
+            with UFL functions.
         m: Exponent, m ≥ 1, dimensionless; the theory has m ≥ 2.
         epsilon: ε ≥ 0, dimensionless.
         coupling: H as a function of the densities rho1 and rho2 (UFL); `relatively_bounded` by default.
-        kernel: K at differences of shape (dim, n), in place of H.
+        kernel: K, in place of H: a function of differences of shape (dim, n) with NumPy functions, or text
+            such as "exp(-r**2)".
         lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
+    Returns:
+        The flow; its species are the densities "rho1" and "rho2".
+
     Raises:
-        InputError: A coupling and a kernel at once, or an exponent or ε out of range.
+        InputError: A coupling and a kernel at once, not two potentials, or an exponent or ε out of range.
     """
     if not 1.0 <= m < math.inf:
         raise InputError(f"The exponent m of the two densities must be 1 or more, not {m!r}.")
@@ -91,6 +107,8 @@ def two_component(
         raise InputError(f"The coupling ε must be zero or more and finite, not {epsilon!r}.")
     if coupling is not None and kernel is not None:
         raise InputError("Two densities are coupled by H or by a kernel, not by both; give one of them.")
+    if isinstance(potentials, str) or len(potentials) != 2:
+        raise InputError("Two densities need two potentials: give a list of them.")
     terms = [diffusion(m, name, f"diffusion-{name}") for name in NAMES]
     terms += [Potential(V, name, f"potential-{name}") for V, name in zip(potentials, NAMES, strict=True)]
     if kernel is not None:

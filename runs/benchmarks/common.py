@@ -109,7 +109,7 @@ class L1Error:
 
 def unit_mesh(comm: MPI.Comm, dim: int, h: float, refinements: int = 0) -> Mesh:
     """An unstructured mesh of the unit cube, halved uniformly; an interval has equal cells."""
-    mesh = meshes.build(comm, DOMAINS[dim], h=h)
+    mesh = meshes.build(comm, DOMAINS[dim], h=h).mesh
     for _ in range(refinements):
         mesh.topology.create_entities(1)
         mesh = refine(mesh, None, partitioner=create_cell_partitioner(GhostMode.shared_facet, 2))[0]

@@ -14,15 +14,12 @@ from common import Report, arguments
 # isort: split
 import numpy as np
 import ufl
-from dolfinx import fem
 from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.static_fields import StaticFields
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.mesh import domains as meshes
-from fem_models.mesh.marks import boundary_nodes
-from fem_models.mesh.whole_space import space_coefficient
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
@@ -45,10 +42,10 @@ def bump(center, square: float, m: float):
 def box(dim: int, quick: bool):
     """A mesh of [-3, 3]^d."""
     if dim == 1:
-        return meshes.build(COMM, "interval", lower=-3, upper=3, cells=60 if quick else 400)
+        return meshes.build(COMM, "interval", lower=-3, upper=3, cells=60 if quick else 400).mesh
     domain = {2: "rectangle", 3: "box"}[dim]
     h = {2: 0.5 if quick else 0.12, 3: 1.5 if quick else 0.6}[dim]
-    return meshes.build(COMM, domain, lower=[-3] * dim, upper=[3] * dim, h=h)
+    return meshes.build(COMM, domain, lower=[-3] * dim, upper=[3] * dim, h=h).mesh
 
 
 def pairs(quick: bool):
@@ -75,28 +72,15 @@ def ions(quick: bool):
     """Poisson–Nernst–Planck."""
     for dim, m in ((1, 1.0), (2, 1.0), (2, 2.0), (3, 1.0)):
         yield f"ions, {dim}D, m = {m:g}, Neumann", poisson_nernst_planck(box(dim, quick), m=m), m
-    mesh = meshes.build_marked(COMM, "rectangle", lower=[-3, -3], upper=[3, 3], h=0.5 if quick else 0.12)
-    space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
-    electrodes = {
-        name: (boundary_nodes(space, mesh.boundaries[name]), value)
-        for name, value in (("left", 1.0), ("right", 0.0))
-    }
+    mesh = meshes.build(COMM, "rectangle", lower=[-3, -3], upper=[3, 3], h=0.5 if quick else 0.12)
+    electrodes = {"left": 1.0, "right": 0.0}
     three = (Ion("u", 2.0), Ion("v", -1.0), Ion("w", -1.0))
-    flow = poisson_nernst_planck(mesh.mesh, three, permittivity=0.01, doping=0.1, electrodes=electrodes)
+    flow = poisson_nernst_planck(mesh, three, permittivity=0.01, doping=0.1, electrodes=electrodes)
     yield "three ions, 2D, m = 1, electrodes, a = 0.01", flow, 1.0
-    whole = meshes.build_marked(COMM, "space", radius=3.0, h=1.0 if quick else 0.5)
-    nodes = boundary_nodes(fem.functionspace(whole.mesh, ("Lagrange", 1)), whole.boundaries["infinity"])
+    whole = meshes.build(COMM, "space", radius=3.0, h=1.0 if quick else 0.5)
     confined = [Ion(n, z, lambda x: ufl.dot(x, x)) for n, z in (("u", 1.0), ("v", -1.0))]
     for m in (1.0, 2.0):
-        flow = poisson_nernst_planck(
-            whole.mesh,
-            confined,
-            m,
-            space_coefficient(whole),
-            cells=whole.regions["ball"],
-            electrodes={"infinity": (nodes, 0.0)},
-        )
-        yield f"ions, whole space, m = {m:g}", flow, m
+        yield f"ions, whole space, m = {m:g}", poisson_nernst_planck(whole, confined, m), m
 
 
 def first_state(flow: GradientFlow, m: float):

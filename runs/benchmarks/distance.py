@@ -57,7 +57,7 @@ def rows(report: Report, cases: dict, with_order: bool) -> None:
             for cells, slabs in pairs:
                 mesh = meshes.build(
                     MPI.COMM_WORLD, DOMAINS[dim], lower=[-1.0] * dim, upper=[1.0] * dim, cells=[cells] * dim
-                )
+                ).mesh
                 space = fem.functionspace(mesh, ("Lagrange", 1))
                 volumes = EdgeGeometry(space, lumping="cells").volumes
                 x = space.tabulate_dof_coordinates().T

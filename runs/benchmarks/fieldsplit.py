@@ -69,7 +69,9 @@ def problem(system: str, dim: int, unknowns: int):
     nodes = unknowns / FIELDS.get(system, 3)
     cells = [max(round(nodes ** (1.0 / dim)) - 1, 2)] * dim
     if system in FIELDS:
-        mesh = meshes.build(MPI.COMM_WORLD, DOMAINS[dim], lower=[-3.0] * dim, upper=[3.0] * dim, cells=cells)
+        mesh = meshes.build(
+            MPI.COMM_WORLD, DOMAINS[dim], lower=[-3.0] * dim, upper=[3.0] * dim, cells=cells
+        ).mesh
         return (two_densities if system == "two-component" else with_signal)(mesh)
     size = {"h": (NODES[dim] / nodes) ** (1.0 / dim)} if system == "pnp-unstructured" else {"cells": cells}
     return charged(meshes.build(MPI.COMM_WORLD, DOMAINS[dim], **size), system == "pnp-electrodes")
@@ -103,12 +105,7 @@ def with_signal(mesh):
 
 def charged(mesh, electrodes: bool):
     """Ions with m = 1 and a Debye length of a tenth of the domain."""
-    given = {}
-    if electrodes:
-        x = poisson_nernst_planck(mesh).points[:, 0]
-        for name, end in (("grounded", 0.0), ("gate", 1.0)):
-            given[name] = (np.flatnonzero(np.isclose(x, end)).astype(np.int32), end)
-    flow = poisson_nernst_planck(mesh, electrodes=given)
+    flow = poisson_nernst_planck(mesh, electrodes={"left": 0.0, "right": 1.0} if electrodes else None)
     initial = {
         "u": lambda x: 1.0 + 0.9 * np.cos(np.pi * x[0]),
         "v": lambda x: 1.0 + 0.9 * np.cos(np.pi * x[1]),

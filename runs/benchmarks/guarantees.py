@@ -88,7 +88,7 @@ def main() -> None:
     if comm.rank == 0:
         print(f"{head}\n|{'---|' * head.count(' | ')}---|")
     for name, file, keys, center in mesh_table(quick):
-        mesh = meshes.from_file(comm, file, **keys)
+        mesh = meshes.from_file(comm, file, **keys).mesh
         for label, energy in energies(center).items():
             flow = GradientFlow(mesh, Species(), energy)
             for flux in ("upwind", "average"):

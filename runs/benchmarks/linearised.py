@@ -43,7 +43,7 @@ def problem(pair: str, n: int, slabs: int, contrast: float, displacement: float)
     def wave(x):
         return ufl.cos(math.pi * x[0]) * ufl.cos(math.pi * x[1])
 
-    mesh = meshes.build(MPI.COMM_WORLD, "rectangle", cells=[n, n])
+    mesh = meshes.build(MPI.COMM_WORLD, "rectangle", cells=[n, n]).mesh
     linearised = LinearisedJko(
         mesh,
         pair,

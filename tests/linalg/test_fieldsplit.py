@@ -5,12 +5,13 @@ import functools
 import numpy as np
 import pytest
 import ufl
-from references import mesh_of
+from references import COMM, mesh_of
 
 from fem_models.flow.edge_averaged import EdgeAveraged
 from fem_models.flow.unknowns import Unknowns
 from fem_models.linalg.linear_solver import linear_options
 from fem_models.linalg.newton import Newton, NewtonSettings
+from fem_models.mesh import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
@@ -38,7 +39,7 @@ def with_signal(cells):
 
 
 def charged(cells, m=1.0, electrodes=None):
-    mesh = mesh_of("rectangle", cells=(cells, cells))
+    mesh = meshes.build(COMM, "rectangle", cells=(cells, cells))
     flow = poisson_nernst_planck(mesh, m=m, electrodes=electrodes)
     # A Debye length of a tenth of the domain.
     initial = {
@@ -49,9 +50,7 @@ def charged(cells, m=1.0, electrodes=None):
 
 
 def between_electrodes(cells):
-    x = poisson_nernst_planck(mesh_of("rectangle", cells=(cells, cells))).points[:, 0]
-    nodes = [np.flatnonzero(np.isclose(x, end)).astype(np.int32) for end in (0.0, 1.0)]
-    return charged(cells, electrodes={"grounded": (nodes[0], 0.0), "gate": (nodes[1], 1.0)})
+    return charged(cells, electrodes={"left": 0.0, "right": 1.0})
 
 
 def nonlinear_ions(cells):

@@ -15,7 +15,7 @@ SIZE = 5
 
 def grid(dim):
     """A structured mesh of [0, 4]^dim with whole coordinates: points (n, 3) and cells (m, dim + 1)."""
-    mesh = meshes.build(MPI.COMM_SELF, ("interval", "rectangle", "box")[dim - 1], cells=[SIZE - 1] * dim)
+    mesh = meshes.build(MPI.COMM_SELF, ("interval", "rectangle", "box")[dim - 1], cells=[SIZE - 1] * dim).mesh
     points = np.round((SIZE - 1) * mesh.geometry.x)
     return points, mesh.geometry.dofmaps[0].astype(np.int64)
 
@@ -69,7 +69,7 @@ def test_good_meshes_pass_whatever_the_order_of_vertices(shared_tmp_path, dim):
     rng = np.random.default_rng(dim)
     # Half of the cells of a file may have the other orientation, which is no fault.
     shuffled = np.array([rng.permutation(cell) for cell in cells])
-    mesh = meshes.from_file(COMM, write(shared_tmp_path / "good.msh", points, shuffled))
+    mesh = meshes.from_file(COMM, write(shared_tmp_path / "good.msh", points, shuffled)).mesh
     assert mesh.topology.index_map(dim).size_global == len(cells)
 
 

@@ -106,7 +106,7 @@ FOUR_TRIANGLES = [(TRIANGLE, 0, (a, b, 5)) for a, b in [(1, 2), (2, 3), (3, 4), 
     ],
 )
 def test_structured(domain, cells, lower, upper, count):
-    mesh = meshes.build(COMM, domain, cells=cells, lower=lower, upper=upper)
+    mesh = meshes.build(COMM, domain, cells=cells, lower=lower, upper=upper).mesh
     low, high = np.atleast_1d(lower), np.atleast_1d(upper)
     assert mesh.geometry.dim == mesh.topology.dim == len(low)
     assert cell_count(mesh) == count
@@ -124,7 +124,7 @@ def test_structured(domain, cells, lower, upper, count):
     ],
 )
 def test_unstructured_bricks_fill_the_domain(domain, lower, upper, h):
-    mesh = meshes.build(COMM, domain, lower=lower, upper=upper, h=h)
+    mesh = meshes.build(COMM, domain, lower=lower, upper=upper, h=h).mesh
     low, high = np.array(lower), np.array(upper)
     dim = len(low)
     # Coordinates near 5 are resolved to 1e-15 only.
@@ -139,12 +139,11 @@ def test_unstructured_bricks_fill_the_domain(domain, lower, upper, h):
 def test_default_domains_and_sizes():
     exact = {"interval": 1.0, "rectangle": 1.0, "box": 1.0, "disk": math.pi, "ball": 4 * math.pi / 3}
     across = {"interval": 32, "rectangle": 32, "box": 12, "disk": 32, "ball": 12}
-    assert tuple(exact) == meshes.DOMAINS
     for domain, value in exact.items():
-        mesh = meshes.build(COMM, domain)
+        mesh = meshes.build(COMM, domain).mesh
         extent = 2.0 if domain in ("disk", "ball") else 1.0
         assert volume(mesh) == pytest.approx(value, rel=1.5e-2)
-        given = meshes.build(COMM, domain, h=extent / across[domain])
+        given = meshes.build(COMM, domain, h=extent / across[domain]).mesh
         assert cell_count(mesh) == cell_count(given)
         assert mesh.geometry.x.dtype == np.float64
         assert mesh.ufl_domain().ufl_coordinate_element().degree == 1
@@ -155,7 +154,7 @@ def test_default_domains_and_sizes():
     ("length", "h", "count"), [(1.1, 0.1, 11), (1.0, 0.3, 4), (0.3, 0.1, 3), (1.0, 1 / 3, 3)]
 )
 def test_interval_cells_are_equal_and_not_longer_than_h(length, h, count):
-    mesh = meshes.build(COMM, "interval", upper=length, h=h)
+    mesh = meshes.build(COMM, "interval", upper=length, h=h).mesh
     assert cell_count(mesh) == count
     np.testing.assert_allclose(cell_volumes(mesh), length / count, rtol=1e-12)
 
@@ -171,7 +170,7 @@ def test_interval_cells_are_equal_and_not_longer_than_h(length, h, count):
 def test_round_domains_converge_with_order_two(domain, center, exact, sizes):
     errors = []
     for h in sizes:
-        mesh = meshes.build(COMM, domain, radius=0.5, center=center, h=h)
+        mesh = meshes.build(COMM, domain, radius=0.5, center=center, h=h).mesh
         errors.append(exact - volume(mesh))
         distance = np.linalg.norm(boundary_points(mesh)[:, : len(center)] - center, axis=1)
         np.testing.assert_allclose(distance, 0.5, rtol=1e-6)
@@ -186,7 +185,7 @@ def test_round_domains_converge_with_order_two(domain, center, exact, sizes):
     [("box", 0.1), ("box", 0.2), ("box", 0.3), ("box", 0.08), ("ball", 0.99), ("ball", 0.495)],
 )
 def test_no_flat_cells_where_gmsh_makes_some(domain, h):
-    mesh = meshes.build(MPI.COMM_SELF, domain, h=h)
+    mesh = meshes.build(MPI.COMM_SELF, domain, h=h).mesh
     corners = mesh.geometry.x[mesh.geometry.dofmaps[0]]
     edges = np.stack([corners[:, j] - corners[:, i] for i, j in itertools.combinations(range(4), 2)], axis=1)
     longest = np.linalg.norm(edges, axis=2).max(axis=1)
@@ -196,7 +195,7 @@ def test_no_flat_cells_where_gmsh_makes_some(domain, h):
 @pytest.mark.parallel
 def test_ranks_agree_with_one_rank():
     for domain, h in [("interval", 0.05), ("rectangle", 0.1), ("box", 0.3), ("disk", 0.2), ("ball", 0.4)]:
-        mesh, alone = meshes.build(COMM, domain, h=h), meshes.build(MPI.COMM_SELF, domain, h=h)
+        mesh, alone = meshes.build(COMM, domain, h=h).mesh, meshes.build(MPI.COMM_SELF, domain, h=h).mesh
         local = alone.topology.index_map(alone.topology.dim).size_local
         assert cell_count(mesh) == local
         assert volume(mesh) == pytest.approx(cell_volumes(alone).sum(), rel=1e-13)
@@ -206,7 +205,7 @@ def test_ranks_agree_with_one_rank():
 
 @pytest.mark.parallel
 def test_facets_between_ranks_have_ghost_cells():
-    mesh = meshes.build(COMM, "disk", h=0.2)
+    mesh = meshes.build(COMM, "disk", h=0.2).mesh
     mesh.topology.create_connectivity(1, 2)
     cells_of = mesh.topology.connectivity(1, 2)
     owned = mesh.topology.index_map(1).size_local
@@ -267,7 +266,7 @@ def test_more_ranks_than_cells(shared_tmp_path):
         shared_tmp_path / "few.msh", msh_text(points, [(LINE, 0, (i, i + 1)) for i in range(1, COMM.size)])
     )
     refused("fewer than the", meshes.from_file, path)
-    assert cell_count(meshes.build(COMM, "interval", cells=COMM.size)) == COMM.size
+    assert cell_count(meshes.build(COMM, "interval", cells=COMM.size).mesh) == COMM.size
 
 
 SCRIPT_VOLUMES = {
@@ -284,7 +283,7 @@ SCRIPT_VOLUMES = {
 @pytest.mark.parallel
 @pytest.mark.parametrize("name", SCRIPT_VOLUMES)
 def test_scripts_with_their_defaults(name):
-    mesh = meshes.from_file(COMM, GEO / f"{name}.geo")
+    mesh = meshes.from_file(COMM, GEO / f"{name}.geo").mesh
     assert mesh.geometry.dim == mesh.topology.dim == (3 if name == "ball" else 2)
     assert volume(mesh) == pytest.approx(SCRIPT_VOLUMES[name], rel=8e-3)
     low, high = (5000, 10000) if name == "ball" else (2000, 6000)
@@ -293,17 +292,17 @@ def test_scripts_with_their_defaults(name):
 
 @pytest.mark.parallel
 def test_script_parameters_change_the_geometry():
-    ball = meshes.from_file(COMM, GEO / "ball.geo", h=0.5, parameters={"radius": 2})
+    ball = meshes.from_file(COMM, GEO / "ball.geo", h=0.5, parameters={"radius": 2}).mesh
     np.testing.assert_allclose(bounds(ball), ([-2] * 3, [2] * 3), atol=1e-9)
 
     # The hole alone has radius 0.3, so the area is known.
     square = meshes.from_file(
         COMM, GEO / "square_with_holes.geo", h=0.1, parameters={"side": 2, "holes": 1, "hole_radius": 0.3}
-    )
+    ).mesh
     assert volume(square) == pytest.approx(4 - math.pi * 0.09, rel=3e-3)
 
     wide, narrow = (
-        meshes.from_file(COMM, GEO / "dumbbell.geo", h=0.1, parameters={"distance": 4, "width": width})
+        meshes.from_file(COMM, GEO / "dumbbell.geo", h=0.1, parameters={"distance": 4, "width": width}).mesh
         for width in (0.6, 0.2)
     )
     for mesh, half in ((wide, 0.3), (narrow, 0.1)):
@@ -315,7 +314,7 @@ def test_script_parameters_change_the_geometry():
 
 @pytest.mark.parallel
 def test_mesh_size_of_a_script():
-    coarse, fine = (meshes.from_file(COMM, GEO / "disk.geo", h=h) for h in (0.2, 0.1))
+    coarse, fine = (meshes.from_file(COMM, GEO / "disk.geo", h=h).mesh for h in (0.2, 0.1))
     assert 3.0 < cell_count(fine) / cell_count(coarse) < 5.0
     assert math.pi - volume(coarse) > 3.0 * (math.pi - volume(fine)) > 0.0
 
@@ -367,12 +366,12 @@ def test_all_ways_to_define_a_parameter(shared_tmp_path):
     Mesh.MeshSizeMax = a / 10;
     """
     path = write(shared_tmp_path / "ways.geo", text)
-    assert volume(meshes.from_file(COMM, path)) == pytest.approx(0.5)
+    assert volume(meshes.from_file(COMM, path).mesh) == pytest.approx(0.5)
     settings = {"a": 3, "b": 2, "c": 5, "depth": 7}
-    mesh = meshes.from_file(COMM, path, parameters=settings)
+    mesh = meshes.from_file(COMM, path, parameters=settings).mesh
     assert mesh.geometry.dim == 1
     assert volume(mesh) == pytest.approx(210.0)
-    assert volume(meshes.from_file(COMM, path)) == pytest.approx(0.5)  # nothing is left over
+    assert volume(meshes.from_file(COMM, path).mesh) == pytest.approx(0.5)  # nothing is left over
     for unknown in ("d", "commented", "out", "title", "Name"):
         message = refused("no parameter", meshes.from_file, path, parameters={unknown: 1})
         assert message.endswith("its parameters are depth, a, b, c.")
@@ -399,17 +398,19 @@ Mesh.MeshSizeMax = 0.25;
 )
 def test_physical_groups(shared_tmp_path, groups, area):
     path = write(shared_tmp_path / "groups.geo", UNGROUPED + groups + "\n")
-    assert volume(meshes.from_file(COMM, path)) == pytest.approx(area)
+    assert volume(meshes.from_file(COMM, path).mesh) == pytest.approx(area)
 
 
 @pytest.mark.parallel
 def test_options_of_a_script_win(shared_tmp_path):
     box = 'SetFactory("OpenCASCADE"); Box(1) = {0, 0, 0, 1, 1, 1}; Mesh.MeshSizeMax = 0.25;\n'
-    ours = meshes.from_file(COMM, write(shared_tmp_path / "ours.geo", box))
+    ours = meshes.from_file(COMM, write(shared_tmp_path / "ours.geo", box)).mesh
     same = "Mesh.Algorithm3D = 10; Mesh.Optimize = 0; Mesh.OptimizeNetgen = 0; Mesh.Algorithm = 6;"
-    stated = meshes.from_file(COMM, write(shared_tmp_path / "stated.geo", same + box))
-    optimised = meshes.from_file(COMM, write(shared_tmp_path / "opt.geo", "Mesh.Optimize = 1;" + box))
-    frontal = meshes.from_file(COMM, write(shared_tmp_path / "frontal.geo", "Mesh.Algorithm3D = 4;" + box))
+    stated = meshes.from_file(COMM, write(shared_tmp_path / "stated.geo", same + box)).mesh
+    optimised = meshes.from_file(COMM, write(shared_tmp_path / "opt.geo", "Mesh.Optimize = 1;" + box)).mesh
+    frontal = meshes.from_file(
+        COMM, write(shared_tmp_path / "frontal.geo", "Mesh.Algorithm3D = 4;" + box)
+    ).mesh
     assert cell_count(ours) == cell_count(stated)
     assert len({cell_count(ours), cell_count(optimised), cell_count(frontal)}) == 3
 
@@ -417,8 +418,8 @@ def test_options_of_a_script_win(shared_tmp_path):
 @pytest.mark.parallel
 def test_script_that_meshes_itself(shared_tmp_path):
     path = write(shared_tmp_path / "own.geo", UNGROUPED + "Mesh 2;\nRefineMesh;\n")
-    twice = cell_count(meshes.from_file(COMM, path))
-    once = cell_count(meshes.from_file(COMM, write(shared_tmp_path / "plain.geo", UNGROUPED)))
+    twice = cell_count(meshes.from_file(COMM, path).mesh)
+    once = cell_count(meshes.from_file(COMM, write(shared_tmp_path / "plain.geo", UNGROUPED)).mesh)
     assert twice == 4 * once
 
 
@@ -440,7 +441,7 @@ def test_bad_scripts(shared_tmp_path, text, match):
     path = write(shared_tmp_path / "bad.geo", text)
     assert str(path) in refused(match, meshes.from_file, path)
     # gmsh is left in order for the next mesh.
-    assert volume(meshes.build(COMM, "rectangle", h=0.5)) == pytest.approx(1.0)
+    assert volume(meshes.build(COMM, "rectangle", h=0.5).mesh) == pytest.approx(1.0)
 
 
 @pytest.mark.parallel
@@ -448,7 +449,7 @@ def test_msh_file(shared_tmp_path):
     # Point 6 belongs to no cell, and the line and the point are not of the top dimension.
     elements = [(POINT, 0, (1,)), (LINE, 0, (1, 2)), *FOUR_TRIANGLES]
     path = write(shared_tmp_path / "square.msh", msh_text([*CENTRED, (9, 9, 9)], elements))
-    mesh = meshes.from_file(COMM, path)
+    mesh = meshes.from_file(COMM, path).mesh
     assert (mesh.geometry.dim, cell_count(mesh)) == (2, 4)
     assert mesh.geometry.index_map().size_global == 5
     np.testing.assert_allclose(COMM.allreduce(cell_volumes(mesh).tolist()), 0.25)
@@ -457,14 +458,14 @@ def test_msh_file(shared_tmp_path):
 @pytest.mark.parallel
 def test_msh_file_of_other_dimensions(shared_tmp_path):
     line = msh_text([(x, 0, 0) for x in (0, 1, 3, 7)], [(LINE, 0, (i, i + 1)) for i in (1, 2, 3)])
-    mesh = meshes.from_file(COMM, write(shared_tmp_path / "line.msh", line))
+    mesh = meshes.from_file(COMM, write(shared_tmp_path / "line.msh", line)).mesh
     assert (mesh.geometry.dim, volume(mesh)) == (1, pytest.approx(7.0))
 
     # An octahedron of volume 4/3, in four tetrahedra around its axis, with a boundary triangle.
     points = [(0, 0, 1), (0, 0, -1), (1, 0, 0), (0, 1, 0), (-1, 0, 0), (0, -1, 0)]
     tetrahedra = [(TETRAHEDRON, 0, (1, 2, a, b)) for a, b in [(3, 4), (4, 5), (5, 6), (6, 3)]]
     text = msh_text(points, [(TRIANGLE, 0, (1, 3, 4)), *tetrahedra])
-    mesh = meshes.from_file(COMM, write(shared_tmp_path / "octahedron.msh", text))
+    mesh = meshes.from_file(COMM, write(shared_tmp_path / "octahedron.msh", text)).mesh
     assert (mesh.geometry.dim, volume(mesh)) == (3, pytest.approx(4 / 3))
 
 
@@ -482,8 +483,8 @@ def test_msh_file_written_by_gmsh(shared_tmp_path):
         gmsh.write(str(path))
         gmsh.finalize()
     COMM.Barrier()
-    mesh = meshes.from_file(COMM, path)
-    direct = meshes.from_file(COMM, GEO / "dumbbell.geo")
+    mesh = meshes.from_file(COMM, path).mesh
+    direct = meshes.from_file(COMM, GEO / "dumbbell.geo").mesh
     assert cell_count(mesh) == cell_count(direct)
     assert volume(mesh) == pytest.approx(volume(direct), rel=1e-12)
 
@@ -526,11 +527,11 @@ def test_bad_msh_files(shared_tmp_path, text, match):
 def test_xdmf_file(shared_tmp_path, domain):
     path = shared_tmp_path / "mesh.xdmf"
     cells = {"interval": 5, "rectangle": [3, 2], "box": [2, 2, 2]}[domain]
-    written = meshes.build(COMM, domain, cells=cells)
+    written = meshes.build(COMM, domain, cells=cells).mesh
     written.name = "some name"
     with XDMFFile(COMM, path, "w") as file:
         file.write_mesh(written)
-    mesh = meshes.from_file(COMM, path)
+    mesh = meshes.from_file(COMM, path).mesh
     assert mesh.geometry.dim == mesh.topology.dim == written.geometry.dim
     assert cell_count(mesh) == cell_count(written)
     assert volume(mesh) == pytest.approx(1.0)
@@ -567,7 +568,7 @@ def xdmf_text(kind, cells, data_format="XML"):
 def test_bad_xdmf_files(shared_tmp_path, text, match):
     path = shared_tmp_path / "bad.xdmf"
     with XDMFFile(COMM, path, "w") as file:
-        file.write_mesh(meshes.build(COMM, "rectangle", cells=[3, 3]))
+        file.write_mesh(meshes.build(COMM, "rectangle", cells=[3, 3]).mesh)
     write(path, text)
     assert str(path) in refused(match, meshes.from_file, path)
 
@@ -577,7 +578,7 @@ def test_bad_xdmf_files(shared_tmp_path, text, match):
 def test_bad_hdf5_files(shared_tmp_path, damage):
     path, data = shared_tmp_path / "mesh.xdmf", shared_tmp_path / "mesh.h5"
     with XDMFFile(COMM, path, "w") as file:
-        file.write_mesh(meshes.build(COMM, "rectangle", cells=[3, 3]))
+        file.write_mesh(meshes.build(COMM, "rectangle", cells=[3, 3]).mesh)
     if COMM.rank == 0:
         whole = data.read_bytes()
         data.unlink()
@@ -597,7 +598,7 @@ def test_files_that_are_not_meshes(shared_tmp_path):
     path = write(shared_tmp_path / "square.msh", msh_text(CENTRED, FOUR_TRIANGLES))
     refused("takes neither `h` nor `parameters`", meshes.from_file, path, h=0.1)
     refused("takes neither `h` nor `parameters`", meshes.from_file, path, parameters={"a": 1})
-    assert cell_count(meshes.from_file(COMM, str(path), parameters={})) == 4
+    assert cell_count(meshes.from_file(COMM, str(path), parameters={}).mesh) == 4
 
 
 @pytest.mark.parallel
@@ -611,7 +612,7 @@ def test_gmsh_in_use_is_left_alone():
     if COMM.rank == 0:
         assert gmsh.model.getCurrent() == "mine"
         gmsh.finalize()
-    assert cell_count(meshes.build(COMM, "disk", h=0.5)) > 10
+    assert cell_count(meshes.build(COMM, "disk", h=0.5).mesh) > 10
 
 
 @pytest.mark.parallel
@@ -626,7 +627,7 @@ def test_faults_on_rank_zero_reach_all_ranks(monkeypatch):
 
 def test_gmsh_is_quiet():
     code = (
-        "import fem_models; from mpi4py import MPI; from fem_models.discretization import meshes;"
+        "import fem_models; from mpi4py import MPI; from fem_models.mesh import domains as meshes;"
         "meshes.build(MPI.COMM_WORLD, 'ball', h=0.5)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import basix.ufl
 import numpy as np
 import pytest
 import ufl
 from mpi4py import MPI
 from references import COMM
 
+from fem_models.core.errors import InputError
 from fem_models.mesh import domains as meshes
 from fem_models.mesh import marks
 
@@ -79,7 +81,7 @@ def test_sides_of_bricks(domain, size):
     dim = len(extents)
     lower = list(LOWER[:dim])
     keys = {"cells": [3, 4, 2][:dim]} if size == "cells" else {"h": 0.7}
-    marked = meshes.build_marked(COMM, domain, lower=lower, upper=list(lower + extents), **keys)
+    marked = meshes.build(COMM, domain, lower=lower, upper=list(lower + extents), **keys)
     names = [name for pair in SIDES[:dim] for name in pair]
     assert set(marked.boundaries) == {"boundary", *names}
     assert not marked.regions
@@ -95,14 +97,14 @@ def test_sides_of_bricks(domain, size):
 
 @pytest.mark.parallel
 def test_round_domains_have_one_boundary():
-    marked = meshes.build_marked(COMM, "disk", h=0.2)
+    marked = meshes.build(COMM, "disk", h=0.2)
     assert set(marked.boundaries) == {"boundary"}
     assert area(marked, marked.boundaries["boundary"]) == pytest.approx(2 * np.pi, rel=1e-2)
 
 
 @pytest.mark.parallel
 def test_physical_groups(shared_tmp_path):
-    marked = meshes.from_file_marked(COMM, write(shared_tmp_path / "groups.geo", SQUARES + GROUPS))
+    marked = meshes.from_file(COMM, write(shared_tmp_path / "groups.geo", SQUARES + GROUPS))
     # The curve between the squares is no boundary.
     assert set(marked.boundaries) == {"boundary", "inlet", "middle and inlet"}
     assert set(marked.regions) == {"west", "both", "7"}
@@ -128,7 +130,7 @@ def test_group_named_boundary_and_group_beyond_the_cells(shared_tmp_path):
     Physical Curve("boundary") = {2};
     Physical Curve("elsewhere") = {4};
     """
-    marked = meshes.from_file_marked(COMM, write(shared_tmp_path / "east.geo", SQUARES + groups))
+    marked = meshes.from_file(COMM, write(shared_tmp_path / "east.geo", SQUARES + groups))
     # Without the square on the left the curve between them is a boundary, and the one at x = 0 is nowhere.
     assert set(marked.boundaries) == {"boundary"}
     facets = marked.boundaries["boundary"]
@@ -145,7 +147,7 @@ def test_groups_on_a_line(shared_tmp_path):
     Physical Curve("short") = {1}; Physical Curve("long") = {2};
     Physical Point("end") = {3}; Physical Point("joint") = {2};
     """
-    marked = meshes.from_file_marked(COMM, write(shared_tmp_path / "line.geo", text))
+    marked = meshes.from_file(COMM, write(shared_tmp_path / "line.geo", text))
     assert set(marked.boundaries) == {"boundary", "end"}
     space = fem.functionspace(marked.mesh, ("Lagrange", 1))
     nodes = marks.boundary_nodes(space, marked.boundaries["end"])
@@ -160,10 +162,10 @@ def test_groups_on_a_line(shared_tmp_path):
 def test_parts_of_the_whole_space(origin):
     if origin == "script":
         center, radius = np.zeros(3), 2.0
-        marked = meshes.from_file_marked(COMM, GEO / "space.geo", h=0.6, parameters={"radius": radius})
+        marked = meshes.from_file(COMM, GEO / "space.geo", h=0.6, parameters={"radius": radius})
     else:
         center, radius = np.array([1.0, -2.0, 0.5]), 0.5
-        marked = meshes.build_marked(COMM, "space", center=center.tolist(), radius=radius, h=0.15)
+        marked = meshes.build(COMM, "space", center=center.tolist(), radius=radius, h=0.15)
     assert set(marked.boundaries) == {"boundary", "infinity"}
     assert set(marked.regions) == {"ball", "shell"}
     np.testing.assert_array_equal(marked.boundaries["infinity"], marked.boundaries["boundary"])
@@ -186,8 +188,8 @@ def test_parts_of_the_whole_space(origin):
 def test_xdmf_files_have_their_boundary_only(shared_tmp_path):
     path = shared_tmp_path / "mesh.xdmf"
     with XDMFFile(COMM, path, "w") as file:
-        file.write_mesh(meshes.build(COMM, "rectangle", cells=[6, 4]))
-    marked = meshes.from_file_marked(COMM, path)
+        file.write_mesh(meshes.build(COMM, "rectangle", cells=[6, 4]).mesh)
+    marked = meshes.from_file(COMM, path)
     assert set(marked.boundaries) == {"boundary"}
     assert not marked.regions
     assert area(marked, marked.boundaries["boundary"]) == pytest.approx(4.0)
@@ -196,7 +198,7 @@ def test_xdmf_files_have_their_boundary_only(shared_tmp_path):
 @pytest.mark.parallel
 @pytest.mark.parametrize("domain", BRICKS)
 def test_boundary_nodes_are_known_to_every_rank_that_has_them(domain):
-    marked = meshes.build_marked(COMM, domain, cells=[9, 5, 4][: len(BRICKS[domain])])
+    marked = meshes.build(COMM, domain, cells=[9, 5, 4][: len(BRICKS[domain])])
     space = fem.functionspace(marked.mesh, ("Lagrange", 1))
     points = space.tabulate_dof_coordinates()
     for name, axis, level in [("left", 0, 0.0), ("right", 0, 1.0), ("top", 1, 1.0), ("back", 2, 1.0)]:
@@ -214,7 +216,7 @@ def test_boundary_nodes_are_known_to_every_rank_that_has_them(domain):
 @pytest.mark.parallel
 def test_boundary_nodes_of_a_part_on_one_rank_only():
     # Nodes between the ranks belong to one of them, which has none of the facets here unless it is the one.
-    marked = meshes.build_marked(COMM, "disk", h=0.2)
+    marked = meshes.build(COMM, "disk", h=0.2)
     space = fem.functionspace(marked.mesh, ("Lagrange", 1))
     points = space.tabulate_dof_coordinates()
     shared = 0
@@ -231,9 +233,53 @@ def test_boundary_nodes_of_a_part_on_one_rank_only():
 
 @pytest.mark.parallel
 def test_names_are_the_same_on_all_ranks(shared_tmp_path):
-    marked = meshes.from_file_marked(COMM, write(shared_tmp_path / "groups.geo", SQUARES + GROUPS))
+    marked = meshes.from_file(COMM, write(shared_tmp_path / "groups.geo", SQUARES + GROUPS))
     names = COMM.allgather((list(marked.boundaries), list(marked.regions)))
     assert all(found == names[0] for found in names)
-    alone = meshes.from_file_marked(MPI.COMM_SELF, shared_tmp_path / "groups.geo")
+    alone = meshes.from_file(MPI.COMM_SELF, shared_tmp_path / "groups.geo")
     for name, facets in alone.boundaries.items():
         assert COMM.allreduce(len(marked.boundaries[name])) == len(facets)
+
+
+def test_meshes_with_and_without_named_parts_are_taken():
+    square = meshes.build(MPI.COMM_SELF, "rectangle", cells=[3, 2])
+    assert marks.mesh_of(square) is marks.mesh_of(square.mesh) is square.mesh
+    assert marks.marked(square) is square
+    plain = marks.marked(square.mesh)
+    assert list(plain.boundaries) == ["boundary"]
+    assert not plain.regions
+    np.testing.assert_array_equal(plain.boundaries["boundary"], square.boundaries["boundary"])
+    assert repr(square).startswith("MarkedMesh of triangles (boundaries: boundary, left, right")
+
+
+def surface():
+    """Two triangles in space."""
+    element = basix.ufl.element("Lagrange", "triangle", 1, shape=(3,))
+    points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 1]])
+    return dmesh.create_mesh(MPI.COMM_SELF, np.array([[0, 1, 2], [1, 3, 2]]), ufl.Mesh(element), points, None)
+
+
+def curved():
+    """A triangle of the second order."""
+    element = basix.ufl.element("Lagrange", "triangle", 2, shape=(2,))
+    points = np.array([[0.0, 0], [1, 0], [0, 1], [0.6, 0.6], [0, 0.5], [0.5, 0]])
+    return dmesh.create_mesh(MPI.COMM_SELF, np.array([[0, 1, 2, 3, 4, 5]]), ufl.Mesh(element), points, None)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: None, r"The mesh must be one of .* not None\."),
+        (lambda: "disk", r"The mesh must be one of .* not 'disk'\."),
+        (
+            lambda: dmesh.create_unit_square(MPI.COMM_SELF, 2, 2, dmesh.CellType.quadrilateral),
+            "cells of kind quadrilateral: use intervals, triangles or tetrahedra",
+        ),
+        (surface, "cells of dimension 2 in a space of dimension 3"),
+        (curved, "curved cells"),
+    ],
+    ids=["nothing", "a name", "quadrilaterals", "a surface", "curved"],
+)
+def test_what_is_no_mesh_of_simplices_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        marks.mesh_of(make())

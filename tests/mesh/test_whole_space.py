@@ -85,7 +85,7 @@ class Space:
 
 @functools.cache
 def space_of(h, alone=False, **keys):
-    return Space(meshes.build_marked(MPI.COMM_SELF if alone else COMM, "space", h=h, **keys))
+    return Space(meshes.build(MPI.COMM_SELF if alone else COMM, "space", h=h, **keys))
 
 
 def gaussian(points, center, width):
@@ -187,14 +187,14 @@ def test_same_numbers_on_any_number_of_ranks():
 
 @pytest.mark.parallel
 def test_script_of_the_whole_space():
-    space = Space(meshes.from_file_marked(COMM, GEO / "space.geo", h=0.3, parameters={"radius": 2}))
+    space = Space(meshes.from_file(COMM, GEO / "space.geo", h=0.3, parameters={"radius": 2}))
     w, exact = gaussian(space.points, np.array([0.1, 0.0, -0.2]), 0.4)
     assert max(space.errors(space.potential(w), exact)) < 0.1
 
 
 def test_ball_has_next_to_no_negative_coefficients():
     for h in (0.25, 0.2, 0.14):
-        marked = meshes.build_marked(MPI.COMM_SELF, "space", h=h)
+        marked = meshes.build(MPI.COMM_SELF, "space", h=h)
         edges = EdgeGeometry(fem.functionspace(marked.mesh, ("Lagrange", 1)), marked.regions["ball"])
         assert edges.voronoi_volumes
         assert edges.negative_share < 2e-3
@@ -223,17 +223,17 @@ def test_shell_coefficient_is_that_of_the_map():
 @pytest.mark.parallel
 @pytest.mark.parametrize(("domain", "growth"), [("interval", r"\|x\|"), ("disk", r"log\|x\|")])
 def test_one_and_two_dimensions_are_refused(domain, growth):
-    marked = meshes.build_marked(COMM, domain)
+    marked = meshes.build(COMM, domain)
     with pytest.raises(InputError, match=f"grows like {growth} and does not vanish at infinity"):
         whole_space.space_coefficient(marked)
 
 
 @pytest.mark.parallel
 def test_meshes_that_are_not_the_whole_space_are_refused():
-    ball = meshes.build_marked(COMM, "ball", h=0.5)
+    ball = meshes.build(COMM, "ball", h=0.5)
     with pytest.raises(InputError, match='regions "ball" and "shell" and the boundary "infinity"'):
         whole_space.space_coefficient(ball)
-    box = meshes.build_marked(COMM, "box", cells=(3, 3, 3))
+    box = meshes.build(COMM, "box", cells=(3, 3, 3))
     everything = np.arange(len(box.mesh.geometry.dofmaps[0]), dtype=np.int32)
     regions = {"ball": everything, "shell": everything}
     named = marks.MarkedMesh(box.mesh, {"infinity": box.boundaries["boundary"]}, regions)

@@ -175,7 +175,7 @@ def test_the_rim_of_a_mesh_and_of_a_region():
 
 
 def test_densities_stay_in_their_region():
-    marked = meshes.build_marked(COMM, "space", radius=1.0, h=0.5)
+    marked = meshes.build(COMM, "space", radius=1.0, h=0.5)
     cells = marked.regions["ball"]
     infinity = boundary_nodes(fem.functionspace(marked.mesh, ("Lagrange", 1)), marked.boundaries["infinity"])
     energy = PowerLaw(2, of="u") + Electrostatic({"u": 1.0})

@@ -270,7 +270,7 @@ def test_cells_that_are_no_simplices(tmp_path):
 
 
 def test_a_profile_for_another_dimension(tmp_path):
-    mesh = meshes.build(MPI.COMM_SELF, "interval", cells=4)
+    mesh = meshes.build(MPI.COMM_SELF, "interval", cells=4).mesh
     output = 'figures = ["profile"]\nprofile = { from = [0, 0], to = [1, 1] }'
     write_run(tmp_path, 2, output, mesh=mesh)
     assert "points with 2 entries; the mesh needs 1" in sentence(tmp_path)

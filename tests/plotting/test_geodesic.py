@@ -17,7 +17,7 @@ DOMAINS = {1: ("interval", [12]), 2: ("rectangle", [6, 6]), 3: ("box", [3, 3, 3]
 def written(path, dim, slabs):
     """A path of densities 1 + s x."""
     domain, cells = DOMAINS[dim]
-    space = fem.functionspace(meshes.build(MPI.COMM_SELF, domain, cells=cells), ("Lagrange", 1))
+    space = fem.functionspace(meshes.build(MPI.COMM_SELF, domain, cells=cells).mesh, ("Lagrange", 1))
     density = fem.Function(space, name="rho")
     with VTKFile(MPI.COMM_SELF, path, "w") as file:
         for k in range(slabs + 1):

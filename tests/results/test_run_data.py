@@ -25,7 +25,7 @@ BRICKS = {
 
 def write_linear(path, dimension, degree=1):
     """Write the field 2x + 3y + 5z + t, which every mesh holds exactly, at times 0 and 1."""
-    mesh = meshes.build(MPI.COMM_WORLD, **BRICKS[dimension])
+    mesh = meshes.build(MPI.COMM_WORLD, **BRICKS[dimension]).mesh
     function = fem.Function(fem.functionspace(mesh, ("Lagrange", degree)), name="rho")
     with io.VTKFile(mesh.comm, path, "w") as file:
         for time in (0.0, 1.0):
@@ -66,7 +66,7 @@ def test_second_order_fields_are_read_at_the_corners(tmp_path):
 
 
 def test_some_times_have_the_first_and_the_last(tmp_path):
-    mesh = meshes.build(MPI.COMM_SELF, "interval", cells=4)
+    mesh = meshes.build(MPI.COMM_SELF, "interval", cells=4).mesh
     write_fields(tmp_path / "fields.pvd", mesh, np.arange(11) / 10, static=False)
     fields = Fields(tmp_path / "fields.pvd", ("rho",))
     assert fields.some_times(3) == (0.0, 0.5, 1.0)
@@ -108,7 +108,7 @@ def test_samples_of_an_interval_are_its_nodes(tmp_path):
 
 
 def test_the_line_without_a_profile_goes_through_the_middle(tmp_path):
-    write_run(tmp_path, 2, mesh=meshes.build(MPI.COMM_SELF, **BRICKS[2]))
+    write_run(tmp_path, 2, mesh=meshes.build(MPI.COMM_SELF, **BRICKS[2]).mesh)
     segment = segment_of(RunData(tmp_path))
     np.testing.assert_allclose([segment.start, segment.end], [[0, 0.5, 0], [2, 0.5, 0]], atol=1e-12)
 

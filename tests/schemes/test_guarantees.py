@@ -41,7 +41,7 @@ each_step = pytest.mark.parametrize(
 def flow_on(mesh, energy):
     if mesh not in _MESHES:
         file, keys, _ = MESHES[mesh]
-        _MESHES[mesh] = meshes.from_file(COMM, GEO / file, **keys)
+        _MESHES[mesh] = meshes.from_file(COMM, GEO / file, **keys).mesh
     return GradientFlow(_MESHES[mesh], Species(), ENERGIES[energy]())
 
 

@@ -10,13 +10,13 @@ from scipy.integrate import solve_bvp
 from scipy.optimize import root
 
 from fem_models.core.errors import InputError, SolveError
+from fem_models.mesh import domains as meshes
+from fem_models.mesh.marks import MarkedMesh
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.steady.steady_state import steady_state
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.poisson_nernst_planck import IONS, Ion, poisson_nernst_planck
 from fem_models.systems.two_component import NAMES, quadratic_potentials, two_component
-
-from dolfinx import fem  # isort: skip
 
 CENTERS = (-0.3, 0.4)
 STRENGTH = 4.0
@@ -208,10 +208,9 @@ def test_chemotaxis_solves_the_finite_differences(m, phi, value, slope):
 # Poisson–Nernst–Planck
 
 
-def left_and_right(mesh):
-    space = fem.functionspace(mesh, ("Lagrange", 1))
-    x = space.tabulate_dof_coordinates()[:, 0]
-    return [np.flatnonzero(np.abs(x - end) < 1e-10).astype(np.int32) for end in (0.0, 1.0)]
+def unit_interval(cells):
+    """The unit interval with its ends named."""
+    return meshes.build(COMM, "interval", cells=cells)
 
 
 def poisson_boltzmann(x, boundary, charge=5.0):
@@ -243,9 +242,8 @@ def test_ions_of_linear_diffusion_are_in_poisson_boltzmann_equilibrium(electrode
 
     errors = []
     for cells in (20, 40, 80):
-        mesh = interval(cells, 0.0, 1.0)
-        left, right = left_and_right(mesh)
-        given = {"left": (left, -1.0), "right": (right, 2.0)} if electrodes else None
+        mesh = unit_interval(cells)
+        given = {"left": -1.0, "right": 2.0} if electrodes else None
         ions = (Ion("u", 1.0, lambda x: 3.0 * x[0]), Ion("v", -1.0))
         flow = poisson_nernst_planck(mesh, ions, electrodes=given)
         found = steady_state(flow, {"u": 5.0, "v": 5.0})
@@ -257,9 +255,7 @@ def test_ions_of_linear_diffusion_are_in_poisson_boltzmann_equilibrium(electrode
 
 def test_a_charged_wall_is_screened_over_the_debye_length():
     # ψ'' = ψ/ℓ² for small ψ, with ℓ² = 1/(u + v).
-    mesh = interval(400, 0.0, 1.0)
-    left, right = left_and_right(mesh)
-    flow = poisson_nernst_planck(mesh, electrodes={"left": (left, 1e-2), "right": (right, 0.0)})
+    flow = poisson_nernst_planck(unit_interval(400), electrodes={"left": 1e-2, "right": 0.0})
     state = steady_state(flow, {"u": 200.0, "v": 200.0})
     length = math.sqrt(1.0 / 400.0)
     x, psi = flow.points[:, 0], state[:, 2]
@@ -282,13 +278,13 @@ def test_strong_charges_screen_the_doping(charge):
 
 @pytest.mark.parallel
 def test_ions_stay_in_their_part_of_the_mesh():
-    mesh = interval(40, 0.0, 1.0)
+    ends = unit_interval(40)
+    mesh = ends.mesh
     dim = mesh.topology.dim
     cells = np.arange(mesh.topology.index_map(dim).size_local + mesh.topology.index_map(dim).num_ghosts)
     middle = mesh.geometry.x[mesh.geometry.dofmaps[0][cells]][:, :, 0].mean(axis=1)
-    left, right = left_and_right(mesh)
-    part = cells[middle < 0.5].astype(np.int32)
-    flow = poisson_nernst_planck(mesh, cells=part, electrodes={"l": (left, 0.0), "r": (right, 1.0)})
+    parts = MarkedMesh(mesh, ends.boundaries, {"membrane": cells[middle < 0.5].astype(np.int32)})
+    flow = poisson_nernst_planck(parts, region="membrane", electrodes={"left": 0.0, "right": 1.0})
     state = steady_state(flow, {"u": 2.0, "v": 1.0})
     x = flow.points[:, 0]
     assert np.all(state[x > 0.5 + 1e-9, :2] == 0.0)

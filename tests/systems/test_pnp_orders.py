@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from pnp_problems import electrodes_on, marked_mesh
+from pnp_problems import marked_mesh
 from references import march, orders
 from scipy.integrate import solve_ivp
 from scipy.optimize import fsolve
@@ -77,8 +77,8 @@ ENDS = (1.0, -0.5)
 def slit(cells, m, permittivity=0.2, ends=ENDS):
     """Ions between two electrodes on [0, 1]."""
     marked = marked_mesh("interval", cells=cells)
-    given = electrodes_on(marked, {"left": ends[0], "right": ends[1]})
-    flow = poisson_nernst_planck(marked.mesh, m=m, permittivity=permittivity, electrodes=given)
+    given = {"left": ends[0], "right": ends[1]}
+    flow = poisson_nernst_planck(marked, m=m, permittivity=permittivity, electrodes=given)
     state = flow.state({"u": lambda x: wave_u(x[0]), "v": lambda x: wave_v(x[0])})
     return flow, StaticFields(flow).settled(state)
 
@@ -167,10 +167,10 @@ def test_potential_decays_over_the_debye_length(ions, densities):
     names = [f"ion{k}" for k in range(len(ions))]
     marked = marked_mesh("interval", cells=400)
     flow = poisson_nernst_planck(
-        marked.mesh,
+        marked,
         [Ion(name, z) for name, z in zip(names, ions, strict=True)],
         permittivity=a,
-        electrodes=electrodes_on(marked, {"left": 1e-3, "right": -1e-3}),
+        electrodes={"left": 1e-3, "right": -1e-3},
     )
     state = flow.state(dict(zip(names, densities, strict=True)))
     state = march(flow, StaticFields(flow).settled(state), 50.0, 5)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import ufl
-from pnp_problems import cap, electrodes_on, gaussian, in_space, marked_mesh
+from pnp_problems import cap, gaussian, in_space, marked_mesh
 from references import DIRECT, orders, total
 from scipy.special import erf
 
@@ -22,21 +22,21 @@ ONE_OF_EACH = {"u": 1.0, "v": 1.0}
 
 
 def neumann(m, alone=False):
-    flow = poisson_nernst_planck(marked_mesh("rectangle", alone, h=0.2).mesh, m=m, permittivity=0.02)
+    flow = poisson_nernst_planck(marked_mesh("rectangle", alone, h=0.2), m=m, permittivity=0.02)
     return flow, flow.state({"u": cap((0.3, 0.4), 0.25), "v": cap((0.7, 0.6), 0.2)}, ONE_OF_EACH)
 
 
 def electrodes(m, alone=False):
     marked = marked_mesh("rectangle", alone, h=0.2)
-    given = electrodes_on(marked, {"left": 2.0, "right": -1.0})
-    flow = poisson_nernst_planck(marked.mesh, m=m, permittivity=0.02, electrodes=given)
+    given = {"left": 2.0, "right": -1.0}
+    flow = poisson_nernst_planck(marked, m=m, permittivity=0.02, electrodes=given)
     # A net charge: field lines end on the electrodes.
     return flow, flow.state({"u": cap((0.3, 0.4), 0.25), "v": cap((0.7, 0.6), 0.2)}, {"u": 1.0, "v": 2.0})
 
 
 def three_ions(m, alone=False):
     """Valences 2, -1 and -1, a permittivity that jumps, and doping that balances the charges."""
-    mesh = marked_mesh("rectangle", alone, cells=(8, 8)).mesh
+    mesh = marked_mesh("rectangle", alone, cells=(8, 8))
     flow = poisson_nernst_planck(
         mesh,
         THREE,
@@ -114,7 +114,7 @@ def test_energies_are_those_of_each_rank_alone(case, m):
 # ψ falls from a range of 6e3 to one of 0.02 in the longest step.
 @pytest.mark.parametrize("m", [1.0, 2.0])
 def test_newton_converges_for_charges_that_screen_each_other_strongly(m):
-    flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.1).mesh, m=m, permittivity=1e-4)
+    flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.1), m=m, permittivity=1e-4)
     state = flow.state({"u": gaussian((0.3, 0.5), 0.16), "v": gaussian((0.7, 0.5), 0.16)}, ONE_OF_EACH)
     state = StaticFields(flow).settled(state)
     for tau in STEPS:
@@ -164,7 +164,7 @@ def test_potential_and_energy_of_gaussians_in_space(charges):
 
 @pytest.mark.parametrize("m", [1.0, 2.0])
 def test_dissipation_is_the_loss_of_energy(m):
-    flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.13).mesh, m=m, permittivity=0.1)
+    flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.13), m=m, permittivity=0.1)
     state = flow.state(
         {"u": lambda x: 1.0 + 0.5 * np.cos(np.pi * x[0]), "v": lambda x: 1.0 + 0.5 * np.cos(np.pi * x[1])},
         ONE_OF_EACH,
@@ -186,7 +186,7 @@ def test_dissipation_is_the_loss_of_energy(m):
 
 @pytest.mark.parallel
 def test_charges_that_do_not_balance_are_refused_with_their_numbers():
-    flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.13).mesh)
+    flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.13))
     state = flow.state({"u": 1.0, "v": 1.0}, {"u": 1.0, "v": 1.5})
     with pytest.raises(InputError, match=r"add up to -0\.5 \(positive 1, negative 1\.5\)"):
         check_neutral(flow, state)
@@ -196,16 +196,16 @@ def test_charges_that_do_not_balance_are_refused_with_their_numbers():
 
 def test_doping_and_electrodes_balance_charges():
     marked = marked_mesh("rectangle", h=0.13)
-    flow = poisson_nernst_planck(marked.mesh, [Ion("u", 2.0)], doping=-2.0)
+    flow = poisson_nernst_planck(marked, [Ion("u", 2.0)], doping=-2.0)
     check_neutral(flow, flow.state({"u": 1.0}))
-    flow = poisson_nernst_planck(marked.mesh, [Ion("u", 2.0)], electrodes=electrodes_on(marked, {"top": 0.0}))
+    flow = poisson_nernst_planck(marked, [Ion("u", 2.0)], electrodes={"top": 0.0})
     check_neutral(flow, flow.state({"u": 1.0}))
 
 
 @pytest.mark.parametrize("m", [0.9, 0.0, math.nan, math.inf])
 def test_exponents_below_one_are_refused(m):
     with pytest.raises(InputError, match="exponent m of the ions must be 1 or more"):
-        poisson_nernst_planck(marked_mesh("interval", cells=8).mesh, m=m)
+        poisson_nernst_planck(marked_mesh("interval", cells=8), m=m)
 
 
 @pytest.mark.parallel
@@ -214,12 +214,12 @@ def test_exponents_below_one_are_refused(m):
 )
 def test_permittivities_that_are_not_positive_are_refused(permittivity):
     with pytest.raises(InputError, match="permittivity must be positive in every cell"):
-        poisson_nernst_planck(marked_mesh("interval", cells=80).mesh, permittivity=permittivity)
+        poisson_nernst_planck(marked_mesh("interval", cells=80), permittivity=permittivity)
 
 
 def test_a_system_without_ions_is_refused():
     with pytest.raises(InputError, match="needs at least one kind of ions"):
-        poisson_nernst_planck(marked_mesh("interval", cells=8).mesh, [])
+        poisson_nernst_planck(marked_mesh("interval", cells=8), [])
 
 
 @pytest.mark.parametrize(
@@ -231,13 +231,13 @@ def test_a_system_without_ions_is_refused():
 )
 def test_ions_that_make_no_sense_are_refused(ions, message):
     with pytest.raises(InputError, match=message):
-        poisson_nernst_planck(marked_mesh("interval", cells=8).mesh, ions)
+        poisson_nernst_planck(marked_mesh("interval", cells=8), ions)
 
 
 def test_where_electrodes_meet_the_first_counts():
     marked = marked_mesh("rectangle", cells=(4, 4))
-    given = electrodes_on(marked, {"left": 3.0, "top": -1.0})
-    flow = poisson_nernst_planck(marked.mesh, electrodes=given)
+    given = {"left": 3.0, "top": -1.0}
+    flow = poisson_nernst_planck(marked, electrodes=given)
     state = flow.state({"u": 1.0, "v": 1.0})
     corner = np.flatnonzero(np.abs(flow.points - [0.0, 1.0]).max(axis=1) < 1e-12)
     other = np.flatnonzero(np.abs(flow.points - [1.0, 1.0]).max(axis=1) < 1e-12)

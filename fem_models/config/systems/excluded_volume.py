@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from fem_models.config.flow_system import FlowSystem
 from fem_models.config.formulas import COORDINATES, Formulas, formula
 from fem_models.config.system import SYSTEMS
-from fem_models.config.types import Count, NonNegative, Positive, Text, choices, nearest
+from fem_models.config.types import Count, NonNegative, Positive, Text
 from fem_models.core.errors import InputError
+from fem_models.core.suggestions import choices, nearest
 from fem_models.particles.interactions import INTERACTIONS
 
 if TYPE_CHECKING:

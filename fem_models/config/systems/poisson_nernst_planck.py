@@ -11,7 +11,7 @@ from fem_models.config.flow_system import FlowSystem
 from fem_models.config.formulas import COORDINATES, Formulas, formula
 from fem_models.config.names import name_problem, repeated
 from fem_models.config.system import SYSTEMS, Fields
-from fem_models.config.types import Table, Text, as_tuple, choices
+from fem_models.config.types import Table, Text, as_tuple
 from fem_models.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,58 +80,36 @@ class PoissonNernstPlanck(FlowSystem):
 
     def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
         """∂tρ_s = Δρ_s^m + div(ρ_s ∇(U_s + z_sψ)), -div(a∇ψ) = Σ z_sρ_s + C: (1.1) and (1.2)."""
-        import numpy as np
-        import ufl
-        from dolfinx import fem
-
-        from fem_models.mesh.marks import boundary_nodes
-        from fem_models.mesh.whole_space import space_coefficient
         from fem_models.systems.poisson_nernst_planck import Ion as Charge
         from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
 
-        constants, mesh = config.constants, marked.mesh
-        space = fem.functionspace(mesh, ("Lagrange", 1))
-        electrodes = self._electrodes(config, marked, space)
-        permittivity: Any = formula(self.permittivity, "[system] permittivity", constants).ufl
-        cells = None
-        if "shell" in marked.regions:
-            permittivity = permittivity(ufl.SpatialCoordinate(mesh)) * space_coefficient(marked)
-            cells = marked.regions["ball"]
-            nodes = boundary_nodes(space, marked.boundaries["infinity"])
-            electrodes["infinity"] = (nodes, np.zeros(len(nodes)))
+        constants = config.constants
         ions = [
-            Charge(
-                ion.name, ion.valence, formula(ion.potential, f"[system] ions.{n}.potential", constants).ufl
-            )
+            Charge(ion.name, ion.valence, formula(ion.potential, f"[system] ions.{n}.potential", constants))
             for n, ion in enumerate(self.ions)
         ]
-        doping = formula(self.doping, "[system] doping", constants).ufl
-        return poisson_nernst_planck(mesh, ions, self.m, permittivity, doping, cells, electrodes, lumping)
+        return poisson_nernst_planck(
+            marked,
+            ions,
+            self.m,
+            formula(self.permittivity, "[system] permittivity", constants),
+            formula(self.doping, "[system] doping", constants),
+            self._electrodes(config, marked),
+            lumping=lumping,
+        )
 
-    def _electrodes(self, config: RunConfig, marked: MarkedMesh, space: Any) -> dict[str, Any]:
-        import numpy as np
-        from mpi4py import MPI
+    def _electrodes(self, config: RunConfig, marked: MarkedMesh) -> dict[str, Any]:
+        """Potentials of the electrodes, by the names of their boundaries."""
+        from fem_models.systems.poisson_nernst_planck import electrode_fault
 
-        from fem_models.mesh.marks import boundary_nodes
-
-        points = space.tabulate_dof_coordinates()[:, : marked.mesh.geometry.dim].T
         found: dict[str, Any] = {}
         for number, electrode in enumerate(self.electrodes):
             where, name = f"[system] electrodes.{number}", electrode.boundary
-            if name not in marked.boundaries:
-                known = choices(name, marked.boundaries)
-                raise InputError(f'{where}.boundary = "{name}" is not a boundary of the mesh; {known}.')
+            if fault := electrode_fault(marked, name):
+                raise InputError(f"{where}.boundary = {fault}.")
             if name in found:
                 raise InputError(f'{where}.boundary = "{name}" has an electrode already; keep one of them.')
-            if "shell" in marked.regions and name in ("infinity", "boundary"):
-                raise InputError(f'{where}.boundary = "{name}" is at infinity, where psi is zero; remove it.')
-            nodes = boundary_nodes(space, marked.boundaries[name])
-            values = formula(electrode.potential, f"{where}.potential", config.constants).numpy(
-                points[:, nodes]
-            )
-            if not marked.mesh.comm.allreduce(bool(np.isfinite(values).all()), op=MPI.LAND):
-                raise InputError(f"{where}.potential is not finite everywhere on its boundary; change it.")
-            found[name] = (nodes, values)
+            found[name] = formula(electrode.potential, f"{where}.potential", config.constants)
         return found
 
     def studies(

@@ -19,7 +19,8 @@ from mpi4py import MPI
 from ufl.domain import extract_domains
 
 from fem_models.core.protocols import Row, Step
-from fem_models.energies import Electrostatic, Potential, evaluated
+from fem_models.energies import Electrostatic, Potential
+from fem_models.expressions.functions import as_ufl
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.nodal.edges import cell_corners, cell_volumes
 from fem_models.nodal.evaluation import NodalCover, NodalExpression
@@ -144,7 +145,7 @@ class Estimates:
         valences = list(self._term.charges.values())
         opposite = len(valences) == 2 and valences[0] == -valences[1]
         cover = NodalCover(flow.space)
-        doping = NodalExpression(cover, [evaluated(self._term.doping, flow.x)])()[:, 0]
+        doping = NodalExpression(cover, [as_ufl(self._term.doping, flow.x, "The doping")])()[:, 0]
         nodes = np.concatenate([np.empty(0, dtype=np.int32), *(nodes for nodes, _ in flow.fixed.values())])
         low, high, _ = self._permittivity
         local = [float(np.abs(doping).max(initial=0.0) > 0.0), float(flow.inside[nodes].any())]
@@ -155,7 +156,9 @@ class Estimates:
     def rate(self) -> float:
         """λ = max_s ‖ΔU_s‖_∞ of (2.13), over the nodes where densities live."""
         flow = self._flow
-        potentials = [evaluated(term.V, flow.x) for term in flow.terms if isinstance(term, Potential)]
+        potentials = [
+            as_ufl(term.V, flow.x, "A potential") for term in flow.terms if isinstance(term, Potential)
+        ]
         # What does not depend on the position has no mesh to be differentiated on.
         varying = [ufl.div(ufl.grad(V)) for V in potentials if extract_domains(V)]
         if not varying:
@@ -172,7 +175,7 @@ class Estimates:
         # The entropies are not among the slopes of the potentials.
         curvature = (sums[:-1] / sums[-1] + flow.theta / np.where(mean, mean, 1.0))[self._columns]
         valences = np.array(list(self._term.charges.values()))
-        return debye_length(self._permittivity[2], valences, curvature)
+        return debye_length(self._permittivity[2] / self._term.coefficient, valences, curvature)
 
     @cached_property
     def _permittivity(self) -> tuple[float, float, float]:

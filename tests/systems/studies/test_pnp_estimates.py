@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import ufl
-from pnp_problems import electrodes_on, in_space, marked_mesh
+from pnp_problems import in_space, marked_mesh
 from references import DIRECT
 
 from fem_models.core.errors import InputError
@@ -38,7 +38,7 @@ def two(u=0.0, v=0.0):
 @pytest.mark.parallel
 def test_norms_of_waves():
     # Trapezoidal sums of these powers of a cosine are exact.
-    flow = poisson_nernst_planck(interval().mesh)
+    flow = poisson_nernst_planck(interval())
     densities = {"u": lambda x: 1.0 + 0.5 * np.cos(np.pi * x[0]), "v": 3.0}
     estimates = Estimates(flow, flow.state(densities), 0.0)
     found = estimates.columns(0.0, flow.state(densities))
@@ -58,7 +58,7 @@ def test_norms_of_waves():
     ],
 )
 def test_rate_is_the_largest_laplacian(potentials, rate):
-    flow = poisson_nernst_planck(marked_mesh("rectangle", cells=(4, 4)).mesh, two(*potentials))
+    flow = poisson_nernst_planck(marked_mesh("rectangle", cells=(4, 4)), two(*potentials))
     estimates, _ = begin(flow, {"u": 1.0, "v": 1.0})
     assert estimates.rate == pytest.approx(rate, abs=1e-12)
 
@@ -79,7 +79,7 @@ def test_only_the_ball_counts_in_space():
 @pytest.mark.parallel
 def test_bounds_of_unequal_densities():
     flow = poisson_nernst_planck(
-        interval().mesh, two(lambda x: 0.15 * x[0] ** 2), electrodes=None, doping=0.0, permittivity=2.0
+        interval(), two(lambda x: 0.15 * x[0] ** 2), electrodes=None, doping=0.0, permittivity=2.0
     )
     estimates = Estimates(flow, flow.state({"u": 1.0, "v": 2.0}), start=1.0)
     growth = math.exp(0.3 * 0.5)
@@ -91,7 +91,7 @@ def test_bounds_of_unequal_densities():
 
 
 def test_bounds_of_equal_densities_have_the_constant_one():
-    flow = poisson_nernst_planck(interval().mesh)
+    flow = poisson_nernst_planck(interval())
     estimates, state = begin(flow, {"u": 1.5, "v": 1.5})
     found = estimates.columns(7.0, state)
     for p in ("2", "4", "inf"):
@@ -102,7 +102,7 @@ def test_bounds_of_equal_densities_have_the_constant_one():
 
 @pytest.mark.parametrize("m", [1.0, 2.0])
 def test_densities_that_are_pressed_together_stay_below_their_bounds(m):
-    mesh = marked_mesh("interval", lower=-1.0, upper=1.0, cells=40).mesh
+    mesh = marked_mesh("interval", lower=-1.0, upper=1.0, cells=40)
     confine = two(lambda x: 4.0 * x[0] ** 2, lambda x: 2.0 * x[0] ** 2)
     flow = poisson_nernst_planck(mesh, confine, m)
     estimates, state = begin(flow, {"u": 1.0, "v": 1.0})
@@ -119,7 +119,7 @@ def test_densities_that_are_pressed_together_stay_below_their_bounds(m):
 
 def test_mass_pressed_onto_the_boundary_breaks_the_bounds():
     # ΔU = 0, but the force -∇U points out of the interval: u tends to e^{4x} 4/(e⁴ - 1).
-    flow = poisson_nernst_planck(interval(100).mesh, two(lambda x: -4.0 * x[0], lambda x: -4.0 * x[0]))
+    flow = poisson_nernst_planck(interval(100), two(lambda x: -4.0 * x[0], lambda x: -4.0 * x[0]))
     estimates, state = begin(flow, {"u": 1.0, "v": 1.0})
     estimates.columns(0.0, state)
     scheme = BackwardEuler(flow, "upwind", DIRECT)
@@ -145,10 +145,7 @@ def test_mass_pressed_onto_the_boundary_breaks_the_bounds():
     ids=["doping", "permittivity", "valences", "three ions", "electrode"],
 )
 def test_there_is_no_bound_where_its_proof_fails(keys):
-    marked = interval()
-    if "electrodes" in keys:
-        keys = {"electrodes": electrodes_on(marked, keys["electrodes"])}
-    flow = poisson_nernst_planck(marked.mesh, **keys)
+    flow = poisson_nernst_planck(interval(), **keys)
     state = flow.state(dict.fromkeys(flow.names, 1.0))
     estimates = Estimates(flow, state, 0.0)
     found = estimates.columns(0.0, state)
@@ -160,11 +157,10 @@ def test_there_is_no_bound_where_its_proof_fails(keys):
 @pytest.mark.parallel
 def test_field_energy_of_a_capacitor():
     # Two layers in series: ½ V²/(½/a + ½/b), and the mean permittivity for the screening.
-    marked = interval()
     flow = poisson_nernst_planck(
-        marked.mesh,
+        interval(),
         permittivity=lambda x: ufl.conditional(ufl.lt(x[0], 0.5), 0.2, 0.6),
-        electrodes=electrodes_on(marked, {"left": 3.0, "right": 0.0}),
+        electrodes={"left": 3.0, "right": 0.0},
     )
     estimates, state = begin(flow, {"u": 2.0, "v": 2.0})
     found = estimates.columns(0.0, state)
@@ -178,7 +174,7 @@ def test_dissipation_of_a_small_wave():
     # D = k ε² the drop is ε²/2 in the end, and Σ τ D = ε²/(2 + k τ).
     epsilon, tau, cells = 1e-3, 0.05, 16
     k = (2.0 * cells * math.sin(0.5 * math.pi / cells)) ** 2
-    flow = poisson_nernst_planck(interval(cells).mesh)
+    flow = poisson_nernst_planck(interval(cells))
     wave = {name: lambda x: 1.0 + epsilon * np.cos(np.pi * x[0]) for name in "uv"}
     estimates, state = begin(flow, wave)
     found = estimates.columns(0.0, state)
@@ -193,7 +189,7 @@ def test_dissipation_of_a_small_wave():
 
 @pytest.mark.parametrize(("m", "curvature"), [(1.0, 1.0 / 0.5), (2.0, 2.0), (3.0, 3.0 * 0.5)])
 def test_debye_length_of_the_mean_densities(m, curvature):
-    flow = poisson_nernst_planck(interval().mesh, m=m, permittivity=0.02)
+    flow = poisson_nernst_planck(interval(), m=m, permittivity=0.02)
     estimates, state = begin(flow, {"u": lambda x: x[0], "v": lambda x: 1.0 - x[0]})
     found = estimates.columns(0.0, state)["debye_length"]
     assert found == pytest.approx(math.sqrt(0.02 * curvature / 2.0), rel=1e-12)
