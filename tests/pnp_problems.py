@@ -25,13 +25,6 @@ def electrodes_on(marked, potentials):
     }
 
 
-def gaussian(center, width, mass=1.0):
-    """A Gaussian with this mass in dimension len(center)."""
-    center = np.asarray(center, dtype=float)
-    factor = mass / (2.0 * np.pi * width**2) ** (len(center) / 2)
-    return lambda x: factor * np.exp(-((x - center[:, None]) ** 2).sum(axis=0) / (2.0 * width**2))
-
-
 def cap(center, radius):
     """A density (r² - |x - c|²)₊, with vacuum around it."""
     center = np.asarray(center, dtype=float)
