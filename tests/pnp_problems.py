@@ -15,13 +15,6 @@ def marked_mesh(domain, alone=False, **keys):
     return meshes.build(MPI.COMM_SELF if alone else COMM, domain, **keys)
 
 
-def gaussian(center, width, mass=1.0):
-    """A Gaussian with this mass in dimension len(center)."""
-    center = np.asarray(center, dtype=float)
-    factor = mass / (2.0 * np.pi * width**2) ** (len(center) / 2)
-    return lambda x: factor * np.exp(-((x - center[:, None]) ** 2).sum(axis=0) / (2.0 * width**2))
-
-
 def cap(center, radius):
     """A density (r² - |x - c|²)₊, with vacuum around it."""
     center = np.asarray(center, dtype=float)

@@ -1,4 +1,4 @@
-"""Exact solutions, and meshes and flows that several tests share."""
+"""Meshes, flows and initial densities that several tests share; exact solutions are in `fem_models.exact`."""
 
 import functools
 
@@ -34,25 +34,6 @@ def flow_of(domain, energy, alone=False, **keys):
 def quadratic_potential(strength, **keys):
     """The term with V = strength/2 |x|²."""
     return Potential(lambda x: 0.5 * strength * ufl.dot(x, x), **keys)
-
-
-def barenblatt(m, d, C):
-    """The source solution U(x, t) of ∂tρ = Δρ^m in dimension d, for x of shape (d, n)."""
-    alpha = d / (d * (m - 1) + 2)
-    k = (m - 1) * alpha / (2 * m * d)
-
-    def solution(x, t):
-        profile = C - k * (x**2).sum(axis=0) * t ** (-2 * alpha / d)
-        return t**-alpha * np.maximum(profile, 0.0) ** (1 / (m - 1))
-
-    return solution
-
-
-def fokker_planck_solution(x, t):
-    """A solution of ∂tu = div(∇u + u∇V) on 0 < x₀ < 1 without flux through the boundary, for V = -x₀."""
-    a = np.pi**2 + 0.25
-    wave = np.pi * np.cos(np.pi * x[0]) + 0.5 * np.sin(np.pi * x[0])
-    return np.exp(-a * t + x[0] / 2) * wave + np.pi * np.exp(x[0] - 0.5)
 
 
 def bump(center, height=0.1):

@@ -9,7 +9,7 @@ from rich.console import Console
 from fem_models.cli.outcomes import told
 
 if TYPE_CHECKING:
-    from fem_models.results.densities import Request
+    from fem_models.results.densities import DensityRequest
     from fem_models.run.distance import Findings
 
 
@@ -35,12 +35,12 @@ def distance(
     """Compute the Wasserstein distance between densities of two runs, and the geodesic."""
     from mpi4py import MPI
 
-    from fem_models.results.densities import Request
+    from fem_models.results.densities import DensityRequest
     from fem_models.run.distance import compute
 
     comm = MPI.COMM_WORLD
     console = Console() if comm.rank == 0 else None
-    ends = (Request(first, time_a, species), Request(second, time_b, species))
+    ends = (DensityRequest(first, time_a, species), DensityRequest(second, time_b, species))
     options = {"slabs": slabs, "out": out, "overwrite": overwrite, "draw": _draw}
     return told(console, lambda: compute(*ends, comm, console, **options), tell)
 
@@ -68,5 +68,5 @@ def tell(console: Console, findings: "Findings") -> None:
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
-def _place(end: "Request") -> str:
+def _place(end: "DensityRequest") -> str:
     return f"{end.species} of {end.directory} at t = {end.time:g}"

@@ -12,7 +12,7 @@ from rich.table import Table
 from fem_models.cli.outcomes import told
 
 if TYPE_CHECKING:
-    from fem_models.results.inf_sup_table import Request, Row
+    from fem_models.results.inf_sup_table import InfSupRequest, InfSupRow
     from fem_models.run.lbb import Findings
 
 
@@ -41,19 +41,19 @@ def lbb(
     """Compute inf-sup (LBB) constants of element pairs for the linearised JKO problem."""
     from mpi4py import MPI
 
-    from fem_models.results.inf_sup_table import Request
+    from fem_models.results.inf_sup_table import InfSupRequest
     from fem_models.results.layout import default_directory
     from fem_models.run.lbb import compute, counts_of
 
     comm = MPI.COMM_WORLD
     console = Console() if comm.rank == 0 else None
     counts = counts_of(cells or ["4,8,12,16"])
-    request = Request(tuple(pair or ()), counts, domain, weight, slabs, transport, duration)
+    request = InfSupRequest(tuple(pair or ()), counts, domain, weight, slabs, transport, duration)
     directory = out or default_directory(Path("lbb"))
     return told(console, lambda: compute(request, directory, overwrite, comm, console, _draw), tell)
 
 
-def _draw(request: "Request", rows: "Sequence[Row]", path: Path) -> Path:
+def _draw(request: "InfSupRequest", rows: "Sequence[InfSupRow]", path: Path) -> Path:
     # Drawing takes long to import, and only one process draws.
     from fem_models.plotting.lbb import draw_lbb
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fem_models.plotting.panels import colour_range, paint
 from fem_models.plotting.scene import render
 from fem_models.plotting.style import WIDTH, new_figure, plain, save, sequence, symbol
-from fem_models.results.fields import Fields
+from fem_models.results.fields import WrittenFields
 
 _MOST_PANELS = 5
 _MOST_CURVES = 9
@@ -31,10 +31,10 @@ def draw_geodesic(fields: Path, name: str, distance: float, path: Path) -> Path:
     Raises:
         InputError: If the fields cannot be read, or the picture cannot be written.
     """
-    return save(geodesic_figure(Fields(fields, [name]), name, distance), path)
+    return save(geodesic_figure(WrittenFields(fields, [name]), name, distance), path)
 
 
-def geodesic_figure(fields: Fields, name: str, distance: float) -> Figure:
+def geodesic_figure(fields: WrittenFields, name: str, distance: float) -> Figure:
     """Draw the densities along a geodesic at some s from 0 to 1, on one scale.
 
     In 1D they are curves, dark to light; in 2D coloured panels in a row; in 3D scenes cut open.
@@ -50,7 +50,7 @@ def geodesic_figure(fields: Fields, name: str, distance: float) -> Figure:
     return figure
 
 
-def _curves(fields: Fields, name: str) -> Figure:
+def _curves(fields: WrittenFields, name: str) -> Figure:
     figure = new_figure(height=4.2)
     axes = figure.subplots()
     times = fields.some_times(_MOST_CURVES)
@@ -64,7 +64,7 @@ def _curves(fields: Fields, name: str) -> Figure:
     return figure
 
 
-def _panels(fields: Fields, name: str, dimension: int) -> Figure:
+def _panels(fields: WrittenFields, name: str, dimension: int) -> Figure:
     times = fields.some_times(_MOST_PANELS)
     low, high = fields.first.bounds
     aspect = float((high[1] - low[1]) / (high[0] - low[0])) if dimension == 2 else 1.0
@@ -82,7 +82,7 @@ def _panels(fields: Fields, name: str, dimension: int) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, fields: Fields, name: str, s: float, scale, dimension: int) -> None:
+def _panel(axes: Axes, fields: WrittenFields, name: str, s: float, scale, dimension: int) -> None:
     if dimension == 2:
         paint(axes, fields.at(s), name, scale)
         axes.locator_params(nbins=3)

@@ -10,14 +10,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from fem_models.linearised.elements import PAIRS
 from fem_models.plotting.style import colour, new_figure, plain, save
-from fem_models.results.inf_sup_table import Request, Row, by_label
+from fem_models.results.inf_sup_table import InfSupRequest, InfSupRow, by_label
 
 _MARKERS = "osD^vPX"
 # A small circle before a large square: the first two pairs often have the same constants.
 _SIZES = (4.5, 8.5, 6.0, 6.0, 6.0, 7.0, 6.0)
 
 
-def draw_lbb(request: Request, rows: Sequence[Row], path: Path) -> Path:
+def draw_lbb(request: InfSupRequest, rows: Sequence[InfSupRow], path: Path) -> Path:
     """Write the picture of `lbb_figure`. Call it on one process.
 
     Args:
@@ -31,7 +31,7 @@ def draw_lbb(request: Request, rows: Sequence[Row], path: Path) -> Path:
     return save(lbb_figure(request, rows), path)
 
 
-def lbb_figure(request: Request, rows: Sequence[Row]) -> Figure:
+def lbb_figure(request: InfSupRequest, rows: Sequence[InfSupRow]) -> Figure:
     """Draw the constants β over h, both axes logarithmic.
 
     Stable pairs are solid lines and the controls dashed ones; fluxes that are free at the boundary have open
@@ -59,13 +59,13 @@ def lbb_figure(request: Request, rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _floor(rows: Sequence[Row]) -> float:
+def _floor(rows: Sequence[InfSupRow]) -> float:
     """The lower end of the axis: half a decade below the smallest constant that is not zero."""
     positive = [value for row in rows for value in (row.beta, row.constraint) if value > 0.0]
     return 0.3 * min([*positive, 0.3])
 
 
-def _draw(axes: Axes, rows: Sequence[Row], column: str, floor: float) -> None:
+def _draw(axes: Axes, rows: Sequence[InfSupRow], column: str, floor: float) -> None:
     names = list(dict.fromkeys(row.pair for row in rows))
     for label, group in by_label(rows):
         number = names.index(group[0].pair)
@@ -90,7 +90,7 @@ def _draw(axes: Axes, rows: Sequence[Row], column: str, floor: float) -> None:
     _set_scales(axes, sorted({row.h for row in rows}), floor)
 
 
-def _draw_slope(axes: Axes, rows: Sequence[Row], column: str, floor: float) -> None:
+def _draw_slope(axes: Axes, rows: Sequence[InfSupRow], column: str, floor: float) -> None:
     """A faint line of slope 1 below the controls that fall."""
     falling = [row for row in rows if not PAIRS[row.pair].stable and getattr(row, column) > 0.0]
     h = np.array(sorted({row.h for row in falling}))

@@ -1,7 +1,5 @@
 """One look for all figures: sizes, colours, labels, and how a figure becomes a file."""
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fem_models.core.errors import InputError
+from fem_models.results.files import draft
 from fem_models.results.run_data import RunData
 
 DPI = 150
@@ -98,14 +97,10 @@ def save(figure: Figure, path: Path) -> Path:
     Raises:
         InputError: If the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(exist_ok=True)
-        figure.savefig(part, format="png", dpi=DPI)
-        os.replace(part, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    with draft(path) as part:
+        figure.savefig(part, format="png", dpi=DPI)
     return path

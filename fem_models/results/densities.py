@@ -38,7 +38,7 @@ _Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Request:
+class DensityRequest:
     """One density of a run.
 
     Attributes:
@@ -62,12 +62,12 @@ class Source:
         mass: The mass at that time, as the run has measured it.
     """
 
-    request: Request
+    request: DensityRequest
     config: RunConfig
     mass: float
 
 
-def find(request: Request) -> Source:
+def find(request: DensityRequest) -> Source:
     """Find a density. Call it on one process.
 
     Raises:
@@ -83,7 +83,7 @@ def find(request: Request) -> Source:
     if (column := f"mass_{name}") not in series:
         raise InputError(f"{run.directory / layout.SERIES} has no column {column}; run the run file again.")
     mass = float(series[column][np.argmin(np.abs(series["time"] - time))])
-    return Source(Request(request.directory, time, name), run.config, mass)
+    return Source(DensityRequest(request.directory, time, name), run.config, mass)
 
 
 def _species(run: "RunData", name: str | None) -> str:
@@ -152,14 +152,14 @@ def nodal(source: Source, space: fem.FunctionSpace, cells: npt.NDArray[np.int32]
     return values
 
 
-def _pick(request: Request, points: _Array) -> _Array:
+def _pick(request: DensityRequest, points: _Array) -> _Array:
     """Written values at points, shape (points,), not a number where none is."""
-    from fem_models.results.fields import Fields
+    from fem_models.results.fields import WrittenFields
 
     name = str(request.species)
     values = np.full(len(points), np.nan)
     tree = cKDTree(points)
-    for part in Fields(request.directory / layout.FIELDS, [name]).parts(float(request.time or 0.0)):
+    for part in WrittenFields(request.directory / layout.FIELDS, [name]).parts(float(request.time or 0.0)):
         near = _SAME_POINT * float(np.ptp(part.points, axis=0).max())
         _, index = tree.query(part.points, distance_upper_bound=near)
         met = index < len(points)

@@ -66,7 +66,7 @@ class Snapshot:
         return grid
 
 
-class Fields:
+class WrittenFields:
     """The fields of a run, in the file that VTKFile writes.
 
     Args:

@@ -21,7 +21,7 @@ _DECAY = 0.5
 
 
 @dataclass(frozen=True)
-class Request:
+class InfSupRequest:
     """What to compute; all quantities are dimensionless.
 
     Attributes:
@@ -74,7 +74,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Row:
+class InfSupRow:
     """A row of lbb.csv.
 
     Attributes:
@@ -101,12 +101,12 @@ class Row:
         return self.pair if self.boundary == "no-flux" else f"{self.pair}, {self.boundary} boundary"
 
 
-def by_label(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def by_label(rows: Sequence[InfSupRow]) -> list[tuple[str, list[InfSupRow]]]:
     """Rows of one pair and boundary together, from coarse to fine, with their label."""
     return [(label, list(group)) for label, group in groupby(rows, key=lambda row: row.label)]
 
 
-def verdict(rows: Sequence[Row]) -> str:
+def verdict(rows: Sequence[InfSupRow]) -> str:
     """What the constants of fluxes alone of a pair do on a sequence of meshes: "stable", or how they fail.
 
     Where the constants do not fall, or there is but one mesh, what is known of the pair counts.

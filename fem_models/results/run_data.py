@@ -16,7 +16,7 @@ from fem_models.config.io import load
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
 from fem_models.results import layout
-from fem_models.results.fields import Fields
+from fem_models.results.fields import WrittenFields
 from fem_models.steady.decay import Decay, fit_decay
 
 _Array = npt.NDArray[np.float64]
@@ -58,13 +58,13 @@ class RunData:
         self.config: RunConfig = load(directory / layout.RUN_FILE)
 
     @cached_property
-    def fields(self) -> Fields:
+    def fields(self) -> WrittenFields:
         """The written fields.
 
         Raises:
             InputError: If there are none, or one of a species is missing.
         """
-        return Fields(self.directory / layout.FIELDS, self.config.species_names)
+        return WrittenFields(self.directory / layout.FIELDS, self.config.species_names)
 
     @cached_property
     def variants(self) -> list["RunData"]:

@@ -5,7 +5,6 @@ out; `geodesic.pvd`, the densities along the geodesic with s from 0 to 1 for the
 Every number is dimensionless.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +20,8 @@ from fem_models.exact.distances import same_mass
 from fem_models.jko.wasserstein import SLABS, Geodesic, wasserstein
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.results import layout
-from fem_models.results.densities import Request, domain_cells, find, interpolated, nodal
+from fem_models.results.densities import DensityRequest, domain_cells, find, interpolated, nodal
+from fem_models.results.files import write_json
 from fem_models.run.build import build_mesh
 from fem_models.run.progress import LateProgress
 
@@ -50,14 +50,14 @@ class Findings:
     """
 
     geodesic: Geodesic
-    ends: tuple[Request, Request]
+    ends: tuple[DensityRequest, DensityRequest]
     files: list[Path]
     notes: list[str]
 
 
 def compute(
-    first: Request,
-    second: Request,
+    first: DensityRequest,
+    second: DensityRequest,
     comm: MPI.Comm,
     console: "Console | None" = None,
     *,
@@ -158,11 +158,7 @@ def _write(directory: Path, findings: Findings, draw: Draw | None) -> tuple[list
         "to": _described(findings.ends[1]),
         "notes": findings.notes,
     }
-    try:
-        text = json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False)
-        (directory / RESULT).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{directory} cannot be written to: {error.strerror}.") from None
+    write_json(directory / RESULT, result)
     files = [directory / RESULT, directory / FIELDS]
     if draw is None:
         return files, None
@@ -173,5 +169,5 @@ def _write(directory: Path, findings: Findings, draw: Draw | None) -> tuple[list
         return files, f"The picture was not drawn ({type(error).__name__}: {error})."
 
 
-def _described(end: Request) -> dict[str, Any]:
+def _described(end: DensityRequest) -> dict[str, Any]:
     return {"directory": str(end.directory), "species": end.species, "time": end.time}

@@ -4,7 +4,6 @@ What the constants are is said in `fem_models.linearised.inf_sup`. The directory
 each pair, condition at the boundary and mesh; `lbb.png`; and `lbb.toml`, what was asked for.
 """
 
-import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -24,7 +23,16 @@ from fem_models.linearised.elements import PAIRS, Pair
 from fem_models.linearised.inf_sup import Boundary, InfSup
 from fem_models.mesh import domains as meshes
 from fem_models.results import layout
-from fem_models.results.inf_sup_table import COORDINATES, DIMENSION, ROUND, Request, Row, by_label, verdict
+from fem_models.results.files import write_table, write_text
+from fem_models.results.inf_sup_table import (
+    COORDINATES,
+    DIMENSION,
+    ROUND,
+    InfSupRequest,
+    InfSupRow,
+    by_label,
+    verdict,
+)
 from fem_models.run.progress import LateProgress
 
 if TYPE_CHECKING:
@@ -34,7 +42,7 @@ TABLE = "lbb.csv"
 PICTURE = "lbb.png"
 SETTINGS = "lbb.toml"
 
-Draw = Callable[[Request, Sequence[Row], Path], Path]
+Draw = Callable[[InfSupRequest, Sequence[InfSupRow], Path], Path]
 """Draws rows and returns the file."""
 
 
@@ -48,8 +56,8 @@ class Findings:
         files: What was written.
     """
 
-    request: Request
-    rows: list[Row]
+    request: InfSupRequest
+    rows: list[InfSupRow]
     files: list[Path]
 
     @property
@@ -64,7 +72,7 @@ class Findings:
 
 
 def compute(
-    request: Request,
+    request: InfSupRequest,
     directory: Path,
     overwrite: bool,
     comm: MPI.Comm,
@@ -96,7 +104,7 @@ def compute(
         transport.ufl(SpatialCoordinate(mesh))
         for pair in pairs:
             InfSup(mesh, pair, weight.ufl)
-    rows: list[Row] = []
+    rows: list[InfSupRow] = []
 
     def write() -> list[Path]:
         return _write(directory, request, rows, draw)
@@ -146,8 +154,8 @@ def _longest_edge(mesh: Mesh) -> float:
 
 
 def _rows(
-    pair: Pair, sequence: Sequence[Mesh], weight: Expression, transport: Expression, request: Request
-) -> Iterator[Row]:
+    pair: Pair, sequence: Sequence[Mesh], weight: Expression, transport: Expression, request: InfSupRequest
+) -> Iterator[InfSupRow]:
     for boundary in _boundaries(pair):
         for mesh, count in zip(sequence, request.cells, strict=True):
             problem = InfSup(mesh, pair, weight.ufl)
@@ -157,19 +165,20 @@ def _rows(
                 constraint = min(1.0, beta)
                 if request.moves:
                     constraint = problem.of_constraint(request.duration, request.slabs, transport.ufl)
-            yield Row(pair.name, boundary, count, _longest_edge(mesh), problem.unknowns, beta, constraint)
+            yield InfSupRow(
+                pair.name, boundary, count, _longest_edge(mesh), problem.unknowns, beta, constraint
+            )
 
 
-def _write(directory: Path, request: Request, rows: Sequence[Row], draw: Draw | None) -> list[Path]:
+def _write(
+    directory: Path, request: InfSupRequest, rows: Sequence[InfSupRow], draw: Draw | None
+) -> list[Path]:
     settings, table, picture = (directory / name for name in (SETTINGS, TABLE, PICTURE))
     try:
         directory.mkdir(parents=True, exist_ok=True)
         picture.unlink(missing_ok=True)
-        settings.write_text(tomli_w.dumps(asdict(request)), encoding="utf-8")
-        with table.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(map(asdict, rows))
     except OSError as error:
         raise InputError(f"{directory} cannot be written to: {error.strerror}.") from None
+    write_text(settings, tomli_w.dumps(asdict(request)))
+    write_table(table, [field.name for field in fields(InfSupRow)], [asdict(row) for row in rows])
     return [settings, table, draw(request, rows, picture)] if rows and draw else [settings, table]

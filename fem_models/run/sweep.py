@@ -5,7 +5,6 @@ for two densities, 2(κ - Kε) for chemotaxis up to the factor in K). K is fitte
 ε = 0.
 """
 
-import csv
 import json
 import math
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import numpy as np
 
 from fem_models.config.run_file import RunConfig
 from fem_models.results import layout
-from fem_models.results.tables import plain
+from fem_models.results.files import write_json, write_table
 
 COLUMNS = ("value", "rate", "steady_energy", "minimal_quotient", "completed")
 
@@ -42,10 +41,7 @@ def conclude(directory: Path, config: RunConfig) -> None:
         _row(value, layout.variant_directory(directory, variant.name))
         for value, variant in zip(sweep.values, sweep.variants, strict=True)
     ]
-    with (directory / layout.SWEEP).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(directory / layout.SWEEP, COLUMNS, rows)
     values, rates = ([row[key] for row in rows] for key in ("value", "rate"))
     # The theory is about the coupling alone.
     reference = getattr(config.system, "exponential_rate", None) if sweep.key == "system.epsilon" else None
@@ -55,8 +51,7 @@ def conclude(directory: Path, config: RunConfig) -> None:
     slope = fitted_slope(values, rates, reference)
     entry = {"key": sweep.key, "reference_rate": reference, "K": slope}
     path = directory / layout.SUMMARY
-    summary = json.loads(path.read_text(encoding="utf-8")) | {"sweep": plain(entry)}
-    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"sweep": entry})
 
 
 def fitted_slope(values: Sequence[float], rates: Sequence[float], reference: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: an exact solution, meshes, timed runs, and tables.
+"""What the benchmarks share: their exact solution, meshes, timed runs, and tables.
 
 Import this first: it holds every library to one thread.
 """
@@ -28,7 +28,9 @@ import ufl
 from dolfinx import fem
 from dolfinx.mesh import GhostMode, Mesh, create_cell_partitioner, refine
 from mpi4py import MPI
+from ufl.core.expr import Expr
 
+from fem_models.exact.barenblatt import SourceSolution
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.jko.jko_bdf2 import JkoBdf2
 from fem_models.jko.jko_step import Jko
@@ -44,60 +46,30 @@ DOMAINS = {1: "interval", 2: "rectangle", 3: "box"}
 
 SCHEMES = {scheme.name: scheme for scheme in (BackwardEuler, Bdf2, Jko, JkoBdf2)}
 
-
-@dataclass(frozen=True)
-class Barenblatt:
-    """The solution t^(-dβ) (C - k |x-x_c|² t^(-2β))₊^(1/(m-1)) of ∂tρ = Δρ^m, centred in the unit cube.
-
-    Attributes:
-        dim: Dimension d.
-        m: Exponent, more than 1.
-        C: Height; the peers' benchmark has 0.05.
-    """
-
-    dim: int
-    m: float
-    C: float
-
-    @classmethod
-    def of_radius(cls, dim: int, m: float, radius: float) -> "Barenblatt":
-        """The solution whose support has this radius at the end."""
-        unit = cls(dim, m, 1.0)
-        return cls(dim, m, unit.k * radius**2 * END ** (-2.0 * unit.beta))
-
-    @property
-    def beta(self) -> float:
-        """The exponent β = 1/(d(m-1)+2)."""
-        return 1.0 / (self.dim * (self.m - 1.0) + 2.0)
-
-    @property
-    def k(self) -> float:
-        """The coefficient k = β(m-1)/(2m)."""
-        return self.beta * (self.m - 1.0) / (2.0 * self.m)
-
-    def __call__(self, x: npt.NDArray[np.float64], t: float) -> npt.NDArray[np.float64]:
-        """Values at points of shape (dim, n)."""
-        profile = self.C - self.k * ((x - 0.5) ** 2).sum(axis=0) * t ** (-2.0 * self.beta)
-        return t ** (-self.dim * self.beta) * np.maximum(profile, 0.0) ** (1.0 / (self.m - 1.0))
-
-    def expression(self, x, t):
-        """The same as UFL."""
-        square = sum((x[i] - 0.5) ** 2 for i in range(self.dim))
-        profile = ufl.max_value(self.C - self.k * square * t ** (-2.0 * self.beta), 0.0)
-        return t ** (-self.dim * self.beta) * profile ** (1.0 / (self.m - 1.0))
+PEERS = SourceSolution(2.0, 2, 0.05, (0.5, 0.5))
+"""The problem of the peers' benchmark."""
 
 
-PEERS = Barenblatt(2, 2.0, 0.05)
+def source_solution(dim: int, m: float, radius: float = 0.42) -> SourceSolution:
+    """The solution of ∂tρ = Δρ^m, centred in the unit cube, whose support has this radius at the end."""
+    return SourceSolution.of_radius(m, dim, radius, END, (0.5,) * dim)
+
+
+def as_ufl(exact: SourceSolution, x: ufl.SpatialCoordinate, t: fem.Constant) -> Expr:
+    """A source solution at x and t as UFL."""
+    square = sum((x[i] - c) ** 2 for i, c in enumerate(exact.center))
+    inside = ufl.max_value(exact.constant - exact.k * square * t ** (-2.0 * exact.beta), 0.0)
+    return t ** (-exact.dimension * exact.beta) * inside ** (1.0 / (exact.exponent - 1.0))
 
 
 class L1Error:
     """The L¹ distance ∫|ρ_h - ρ(t)| of a P1 density from the exact one, by quadrature."""
 
-    def __init__(self, flow: GradientFlow, exact: Barenblatt) -> None:
+    def __init__(self, flow: GradientFlow, exact: SourceSolution) -> None:
         self._density = fem.Function(flow.space)
         self._time = fem.Constant(flow.mesh, START)
         self._comm = flow.comm
-        difference = abs(self._density - exact.expression(flow.x, self._time))
+        difference = abs(self._density - as_ufl(exact, flow.x, self._time))
         self._form = fem.form(difference * ufl.dx(metadata={"quadrature_degree": 4}))
 
     def __call__(self, state: State, t: float) -> float:
@@ -144,7 +116,7 @@ class Run:
 
 def march(
     flow: GradientFlow,
-    exact: Barenblatt,
+    exact: SourceSolution,
     scheme: str,
     flux: str,
     tau: float,

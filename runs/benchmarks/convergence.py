@@ -11,7 +11,7 @@ is through the last three points.
 
 import math
 
-from common import END, START, Barenblatt, L1Error, Report, arguments, flow_on, march, slope, unit_mesh
+from common import END, START, L1Error, Report, arguments, flow_on, march, slope, source_solution, unit_mesh
 from mpi4py import MPI
 
 FLUXES = ("upwind", "average")
@@ -36,7 +36,7 @@ def main() -> None:
     report.head("problem", *columns, "finest error in τ", "order in τ")
     tau_steps, reference_steps = ((4, 8), 32) if args.quick else (TAU_STEPS, REFERENCE_STEPS)
     for dim, m, sizes in QUICK if args.quick else CASES:
-        exact = Barenblatt.of_radius(dim, m, 0.42)
+        exact = source_solution(dim, m)
         flows = [flow_on(unit_mesh(MPI.COMM_WORLD, dim, h), m) for h in sizes]
         distances = [L1Error(flow, exact) for flow in flows]
         mass = flows[-1].masses(flows[-1].state(lambda x, exact=exact: exact(x, START)))["rho"]

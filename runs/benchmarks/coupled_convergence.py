@@ -2,13 +2,12 @@
 
     python runs/benchmarks/coupled_convergence.py [--quick] [--output FILE]
 
-The exact solutions depend on x alone: a spectral method (one element of Legendre nodes on [0, 1], SciPy's
-    Radau
-method in time to 1e-10) gives them, and meshes are of the interval, the square and the cube. Errors are L¹
-distances Σ_i m_i |ρ_i - ρ(x_i)| at t = 0.05, summed over the species. Orders in h: BDF2 with τ ~ h, on
-unstructured meshes in 2D and 3D. Orders in τ: from BDF2 with many steps on one mesh, so that the error in
-space cancels. An order is the slope of a straight line on log axes. The log-density is first order in time
-only; the error of its steps is taken away by extrapolation from two runs with τ ~ h² and half of it.
+The exact solutions depend on x alone: a spectral method (`fem_models.exact.spectral`) gives them, and meshes
+are of the interval, the square and the cube. Errors are L¹ distances Σ_i m_i |ρ_i - ρ(x_i)| at t = 0.05,
+summed over the species. Orders in h: BDF2 with τ ~ h, on unstructured meshes in 2D and 3D. Orders in τ: from
+BDF2 with many steps on one mesh, so that the error in space cancels. An order is the slope of a straight line
+on log axes. The log-density is first order in time only; the error of its steps is taken away by
+extrapolation from two runs with τ ~ h² and half of it.
 """
 
 from common import SCHEMES, Report, arguments, slope, unit_mesh
@@ -18,8 +17,8 @@ import numpy as np
 import ufl
 from dolfinx import fem
 from mpi4py import MPI
-from scipy.integrate import solve_ivp
 
+from fem_models.exact.spectral import LegendreElement, evolve
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.flow.static_fields import StaticFields
@@ -38,32 +37,6 @@ SIZES = {
 }
 QUICK = {1: (1 / 8, 1 / 16), 2: (1 / 4, 1 / 6), 3: (0.5, 0.35)}
 EPSILON, PERMITTIVITY = 0.5, 0.1
-
-
-class Legendre:
-    """The interval [0, 1] as one element with Gauss–Lobatto–Legendre nodes x, weights w and derivative D."""
-
-    def __init__(self, degree: int = 30) -> None:
-        basis = np.polynomial.legendre.Legendre.basis(degree)
-        z = np.concatenate([[-1.0], np.sort(basis.deriv().roots().real), [1.0]])
-        values = basis(z)
-        with np.errstate(divide="ignore"):
-            D = values[:, None] / values / (z[:, None] - z)
-        np.fill_diagonal(D, 0.0)
-        D[0, 0], D[-1, -1] = -degree * (degree + 1) / 4, degree * (degree + 1) / 4
-        self.x, self.D = 0.5 * (z + 1.0), 2.0 * D
-        self.weights = 1.0 / (degree * (degree + 1) * values**2)
-
-    def divergence(self, flux):
-        """The divergence of a flux that vanishes at the ends, weakly."""
-        return -(self.D.T @ (self.weights * flux)) / self.weights
-
-    def potential(self, charge):
-        """ψ with -aψ'' = charge, without field at the ends and with mean zero over them."""
-        K = PERMITTIVITY * self.D.T @ np.diag(self.weights) @ self.D
-        K[0, 0] += 1.0
-        psi = np.linalg.solve(K, self.weights * charge)
-        return psi - 0.5 * (psi[0] + psi[-1])
 
 
 def first(x):
@@ -127,7 +100,7 @@ class Ions:
 
     def rate(self, line, u):
         """∂tu."""
-        drift = line.D @ line.potential(u[0] - u[1])
+        drift = line.D @ line.potential(u[0] - u[1], PERMITTIVITY)
         return [line.divergence(line.D @ u[s] ** self.m + z * u[s] * drift) for s, z in ((0, 1.0), (1, -1.0))]
 
 
@@ -136,17 +109,8 @@ class Problem:
 
     def __init__(self, system) -> None:
         self.system = system
-        line = Legendre()
-        start = np.concatenate([f(line.x) for f in system.initial.values()])
-        shape = (2, -1)
-
-        def rate(_, u):
-            return np.concatenate(system.rate(line, u.reshape(shape)))
-
-        end = solve_ivp(rate, (0.0, END), start, method="Radau", rtol=1e-10, atol=1e-12).y[:, -1]
-        self._fits = [
-            np.polynomial.Chebyshev.fit(line.x, u, len(line.x) - 1, domain=[0, 1]) for u in end.reshape(shape)
-        ]
+        line = LegendreElement()
+        self._exact = evolve(line, list(system.initial.values()), lambda u: system.rate(line, u), END)
 
     def start(self, flow: GradientFlow):
         """The initial state."""
@@ -165,8 +129,7 @@ class Problem:
 
     def error(self, flow: GradientFlow, values) -> float:
         """The L¹ distance of nodal values from the solution."""
-        exact = np.column_stack([fit(flow.points[:, 0]) for fit in self._fits])
-        return self.distance(flow, values[:, :2], exact)
+        return self.distance(flow, values[:, :2], self._exact(flow.points[:, 0]))
 
     def distance(self, flow: GradientFlow, values, others) -> float:
         """The L¹ distance of nodal values from others."""
@@ -180,7 +143,7 @@ class Problem:
         x = ufl.SpatialCoordinate(flow.mesh)[0]
         logs = flow.logs(extrapolated)
         for s, density in enumerate(flow.densities(logs)[:2]):
-            coefficients = np.polynomial.chebyshev.cheb2poly(self._fits[s].coef[:16])
+            coefficients = np.polynomial.chebyshev.cheb2poly(self._exact.series[s].coef[:16])
             z, exact = 2.0 * x - 1.0, 0.0
             for coefficient in coefficients[::-1]:
                 exact = exact * z + float(coefficient)

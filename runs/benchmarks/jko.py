@@ -11,7 +11,7 @@ run: its errors and times are those that are known for these problems on one cor
 import math
 from dataclasses import dataclass
 
-from common import PEERS, Barenblatt, Report, arguments, one_core, unit_mesh
+from common import PEERS, Report, arguments, one_core, unit_mesh
 
 # isort: split
 import functools
@@ -23,6 +23,8 @@ import numpy.typing as npt
 from dolfinx.mesh import DiagonalType, Mesh, create_unit_square
 from mpi4py import MPI
 
+from fem_models.exact.barenblatt import SourceSolution
+from fem_models.exact.fokker_planck import drift_diffusion
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.jko.jko_step import Jko
 from fem_models.systems.fokker_planck import fokker_planck
@@ -62,12 +64,6 @@ class Problem:
     fast: Case
 
 
-def drift_diffusion(x: npt.NDArray[np.float64], t: float) -> npt.NDArray[np.float64]:
-    """The solution e^{-at+x/2}(π cos πx + ½ sin πx) + π e^{x-½}, a = π² + ¼, of ∂tρ = Δρ - ∂xρ, no flux."""
-    decaying = math.pi * np.cos(math.pi * x[0]) + 0.5 * np.sin(math.pi * x[0])
-    return np.exp(-(math.pi**2 + 0.25) * t + 0.5 * x[0]) * decaying + math.pi * np.exp(x[0] - 0.5)
-
-
 PROBLEMS = (
     Problem(
         "m = 2",
@@ -83,7 +79,7 @@ PROBLEMS = (
     ),
     Problem(
         "m = 4",
-        Barenblatt(2, 4.0, 0.01),
+        SourceSolution(4.0, 2, 0.01, (0.5, 0.5)),
         lambda mesh: fokker_planck(mesh, m=4.0),
         0.01,
         0.03,

@@ -62,7 +62,7 @@ def run_ngsolve(python: str, maxh: float, steps: int) -> dict:
 
 def run_ours(h: float, scheme: str, steps: int, repeat: int) -> dict:
     """The same problem with the average flux."""
-    flow = flow_on(unit_mesh(MPI.COMM_SELF, 2, h), PEERS.m)
+    flow = flow_on(unit_mesh(MPI.COMM_SELF, 2, h), PEERS.exponent)
     error = L1Error(flow, PEERS)
     runs = [march(flow, PEERS, scheme, "average", (END - START) / steps, steps) for _ in range(repeat)]
     run = runs[0]

@@ -10,9 +10,10 @@ are in milliseconds per step, of each step the least of several runs, after ever
 
 import numpy as np
 import plain
-from common import Barenblatt, Report, arguments, flow_on, march, one_core, stop, unit_mesh
+from common import Report, arguments, flow_on, march, one_core, source_solution, stop, unit_mesh
 from mpi4py import MPI
 
+from fem_models.exact.barenblatt import SourceSolution
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.linalg.linear_solver import linear_options
 from fem_models.linalg.newton import NewtonSettings
@@ -23,17 +24,17 @@ STEPS, REPEAT = 8, 6
 
 
 def compare(
-    report: Report, flow: GradientFlow, exact: Barenblatt, flux: str, tau: float, steps: int, repeat: int
+    report: Report, flow: GradientFlow, exact: SourceSolution, flux: str, tau: float, steps: int, repeat: int
 ) -> None:
     """Rows of the framework and, in 2D, of the plain loop."""
     unknowns = flow.space.dofmap.index_map.size_global
-    options = linear_options("krylov", unknowns, exact.dim, 1)
+    options = linear_options("krylov", unknowns, exact.dimension, 1)
     settings = NewtonSettings(linear="krylov")
     runs, others = [], []
     # In turns, so that a busy machine slows both.
     for _ in range(repeat):
         runs.append(march(flow, exact, "backward-euler", flux, tau, steps, settings))
-        if exact.dim == 2:
+        if exact.dimension == 2:
             start = runs[-1].states[0][:, 0]
             others.append(plain.run(flow.mesh, start, flux, tau, steps, options))
     # Every run takes the same steps: of each, the fastest one counts.
@@ -51,7 +52,7 @@ def compare(
         plainly = float(np.min([walls for _, walls, _ in others], axis=0).sum())
         beside = [f"{1e3 * plainly / steps:.2f}", f"{total / plainly:.2f}"]
     report.row(
-        f"{exact.dim}D, {unknowns} unknowns, {flux}",
+        f"{exact.dimension}D, {unknowns} unknowns, {flux}",
         f"{runs[0].newton / steps:.1f}",
         *(f"{1e3 * part / steps:.2f}" for part in (total, assemble, solve, rest)),
         f"{rest / total:.1%}",
@@ -68,7 +69,7 @@ def main() -> None:
     report.head(*columns, "plain loop [ms]", "this / plain")
     cases, steps, repeat = (((2, 0.06, 1e-3),), 2, 1) if args.quick else (CASES, STEPS, REPEAT)
     for dim, h, tau in cases:
-        exact = Barenblatt.of_radius(dim, 2.0, 0.42)
+        exact = source_solution(dim, 2.0)
         flow = flow_on(unit_mesh(MPI.COMM_SELF, dim, h), 2.0)
         for flux in ("upwind", "average"):
             compare(report, flow, exact, flux, tau, steps, repeat)

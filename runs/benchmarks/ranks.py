@@ -9,7 +9,7 @@ rank needs a core of its own.
 import json
 
 import numpy as np
-from common import Barenblatt, Report, arguments, flow_on, launch, march, peak_memory, unit_mesh
+from common import Report, arguments, flow_on, launch, march, peak_memory, source_solution, unit_mesh
 from mpi4py import MPI
 
 # Mesh sizes and uniform refinements.
@@ -31,7 +31,7 @@ def work(dimension: int, quick: bool) -> None:
     comm = MPI.COMM_WORLD
     h, refinements = (QUICK if quick else MESHES)[dimension]
     flow = flow_on(unit_mesh(comm, dimension, h, refinements), 2.0)
-    exact = Barenblatt.of_radius(dimension, 2.0, 0.42)
+    exact = source_solution(dimension, 2.0)
     run = march(flow, exact, "bdf2", "average", STEP_PER_SIZE * h / 2**refinements, STEPS)
     # The slowest rank counts; the first step is backward Euler's.
     seconds = [comm.allreduce(wall, op=MPI.MAX) for wall in run.walls[1:]]

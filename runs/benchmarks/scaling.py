@@ -13,7 +13,6 @@ import subprocess
 import sys
 
 from common import (
-    Barenblatt,
     Report,
     arguments,
     flow_on,
@@ -21,6 +20,7 @@ from common import (
     one_core,
     peak_memory,
     slope,
+    source_solution,
     stop,
     unit_mesh,
 )
@@ -47,7 +47,7 @@ def measure(dim: int, h: float, refinements: int) -> dict:
     comm = MPI.COMM_WORLD
     flow = flow_on(unit_mesh(comm, dim, h, refinements), 2.0)
     tau = STEP_PER_SIZE * h / 2**refinements
-    run = march(flow, Barenblatt.of_radius(dim, 2.0, 0.42), "bdf2", "average", tau, STEPS)
+    run = march(flow, source_solution(dim, 2.0), "bdf2", "average", tau, STEPS)
     # The first step is backward Euler's.
     return {
         "unknowns": flow.space.dofmap.index_map.size_global,

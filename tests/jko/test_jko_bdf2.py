@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import ufl
-from references import DIRECT, barenblatt, bump, flow_of, mesh_of, orders, quadratic_potential, total
+from references import DIRECT, bump, flow_of, mesh_of, orders, quadratic_potential, total
 from scipy.integrate import solve_ivp
 from scipy.sparse import block_array, diags_array
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import Memory
 from fem_models.energies import Boltzmann, PowerLaw
+from fem_models.exact.barenblatt import SourceSolution
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.jko.geodesic_extrapolation import GeodesicExtrapolation
 from fem_models.jko.jko_bdf2 import JkoBdf2
@@ -160,7 +161,7 @@ def test_order_is_two_with_steps_of_changing_size_and_with_slabs(smooth):
 @pytest.mark.parametrize("m", [2, 3])
 def test_fronts_of_barenblatt_profiles(m):
     # From t = .05 to .15 the front moves by a fifth of the way; h = .005.
-    exact, times = barenblatt(m, 1, 0.1), (0.05, 0.15)
+    exact, times = SourceSolution(m, 1, 0.1), (0.05, 0.15)
     flow = GradientFlow(mesh_of("interval", cells=400), Species(), PowerLaw(m))
     start = flow.state(lambda x: exact(x, times[0]))
     x = flow.points.T

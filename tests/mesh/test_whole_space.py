@@ -8,9 +8,10 @@ import ufl
 from mpi4py import MPI
 from petsc4py import PETSc
 from references import COMM, orders
-from scipy.special import erf
 
 from fem_models.core.errors import InputError
+from fem_models.exact.coulomb import gaussian_interaction, gaussian_potential
+from fem_models.exact.profiles import Gaussian
 from fem_models.mesh import domains as meshes
 from fem_models.mesh import marks, whole_space
 from fem_models.nodal.edges import EdgeGeometry
@@ -89,22 +90,17 @@ def space_of(h, alone=False, **keys):
 
 
 def gaussian(points, center, width):
-    """The density of a unit charge, and its potential erf(s/√2σ)/4πs at the distance s."""
-    s = np.linalg.norm(points - center, axis=1)
-    density = np.exp(-(s**2) / (2 * width**2)) / (2 * np.pi * width**2) ** 1.5
-    s = np.maximum(s, 1e-8 * width)  # erf(z)/z to sixteen digits at zero
-    return density, erf(s / (math.sqrt(2.0) * width)) / (4 * np.pi * s)
+    """The density of a unit charge, and its potential."""
+    return Gaussian.isotropic(center, width)(points.T), gaussian_potential(points.T, center, width)
 
 
 def gaussian_energy(charges):
-    """½∫wψ of Gaussians of equal width at FIRST and SECOND.
-
-    Two of them interact like one of the width √2 σ and a point: erf(D/2σ)/4πD, and 1/(4π^{3/2} σ) at D = 0.
-    """
+    """½∫wψ of Gaussians of equal width at FIRST and SECOND."""
     a, b = charges
-    distance = np.linalg.norm(FIRST - SECOND)
-    mutual = erf(distance / (2 * WIDTH)) / (4 * np.pi * distance)
-    return 0.5 * (a**2 + b**2) / (4 * np.pi**1.5 * WIDTH) + a * b * mutual
+    alone, mutual = (
+        gaussian_interaction(distance, WIDTH, WIDTH) for distance in (0.0, np.linalg.norm(FIRST - SECOND))
+    )
+    return 0.5 * (a**2 + b**2) * alone + a * b * mutual
 
 
 def gaussians(space, charges):

@@ -17,8 +17,8 @@ FEW = settings(max_examples=15, deadline=None, derandomize=True)
     ("interaction", "dimension", "exponent", "value"),
     [
         ("hard-sphere", 1, None, 2.0),
-        ("hard-sphere", 2, None, 3.141592653589793),
-        ("hard-sphere", 3, None, 4.1887902047863905),
+        ("hard-sphere", 2, None, math.pi),
+        ("hard-sphere", 3, None, 4.0 * math.pi / 3.0),
         ("yukawa", 2, None, 3.926237),
         ("yukawa", 3, None, 10.887971),
         ("power-law", 2, 4, 5.568328),

@@ -9,7 +9,7 @@ from mpi4py import MPI
 from fem_models.core.errors import InputError
 from fem_models.mesh import domains as meshes
 from fem_models.plotting.geodesic import draw_geodesic, geodesic_figure
-from fem_models.results.fields import Fields
+from fem_models.results.fields import WrittenFields
 
 DOMAINS = {1: ("interval", [12]), 2: ("rectangle", [6, 6]), 3: ("box", [3, 3, 3])}
 
@@ -23,7 +23,7 @@ def written(path, dim, slabs):
         for k in range(slabs + 1):
             density.interpolate(lambda x, k=k: 1.0 + k / slabs * x[0])
             file.write_function(density, k / slabs)
-    return Fields(path, ["rho"])
+    return WrittenFields(path, ["rho"])
 
 
 def test_curves(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fem_models.plotting.lbb import lbb_figure
-from fem_models.results.inf_sup_table import Request, Row
+from fem_models.results.inf_sup_table import InfSupRequest, InfSupRow
 
 H = (0.5, 0.25, 0.125)
 
@@ -14,7 +14,7 @@ H = (0.5, 0.25, 0.125)
 def rows_of(name, beta, boundary="no-flux"):
     constraint = math.nan if boundary == "free" else 0.5
     return [
-        Row(name, boundary, round(1 / h), h, 9, value, value * constraint)
+        InfSupRow(name, boundary, round(1 / h), h, 9, value, value * constraint)
         for h, value in zip(H, beta, strict=True)
     ]
 
@@ -33,7 +33,7 @@ def lines_of(axes):
 
 
 def test_a_line_for_each_pair_and_boundary():
-    axes = lbb_figure(Request(), ROWS).axes
+    axes = lbb_figure(InfSupRequest(), ROWS).axes
     assert len(axes) == 1
     lines = lines_of(axes[0])
     assert list(lines) == ["P1-DG0", "DG0-RT1", "DG0-RT1, free boundary", "P2-DG0 (zero)", "P1-P1"]
@@ -44,20 +44,20 @@ def test_a_line_for_each_pair_and_boundary():
 
 
 def test_zeros_are_at_the_lower_end_of_the_axis():
-    axes = lbb_figure(Request(), ROWS).axes[0]
+    axes = lbb_figure(InfSupRequest(), ROWS).axes[0]
     low = axes.get_ylim()[0]
     assert 0.0 < low < 0.05
     assert lines_of(axes)["P2-DG0 (zero)"].get_ydata() == pytest.approx([low] * 3)
 
 
 def test_a_second_panel_has_the_whole_constraint():
-    axes = lbb_figure(Request(transport="x", slabs=2), ROWS).axes
+    axes = lbb_figure(InfSupRequest(transport="x", slabs=2), ROWS).axes
     assert len(axes) == 2
     assert "DG0-RT1, free boundary" not in lines_of(axes[1])
     assert lines_of(axes[1])["P1-DG0"].get_ydata() == pytest.approx([0.4, 0.45, 0.475])
 
 
 def test_one_mesh_and_only_zeros_are_drawn():
-    figure = lbb_figure(Request(), rows_of("P2-DG0", (0.0, 0.0, 0.0))[:1])
+    figure = lbb_figure(InfSupRequest(), rows_of("P2-DG0", (0.0, 0.0, 0.0))[:1])
     figure.canvas.draw()
     assert figure.axes[0].get_ylim()[0] > 0.0

@@ -13,7 +13,7 @@ from fem_models.mesh import domains as meshes
 from fem_models.plotting.lines import Segment, segment_of
 from fem_models.plotting.scene import render, slice_plane
 from fem_models.plotting.style import symbol, time_labels
-from fem_models.results.fields import Fields
+from fem_models.results.fields import WrittenFields
 from fem_models.results.run_data import RunData
 
 BRICKS = {
@@ -48,7 +48,7 @@ def volume(snapshot):
 def test_cells_of_all_ranks_are_read_once(shared_tmp_path, dimension, cells):
     write_linear(shared_tmp_path / "fields.pvd", dimension)
     MPI.COMM_WORLD.Barrier()
-    fields = Fields(shared_tmp_path / "fields.pvd", ("rho",))
+    fields = WrittenFields(shared_tmp_path / "fields.pvd", ("rho",))
     assert fields.times == (0.0, 1.0)
     for time in fields.times:
         snapshot = fields.at(time)
@@ -59,7 +59,7 @@ def test_cells_of_all_ranks_are_read_once(shared_tmp_path, dimension, cells):
 
 def test_second_order_fields_are_read_at_the_corners(tmp_path):
     write_linear(tmp_path / "fields.pvd", 2, degree=2)
-    snapshot = Fields(tmp_path / "fields.pvd", ("rho",)).first
+    snapshot = WrittenFields(tmp_path / "fields.pvd", ("rho",)).first
     assert snapshot.cells.shape == (96, 3) and len(snapshot.points) == 9 * 7
     assert volume(snapshot) == pytest.approx(2.0, rel=1e-12)
     np.testing.assert_allclose(snapshot.values["rho"], linear(snapshot.points), atol=1e-12)
@@ -68,7 +68,7 @@ def test_second_order_fields_are_read_at_the_corners(tmp_path):
 def test_some_times_have_the_first_and_the_last(tmp_path):
     mesh = meshes.build(MPI.COMM_SELF, "interval", cells=4).mesh
     write_fields(tmp_path / "fields.pvd", mesh, np.arange(11) / 10, static=False)
-    fields = Fields(tmp_path / "fields.pvd", ("rho",))
+    fields = WrittenFields(tmp_path / "fields.pvd", ("rho",))
     assert fields.some_times(3) == (0.0, 0.5, 1.0)
     assert fields.some_times(20) == fields.times and len(fields.times) == 11
 
@@ -76,7 +76,7 @@ def test_some_times_have_the_first_and_the_last(tmp_path):
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_samples_along_an_oblique_line(tmp_path, dimension):
     write_linear(tmp_path / "fields.pvd", dimension)
-    snapshot = Fields(tmp_path / "fields.pvd", ("rho",)).first
+    snapshot = WrittenFields(tmp_path / "fields.pvd", ("rho",)).first
     start, end = np.array([0.1, 0.2, 0.0]), np.array([1.9, 0.8, 0.5 if dimension == 3 else 0.0])
     segment = Segment(start, end, dimension)
     where, values = segment.sample(snapshot, "rho")
@@ -89,7 +89,7 @@ def test_samples_along_an_oblique_line(tmp_path, dimension):
 
 def test_samples_outside_the_domain_are_gaps(tmp_path):
     write_linear(tmp_path / "fields.pvd", 2)
-    snapshot = Fields(tmp_path / "fields.pvd", ("rho",)).first
+    snapshot = WrittenFields(tmp_path / "fields.pvd", ("rho",)).first
     segment = Segment(np.array([1.0, 0.5, 0.0]), np.array([3.0, 0.5, 0.0]), 2)
     where, values = segment.sample(snapshot, "rho")
     outside = where > 2.0 + 1e-6
@@ -101,7 +101,7 @@ def test_samples_outside_the_domain_are_gaps(tmp_path):
 
 def test_samples_of_an_interval_are_its_nodes(tmp_path):
     write_linear(tmp_path / "fields.pvd", 1)
-    snapshot = Fields(tmp_path / "fields.pvd", ("rho",)).at(1.0)
+    snapshot = WrittenFields(tmp_path / "fields.pvd", ("rho",)).at(1.0)
     where, values = Segment(np.array([1.6, 0, 0]), np.array([0.4, 0, 0]), 1).sample(snapshot, "rho")
     np.testing.assert_allclose(where, [0.5, 0.75, 1.0, 1.25, 1.5])
     np.testing.assert_allclose(values, 2 * where + 1.0)
@@ -116,7 +116,7 @@ def test_the_line_without_a_profile_goes_through_the_middle(tmp_path):
 @pytest.mark.parametrize(("normal", "others"), [(0, (1, 2)), (1, (0, 2)), (2, (0, 1))])
 def test_slices_of_a_box(tmp_path, normal, others):
     write_linear(tmp_path / "fields.pvd", 3)
-    plane = slice_plane(Fields(tmp_path / "fields.pvd", ("rho",)).first, normal)
+    plane = slice_plane(WrittenFields(tmp_path / "fields.pvd", ("rho",)).first, normal)
     extent, middle = np.array([2.0, 1.0, 1.0]), np.array([1.0, 0.5, 0.5])
     assert volume(plane) == pytest.approx(np.prod(extent[list(others)]), rel=1e-6)
     points = np.tile(middle, (len(plane.points), 1))
@@ -129,7 +129,7 @@ def test_the_scene_shows_the_faces_of_the_cut_in_the_colours_of_the_scale(tmp_pa
     from matplotlib.colors import Normalize
 
     write_linear(tmp_path / "fields.pvd", 3)
-    snapshot = Fields(tmp_path / "fields.pvd", ("rho",)).first
+    snapshot = WrittenFields(tmp_path / "fields.pvd", ("rho",)).first
     snapshot.values["rho"][:] = 0.25
     for high in (1.0, 0.5):
         picture = render(snapshot, "rho", Normalize(0.0, high))

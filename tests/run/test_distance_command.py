@@ -10,7 +10,8 @@ from fem_models.cli import main
 from fem_models.config.io import from_dict
 from fem_models.exact.distances import interval_square
 from fem_models.plotting.geodesic import draw_geodesic
-from fem_models.run.distance import Request, compute, default_directory
+from fem_models.results.densities import DensityRequest
+from fem_models.run.distance import compute, default_directory
 from fem_models.run.runner import run
 
 COMM = MPI.COMM_WORLD
@@ -54,7 +55,8 @@ def test_two_runs_on_one_mesh(shared_tmp_path):
         make_alone(second, initial={"rho": "1", "mass": 2.0})
     COMM.Barrier()
     out = shared_tmp_path / "out"
-    found = compute(Request(first, 0.0), Request(second, 0.0), COMM, slabs=8, out=out, draw=draw_geodesic)
+    ends = (DensityRequest(first, 0.0), DensityRequest(second, 0.0))
+    found = compute(*ends, COMM, slabs=8, out=out, draw=draw_geodesic)
     assert found.geodesic.square == pytest.approx(on_interval(linear, uniform), rel=2e-3)
     assert found.notes == []
     result = json.loads((out / "distance.json").read_text())
@@ -74,15 +76,15 @@ def make_alone(directory, **changes):
 
 @pytest.mark.parallel
 def test_the_written_geodesic(shared_tmp_path):
-    from fem_models.results.fields import Fields
+    from fem_models.results.fields import WrittenFields
 
     path = make(shared_tmp_path / "a")
     out = shared_tmp_path / "out"
-    found = compute(Request(path, 0.0), Request(path), COMM, slabs=4, out=out)
+    found = compute(DensityRequest(path, 0.0), DensityRequest(path), COMM, slabs=4, out=out)
     assert found.ends[1].time == 0.1
-    fields = Fields(out / "geodesic.pvd", ["rho"])
+    fields = WrittenFields(out / "geodesic.pvd", ["rho"])
     assert fields.times == (0.0, 0.25, 0.5, 0.75, 1.0)
-    runs = Fields(path / "fields.pvd", ["rho"])
+    runs = WrittenFields(path / "fields.pvd", ["rho"])
     for s, time in ((0.0, 0.0), (1.0, 0.1)):
         (x, values), (y, others) = (ordered(source.at(t)) for source, t in ((fields, s), (runs, time)))
         assert np.array_equal(x, y)
@@ -105,7 +107,9 @@ def test_other_meshes(shared_tmp_path):
         mesh={"domain": "interval", "upper": [2.0], "cells": [64]},
         initial={"rho": "1 + exp(-40*(x - 1)**2)", "mass": 2.0},
     )
-    found = compute(Request(first, 0.0), Request(second, 0.0), COMM, out=shared_tmp_path / "out")
+    found = compute(
+        DensityRequest(first, 0.0), DensityRequest(second, 0.0), COMM, out=shared_tmp_path / "out"
+    )
     exact = on_interval(linear, lambda x: 1.0 + np.exp(-40.0 * (x - 1.0) ** 2), 4000)
     # The run on 40 cells has interpolated its own density, too.
     assert found.geodesic.square == pytest.approx(exact, rel=5e-3)
@@ -133,14 +137,14 @@ def test_refused(shared_tmp_path):
         assert set(messages) == {messages[0]}
         assert not out.exists()
 
-    there = Request(first)
-    refused("masses 2 and 2.5,", there, Request(heavier))
-    refused("has no density u: its densities are rho", there, Request(first, species="u"))
-    refused("no fields of the time 0.07: the nearest that it has is 0.1", there, Request(first, 0.07))
-    refused("is not a run directory", there, Request(shared_tmp_path))
-    refused("in place of 2: use runs on the same domain", there, Request(wider, 0.0))
-    refused("live in dimensions 1 and 2", there, Request(plane))
-    refused("at least 2, not 1", Request(first, 0.0), there, slabs=1)
+    there = DensityRequest(first)
+    refused("masses 2 and 2.5,", there, DensityRequest(heavier))
+    refused("has no density u: its densities are rho", there, DensityRequest(first, species="u"))
+    refused("no fields of the time 0.07: the nearest that it has is 0.1", there, DensityRequest(first, 0.07))
+    refused("is not a run directory", there, DensityRequest(shared_tmp_path))
+    refused("in place of 2: use runs on the same domain", there, DensityRequest(wider, 0.0))
+    refused("live in dimensions 1 and 2", there, DensityRequest(plane))
+    refused("at least 2, not 1", DensityRequest(first, 0.0), there, slabs=1)
 
 
 @pytest.mark.parallel
@@ -151,7 +155,7 @@ def test_fields_of_another_mesh_are_noticed(shared_tmp_path):
         (path / "run.toml").write_text(text.replace("40", "48"))
     COMM.Barrier()
     with pytest.raises(ValueError, match=r"are not on the mesh of its run\.toml"):
-        compute(Request(path, 0.0), Request(path), COMM, out=shared_tmp_path / "out")
+        compute(DensityRequest(path, 0.0), DensityRequest(path), COMM, out=shared_tmp_path / "out")
 
 
 @pytest.mark.parallel
@@ -163,8 +167,8 @@ def test_several_densities(shared_tmp_path):
         initial={"rho1": "1 + x", "rho2": "1", "mass": 2.0},
     )
     with pytest.raises(ValueError, match="several densities, rho1, rho2: choose one by --species"):
-        compute(Request(path), Request(path), COMM, out=shared_tmp_path / "out")
-    ends = (Request(path, 0.0, "rho1"), Request(path, 0.0, "rho2"))
+        compute(DensityRequest(path), DensityRequest(path), COMM, out=shared_tmp_path / "out")
+    ends = (DensityRequest(path, 0.0, "rho1"), DensityRequest(path, 0.0, "rho2"))
     found = compute(*ends, COMM, out=shared_tmp_path / "out")
     assert found.geodesic.square == pytest.approx(on_interval(linear, uniform), rel=2e-3)
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.linalg import eigh
-from scipy.special import lambertw
 from typer.testing import CliRunner
 
 from fem_models.cli.app import app
+from fem_models.exact.rates import slowest_rate
 
 RUNS = Path(__file__).parents[2] / "runs"
 POINT = "compare/point particles"
@@ -22,29 +21,6 @@ def run(name, out, **changes):
     result = CliRunner().invoke(app, ["run", str(RUNS / name), "--out", str(out), *options])
     assert result.exit_code == 0, result.output
     return {str(f.parent.relative_to(out)): json.loads(f.read_text()) for f in out.rglob("summary.json")}
-
-
-def slowest_rate(potential, coefficient, points):
-    """Twice the first eigenvalue of ∂t h = ∂x(q ∂x((1/q + c) h)) around the steady state q.
-
-    With φ = (1/q + c) h this is the symmetric problem -(q φ')' = λ φ q/(1 + cq) with natural boundary
-    conditions, solved by finite differences.
-    """
-    x = np.linspace(-0.5, 0.5, points)
-    dx = x[1] - x[0]
-    weights = np.full(points, dx)
-    weights[[0, -1]] /= 2
-    low, high = -50.0, 50.0  # of the multiplier: log q + cq + V = λ
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        boltzmann = np.exp(middle - potential(x))
-        q = lambertw(coefficient * boltzmann).real / coefficient if coefficient else boltzmann
-        low, high = (middle, high) if weights @ q < 1.0 else (low, middle)
-    flux = 0.5 * (q[1:] + q[:-1]) / dx
-    stiffness = np.diag(np.append(flux, 0) + np.append(0, flux)) - np.diag(flux, 1) - np.diag(flux, -1)
-    scale = 1.0 / np.sqrt(weights * q / (1.0 + coefficient * q))
-    values = eigh(scale[:, None] * stiffness * scale, eigvals_only=True, subset_by_index=[0, 1])
-    return 2.0 * values[1]
 
 
 def test_rates_of_example_1(tmp_path):

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from fem_models.cli import main
-from fem_models.results.inf_sup_table import Row, verdict
+from fem_models.results.inf_sup_table import InfSupRow, verdict
 
 SMALL = ("lbb", "--cells", "2,4", "--weight", "1 + x")
 
@@ -112,7 +112,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(folder, capfd, options, se
 
 def test_verdicts():
     def rows(name, *constants):
-        return [Row(name, "no-flux", 2**k, 0.5**k, 9, beta, beta) for k, beta in enumerate(constants)]
+        return [InfSupRow(name, "no-flux", 2**k, 0.5**k, 9, beta, beta) for k, beta in enumerate(constants)]
 
     assert verdict(rows("P1-DG0", 0.8, 0.9, 0.95)) == "stable"
     assert verdict(rows("P1-DG0", 0.9, 0.8, 0.7)) == "stable"

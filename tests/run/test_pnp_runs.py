@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mpi4py import MPI
-from scipy.integrate import solve_bvp
 
 from fem_models.config.io import from_dict, load
 from fem_models.core.errors import InputError
+from fem_models.exact.poisson_boltzmann import poisson_boltzmann
 from fem_models.run.build import build_mesh
 from fem_models.run.runner import run
 
@@ -61,27 +61,15 @@ def test_run_files_reach_their_end_with_all_promises(outcome):
 
 @pytest.mark.parametrize("outcome", ["pnp_electrodes"], indirect=True)
 def test_electrodes_charge_two_double_layers(outcome):
-    # u = c e^{-ψ} and v = c e^ψ with a ψ'' = 2c sinh ψ, ψ = ±1.5 at the ends, and ∫u = 1 for c.
+    # u = c e^{-ψ} and v = c e^ψ with ψ = ±1.5 at the ends.
     summary, rows = outcome
     a, voltage = 0.005, 1.5
-
-    def slopes(x, y, p):
-        psi, slope, _ = y
-        return np.array([slope, 2.0 * p[0] / a * np.sinh(psi), p[0] * np.exp(-psi)])
-
-    def ends(left, right, p):
-        return np.array([left[0] - voltage, right[0] + voltage, left[2], right[2] - 1.0])
-
-    x = np.linspace(0.0, 1.0, 401)
-    guess = np.array([voltage * (np.exp(-x / 0.05) - np.exp((x - 1.0) / 0.05)), np.zeros_like(x), x])
-    found = solve_bvp(slopes, ends, x, guess, p=[1.0], tol=1e-8, max_nodes=20000)
-    assert found.success
-    [c] = found.p
+    exact = poisson_boltzmann((1.0, -1.0), (1.0, 1.0), a, (voltage, -voltage))
+    c = exact.constants[0]
     u = summary["species"]["u"]
     assert u["max"] == pytest.approx(c * math.exp(voltage), rel=2e-3)
     assert u["min"] == pytest.approx(c * math.exp(-voltage), rel=2e-3)
-    field = 0.5 * a * np.trapezoid(found.sol(x)[1] ** 2, x)
-    assert rows[-1]["field_energy"] == pytest.approx(field, rel=5e-3)
+    assert rows[-1]["field_energy"] == pytest.approx(exact.field_energy, rel=5e-3)
     assert rows[0]["debye_length"] == pytest.approx(0.05, rel=1e-12)
 
 

@@ -1,12 +1,11 @@
 """Orders of convergence for ∂tρ = div(∇ρ + ρ∇V), V = -x, on the unit interval and the unit square."""
 
-import math
-
 import numpy as np
 import pytest
-from references import flow_of, fokker_planck_solution, l1_distance, march, orders
+from references import flow_of, l1_distance, march, orders
 
 from fem_models.energies import Boltzmann, Potential
+from fem_models.exact.fokker_planck import drift_diffusion
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.schemes.bdf2 import Bdf2
 
@@ -21,13 +20,13 @@ def problem(domain, refinement=1):
     }
     energy = Boltzmann() + Potential(lambda x: -x[0])
     flow = flow_of("interval" if domain == "interval" else "rectangle", energy, **keys)
-    return flow, flow.state(lambda x: fokker_planck_solution(x, 0.0))
+    return flow, flow.state(lambda x: drift_diffusion(x, 0.0))
 
 
 def error(domain, refinement, steps, scheme):
     flow, state = problem(domain, refinement)
     state = march(flow, state, END, steps, scheme)
-    return l1_distance(flow, state, fokker_planck_solution(flow.points.T, END))
+    return l1_distance(flow, state, drift_diffusion(flow.points.T, END))
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -54,19 +53,3 @@ def test_bdf2_with_changing_steps_is_of_second_order():
             u = scheme.step(u, factor * END / (3.5 * rounds)).state
         errors.append(l1_distance(flow, u, exact[:, 0]))
     assert np.all(np.abs(orders(errors) - 2.0) < 0.2)
-
-
-def test_reference_solves_the_equation():
-    # By differences: ∂tu = ∂x(∂xu - u), and ∂xu - u = 0 at both ends.
-    x, t, s = np.linspace(0.05, 0.95, 19)[None], 0.07, 1e-3
-
-    def u(shift, at=t):
-        return fokker_planck_solution(x + shift, at)
-
-    by_t = (u(0.0, t + s) - u(0.0, t - s)) / (2 * s)
-    by_x = (u(s) - u(-s)) / (2 * s)
-    by_xx = (u(s) - 2 * u(0.0) + u(-s)) / s**2
-    np.testing.assert_allclose(by_t, by_xx - by_x, rtol=1e-3, atol=1e-3)
-    for end in (0.0, 1.0):
-        values = [float(fokker_planck_solution(np.array([end + k * s]), t)) for k in (-1, 0, 1)]
-        assert math.isclose((values[2] - values[0]) / (2 * s), values[1], rel_tol=1e-4)

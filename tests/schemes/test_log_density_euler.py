@@ -10,17 +10,17 @@ from references import (
     COMM,
     DIRECT,
     flow_of,
-    fokker_planck_solution,
     mesh_of,
     orders,
     quadratic_potential,
     waves,
 )
-from scipy.integrate import solve_bvp
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import Memory
 from fem_models.energies import Boltzmann, Density, Dirichlet, Electrostatic, Potential
+from fem_models.exact.fokker_planck import drift_diffusion
+from fem_models.exact.poisson_boltzmann import poisson_boltzmann
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.linalg.newton import NewtonSettings
@@ -147,12 +147,12 @@ def fokker_planck_error(domain, degree, keys):
     flow = LogDensityFlow(flow_of(domain, Boltzmann() + Potential(lambda x: -x[0]), **keys), degree)
     scheme, logs = LogDensity(flow, DIRECT), []
     for steps in (32, 64):
-        state = flow.state(lambda x: fokker_planck_solution(x, 0.05))
+        state = flow.state(lambda x: drift_diffusion(x, 0.05))
         for _ in range(steps):
             state = scheme.step(state, 0.05 / steps).state
         logs.append(np.log(state))
     [computed] = flow.densities(flow.logs(np.exp(2.0 * logs[1] - logs[0])))
-    return l2_error(flow, computed, lambda x: fokker_planck_solution(x, 0.1))
+    return l2_error(flow, computed, lambda x: drift_diffusion(x, 0.1))
 
 
 @each_degree
@@ -168,32 +168,11 @@ def test_order_in_h_is_one_more_than_the_degree(domain, meshes, degree):
     assert np.all(np.abs(orders(errors) - (degree + 1)) < 0.25)
 
 
-def poisson_boltzmann(permittivity, voltage):
-    """The steady state of `charged` on the unit interval: ψ with its slope and the masses, and a, b.
-
-    u = a exp(-ψ - 2x), v = b exp(ψ), -εψ'' = u - v; unknown are ψ, ψ', ∫u, ∫v and the constants a, b. Without
-    a voltage, the field is zero at the ends and ψ has mean zero over them.
-    """
-
-    def slopes(x, y, p):
-        u, v = p[0] * np.exp(-y[0] - 2.0 * x), p[1] * np.exp(y[0])
-        return np.array([y[1], (v - u) / permittivity, u, v])
-
-    def ends(left, right, p):
-        given = [left[1], left[0] + right[0]] if voltage is None else [left[0], right[0] - voltage]
-        return np.array([*given, left[2], right[2] - 1.0, left[3], right[3] - 1.0])
-
-    x = np.linspace(0.0, 1.0, 41)
-    guess = np.array([(voltage or 0.0) * x, 0.0 * x + (voltage or 0.0), x, x])
-    found = solve_bvp(slopes, ends, x, guess, p=[1.0, 1.0], tol=1e-10, max_nodes=100_000)
-    assert found.success
-    return lambda x: found.sol(x), found.p
-
-
 @each_degree
 @pytest.mark.parametrize("voltage", [None, 3.0])
 def test_steady_charges_are_those_of_poisson_and_boltzmann(voltage, degree):
-    solution, constants = poisson_boltzmann(0.1, voltage)
+    ends = None if voltage is None else (0.0, voltage)
+    exact = poisson_boltzmann((1.0, -1.0), (1.0, 1.0), 0.1, ends, (lambda x: 2.0 * x, np.zeros_like))
     errors = []
     for cells in (16, 32, 64):
         flow, state = charged(degree, voltage is not None, domain="interval", cells=cells, voltage=voltage)
@@ -203,8 +182,8 @@ def test_steady_charges_are_those_of_poisson_and_boltzmann(voltage, degree):
         u, _, psi = flow.densities(flow.logs(state))
         errors.append(
             [
-                l2_error(flow, u, lambda x: constants[0] * np.exp(-solution(x[0])[0] - 2.0 * x[0])),
-                l2_error(flow, psi, lambda x: solution(x[0])[0]),
+                l2_error(flow, u, lambda x: exact.densities(x[0])[0]),
+                l2_error(flow, psi, lambda x: exact.potential(x[0])),
             ]
         )
     assert np.all(np.abs(orders(errors) - (degree + 1)) < 0.15)

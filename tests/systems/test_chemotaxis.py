@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import ufl
-from coupled import CosineReference, hill_with_signal
+from coupled import hill_with_signal
 from references import DIRECT, march, mesh_of, orders
 
 from fem_models.core.errors import InputError
+from fem_models.exact.spectral import LegendreElement, evolve
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.schemes.bdf2 import Bdf2
 from fem_models.systems.chemotaxis import chemotaxis
@@ -47,17 +48,17 @@ INITIAL = (lambda x: 1.0 + 0.5 * np.cos(np.pi * x), lambda x: 0.3 * np.cos(2 * n
 @pytest.fixture(scope="module", params=[1.0, 2.0])
 def smooth(request):
     """The exponent, and the solution for φ = -tanh c, ε = ½ and κ = 2 by a spectral method."""
-    m = request.param
+    m, line = request.param, LegendreElement()
 
-    def rate(u, x, slope):
+    def rate(u):
         rho, c = u
         internal = np.log(rho) if m == 1.0 else m / (m - 1) * rho ** (m - 1)
-        potential = internal + 0.5 * np.cos(np.pi * x) - 0.5 * np.tanh(c)
-        of_rho = slope(rho * slope(potential), odd=True)
-        of_c = slope(slope(c), odd=True) - 2.0 * c + 0.5 / np.cosh(c) ** 2 * rho
-        return np.array([of_rho, of_c])
+        potential = internal + 0.5 * np.cos(np.pi * line.x) - 0.5 * np.tanh(c)
+        of_rho = line.divergence(rho * (line.D @ potential))
+        of_c = line.divergence(line.D @ c) - 2.0 * c + 0.5 / np.cosh(c) ** 2 * rho
+        return [of_rho, of_c]
 
-    return m, CosineReference(INITIAL, rate, END)
+    return m, evolve(line, INITIAL, rate, END)
 
 
 @pytest.mark.parametrize(

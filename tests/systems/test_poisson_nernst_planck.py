@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import ufl
-from pnp_problems import cap, gaussian, in_space, marked_mesh
+from pnp_problems import cap, in_space, marked_mesh
 from references import DIRECT, orders, total
-from scipy.special import erf
 
 from fem_models.core.errors import InputError
+from fem_models.exact.coulomb import gaussian_interaction, gaussian_potential
+from fem_models.exact.profiles import Gaussian
 from fem_models.flow.neutrality import check_neutral
 from fem_models.flow.static_fields import StaticFields
 from fem_models.mesh.whole_space import space_coefficient
@@ -115,22 +116,12 @@ def test_energies_are_those_of_each_rank_alone(case, m):
 @pytest.mark.parametrize("m", [1.0, 2.0])
 def test_newton_converges_for_charges_that_screen_each_other_strongly(m):
     flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.1), m=m, permittivity=1e-4)
-    state = flow.state({"u": gaussian((0.3, 0.5), 0.16), "v": gaussian((0.7, 0.5), 0.16)}, ONE_OF_EACH)
+    state = flow.state(
+        {"u": Gaussian.isotropic((0.3, 0.5), 0.16), "v": Gaussian.isotropic((0.7, 0.5), 0.16)}, ONE_OF_EACH
+    )
     state = StaticFields(flow).settled(state)
     for tau in STEPS:
         check_promises(flow, state, "upwind", tau)
-
-
-def coulomb(distance, width):
-    """∫∫ G(x - y) of two Gaussians of mass 1 whose squared widths add up to width², G = 1/(4π|x|)."""
-    if distance == 0.0:
-        return 1.0 / ((2.0 * np.pi) ** 1.5 * width)
-    return erf(distance / (math.sqrt(2.0) * width)) / (4.0 * np.pi * distance)
-
-
-def gaussian_potential(x, center, width):
-    r = np.maximum(np.linalg.norm(x - center, axis=1), 1e-12)
-    return erf(r / (math.sqrt(2.0) * width)) / (4.0 * np.pi * r)
 
 
 @pytest.mark.parallel
@@ -140,19 +131,21 @@ def test_potential_and_energy_of_gaussians_in_space(charges):
     p, q = charges
     distance = float(np.linalg.norm(centers[0] - centers[1]))
     energy = 0.5 * (
-        p**2 * coulomb(0.0, math.sqrt(2.0) * widths[0])
-        + q**2 * coulomb(0.0, math.sqrt(2.0) * widths[1])
-        - 2.0 * p * q * coulomb(distance, math.hypot(*widths))
+        p**2 * gaussian_interaction(0.0, widths[0], widths[0])
+        + q**2 * gaussian_interaction(0.0, widths[1], widths[1])
+        - 2.0 * p * q * gaussian_interaction(distance, *widths)
     )
     errors = []
     for h in (0.3, 0.15):
         flow = in_space(h, radius=1.5)
-        densities = {name: gaussian(*at) for name, *at in zip("uv", centers, widths, charges, strict=True)}
+        densities = {
+            name: Gaussian.isotropic(*at) for name, *at in zip("uv", centers, widths, charges, strict=True)
+        }
         state = flow.state(densities, dict(zip("uv", charges, strict=True)))
         check_neutral(flow, state)  # asks for nothing here
         state = StaticFields(flow).settled(state)
-        exact = p * gaussian_potential(flow.points, centers[0], widths[0])
-        exact = exact - q * gaussian_potential(flow.points, centers[1], widths[1])
+        exact = gaussian_potential(flow.points.T, centers[0], widths[0], p)
+        exact += gaussian_potential(flow.points.T, centers[1], widths[1], -q)
         norms = [total(flow, flow.geometry.volumes * f**2) for f in (state[:, -1] - exact, exact)]
         terms = flow.energy_terms(state)
         errors.append([math.sqrt(norms[0] / norms[1]), abs(terms["electrostatic"] / energy - 1.0)])

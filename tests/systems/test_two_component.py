@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import ufl
-from coupled import CosineReference, two_hills
+from coupled import two_hills
 from references import DIRECT, march, mesh_of, orders, total
 
 from fem_models.core.errors import InputError
+from fem_models.exact.spectral import LegendreElement, evolve
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.schemes.bdf2 import Bdf2
 from fem_models.systems.two_component import quadratic_potentials, two_component
@@ -93,15 +94,17 @@ INITIAL = (lambda x: 1.0 + 0.5 * np.cos(np.pi * x), lambda x: 1.0 - 0.4 * np.cos
 @pytest.fixture(scope="module", params=[1.0, 2.0, 3.0])
 def smooth(request):
     """The exponent, and the solution for H = ρ₁²ρ₂ and ε = .2 by a spectral method."""
-    m = request.param
+    m, line = request.param, LegendreElement()
+    V = np.array([0.5 * np.cos(np.pi * line.x), -0.3 * np.cos(2 * np.pi * line.x)])
 
-    def rate(u, x, slope):
-        V = np.array([0.5 * np.cos(np.pi * x), -0.3 * np.cos(2 * np.pi * x)])
+    def rate(u):
         coupling = 0.2 * np.array([2 * u[0] * u[1], u[0] ** 2])
         internal = np.log(u) if m == 1.0 else m / (m - 1) * u ** (m - 1)
-        return slope(u * slope(internal + V + coupling), odd=True)
+        return [
+            line.divergence(rho * (line.D @ mu)) for rho, mu in zip(u, internal + V + coupling, strict=True)
+        ]
 
-    return m, CosineReference(INITIAL, rate, END)
+    return m, evolve(line, INITIAL, rate, END)
 
 
 def measured_orders(smooth, cells, scheme, flux, steps):

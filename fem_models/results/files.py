@@ -1,0 +1,105 @@
+"""Files of results that are written whole or not at all, on one process: text, JSON and tables.
+
+A reader of a file, or a process that is killed while it writes, finds the earlier contents or the new ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fem_models.core.errors import InputError
+
+
+@contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """A file beside another that takes its place when the block ends without an exception.
+
+    Args:
+        path: The file in the end; its directory exists.
+
+    Yields:
+        The file to write. It is gone after the block.
+
+    Raises:
+        InputError: The file system refuses.
+    """
+    part = path.with_name(f".{path.name}.draft")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, with the line ends that it has.
+
+    Args:
+        path: The file; its directory exists.
+        text: Its contents.
+
+    Raises:
+        InputError: The file system refuses.
+    """
+    with draft(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, mapping: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON, with null for numbers that are not finite.
+
+    Args:
+        path: The file; its directory exists.
+        mapping: Numbers, texts, lists and mappings by name, at any depth.
+
+    Raises:
+        InputError: The file system refuses.
+    """
+    write_text(path, json.dumps(plain(mapping), indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table as CSV: a line with the names of the columns, and one for each row.
+
+    Args:
+        path: The file; its directory exists.
+        columns: The names, in their order.
+        rows: Entries by column, one for each.
+
+    Raises:
+        InputError: The file system refuses.
+        ValueError: A row has an entry that is no column.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: what is not finite becomes None, and tuples become lists, at any depth.
+
+    Args:
+        value: A number, a text, a list, a tuple or a mapping.
+
+    Returns:
+        The same without what JSON does not know.
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
