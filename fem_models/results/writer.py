@@ -4,7 +4,6 @@ Files other than the fields are written on rank 0; the fields by all ranks.
 """
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
@@ -15,8 +14,9 @@ from dolfinx.io import VTKFile
 from mpi4py import MPI
 
 from fem_models.core.parallel import on_rank_zero
+from fem_models.core.protocols import Row
 from fem_models.results import layout
-from fem_models.results.tables import Row, plain
+from fem_models.results.files import write_json, write_text
 
 
 class RunOutput:
@@ -47,7 +47,7 @@ class RunOutput:
 
     def _begin(self, run_file: str) -> None:
         layout.make(self.directory)
-        (self.directory / layout.RUN_FILE).write_text(run_file, encoding="utf-8")
+        write_text(self.directory / layout.RUN_FILE, run_file)
         self._log = (self.directory / layout.LOG).open("w", encoding="utf-8", buffering=1)
 
     def log(self, *lines: str) -> None:
@@ -87,19 +87,17 @@ class RunOutput:
         self._vtk.write_function(list(functions()), time)
         self._times.append(time)
         # VTKFile writes its table of contents when it is closed; a killed run needs it before.
-        self._replace(layout.FIELDS, _contents(self._times))
+        if self._comm.rank == 0:
+            write_text(self.directory / layout.FIELDS, _contents(self._times))
 
     def summary(self, summary: Mapping[str, Any]) -> None:
-        """Write summary.json."""
-        text = json.dumps(plain(summary), indent=2, allow_nan=False, ensure_ascii=False)
-        self._replace(layout.SUMMARY, text + "\n")
+        """Write summary.json.
 
-    def _replace(self, name: str, text: str) -> None:
-        """Write a file that is complete at any moment."""
+        Args:
+            summary: Its entries; numbers that are not finite become null.
+        """
         if self._comm.rank == 0:
-            draft = self.directory / f"{name}.draft"
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(self.directory / name)
+            write_json(self.directory / layout.SUMMARY, summary)
 
     def close(self) -> None:
         """Close the files; what is written stays complete without it."""

@@ -4,7 +4,7 @@ import time as clock
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
-from fem_models.results.tables import Row
+from fem_models.core.protocols import Row
 
 if TYPE_CHECKING:
     from rich import progress
