@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fem_models.core.errors import InputError
+from fem_models.core.suggestions import choices
 from fem_models.core.extras import require
 
 if TYPE_CHECKING:
@@ -39,6 +40,16 @@ class Snapshot:
     points: _Array
     cells: npt.NDArray[np.int64]
     values: dict[str, _Array]
+
+    def __getitem__(self, name: str) -> _Array:
+        """The values of a field at the points, shape (points,).
+
+        Raises:
+            InputError: There is no such field.
+        """
+        if name not in self.values:
+            raise InputError(f'No field "{name}" was written; {choices(name, self.values)}.')
+        return self.values[name]
 
     @property
     def dimension(self) -> int:

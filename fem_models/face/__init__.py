@@ -1,0 +1,1 @@
+"""What `import fem_models as fm` offers; `fem_models` loads it name by name."""

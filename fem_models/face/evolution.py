@@ -1,0 +1,112 @@
+"""The time loop in Python: states one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fem_models.core.errors import InputError, SolveError
+from fem_models.core.protocols import Model, Row, Scheme, Step
+from fem_models.face.schemes import FlowScheme
+from fem_models.run.clock import Clock
+from fem_models.run.diagnostics import Diagnostics
+
+
+@dataclass(frozen=True)
+class Moment[S]:
+    """A moment of an evolution. Everything is dimensionless.
+
+    Attributes:
+        time: The time.
+        state: The state.
+        step: What the step to it took; None for the first moment.
+        observables: Its numbers by name, as series.csv has them.
+        marked: Whether its time is one that was asked for.
+    """
+
+    time: float
+    state: S
+    step: Step[S] | None
+    observables: Row
+    marked: bool
+
+    @property
+    def energy(self) -> float:
+        """The energy of a flow.
+
+        Raises:
+            InputError: The model has none.
+        """
+        if "energy" not in self.observables:
+            raise InputError(f"The model has no energy; its observables are {', '.join(self.observables)}.")
+        return self.observables["energy"]
+
+    @property
+    def masses(self) -> dict[str, float]:
+        """The masses of a flow, by the names of its fields."""
+        return self._of("mass_")
+
+    @property
+    def minima(self) -> dict[str, float]:
+        """The least values of a flow, by the names of its fields."""
+        return self._of("min_")
+
+    @property
+    def maxima(self) -> dict[str, float]:
+        """The largest values of a flow, by the names of its fields."""
+        return self._of("max_")
+
+    def _of(self, prefix: str) -> dict[str, float]:
+        found = {name: value for name, value in self.observables.items() if name.startswith(prefix)}
+        return {name.removeprefix(prefix): value for name, value in found.items()}
+
+
+def evolve[S](
+    model: Model[S],
+    initial: S,
+    scheme: FlowScheme | Scheme[S],
+    *,
+    step: float,
+    until: float,
+    start: float = 0.0,
+    at: Sequence[float] = (),
+) -> Iterator[Moment[S]]:
+    """Take steps until a time. Collective: every rank goes through all of them.
+
+    Args:
+        model: What evolves: a `Flow`, or any other model.
+        initial: Its state at the beginning.
+        scheme: What takes the steps.
+        step: The largest size of a step (dimensionless); steps are equal, and a little shorter where that makes
+            them end at `until` and at the times `at`.
+        until: The last time.
+        start: The first time.
+        at: Times to reach exactly, where `Moment.marked` is true.
+
+    Yields:
+        The moments after the steps.
+
+    Raises:
+        InputError: A step that is not positive, a time before the start, or a state of another model.
+        SolveError: A step could not be solved; the message says which one, and has the report.
+    """
+    if not step > 0.0:
+        raise InputError(f"step must be positive, not {step!r}.")
+    if not until > start:
+        raise InputError(f"until = {until!r} must be after start = {start!r}.")
+    if wrong := [time for time in at if not start <= time <= until]:
+        raise InputError(f"at has the time {wrong[0]!r}, which is not between {start!r} and {until!r}.")
+    clock = Clock(start, until, step, at)
+    bound: Scheme[Any] = scheme.on(model) if isinstance(scheme, FlowScheme) else scheme  # type: ignore[arg-type]
+    diagnostics = Diagnostics(model, bound, initial, start)
+    state = initial
+    for tick in clock:
+        try:
+            taken = bound.step(state, tick.step)
+        except SolveError as error:
+            where = f"Step {tick.number} to t = {tick.time:g} failed."
+            raise SolveError(f"{where}\n{error}") from None
+        diagnostics.step(tick, taken)
+        state = taken.state
+        yield Moment(tick.time, state, taken, diagnostics.record.last, tick.marked)

@@ -1,0 +1,59 @@
+"""Meshes by the name of a domain or of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mpi4py import MPI
+
+from fem_models.core.errors import InputError
+from fem_models.core.suggestions import choices
+from fem_models.mesh import domains
+from fem_models.mesh.domain_names import DOMAINS
+from fem_models.mesh.marks import MarkedMesh
+
+
+def mesh(
+    source: str | Path,
+    *,
+    lower: Sequence[float] | float | None = None,
+    upper: Sequence[float] | float | None = None,
+    radius: float | None = None,
+    center: Sequence[float] | None = None,
+    cells: Sequence[int] | int | None = None,
+    h: float | None = None,
+    parameters: Mapping[str, float] | None = None,
+    comm: MPI.Comm = MPI.COMM_WORLD,
+) -> MarkedMesh:
+    """Build or read a mesh. Collective.
+
+    Args:
+        source: A domain, one of "interval", "rectangle", "box", "disk", "ball" and "space", or a mesh file: a gmsh
+            script (.geo), .msh or .xdmf.
+        lower: Lower corner of an interval, rectangle or box, 0 by default (lengths are dimensionless).
+        upper: Its upper corner, 1 by default.
+        radius: Of a disk, ball or of the ball in space, 1 by default.
+        center: Its centre, the origin by default.
+        cells: Number of cells along each axis of an interval, rectangle or box.
+        h: The target length of edges.
+        parameters: Of a gmsh script, by name.
+        comm: The ranks that share it.
+
+    Returns:
+        The mesh with its named boundaries and regions; `.mesh` is the DOLFINx mesh.
+
+    Raises:
+        InputError: No such domain or file, or keys that do not go with it.
+    """
+    keys = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells}
+    if isinstance(source, str) and source in DOMAINS:
+        return domains.build(comm, source, **keys, h=h, parameters=parameters)
+    if not isinstance(source, str | Path):
+        raise InputError(f"A mesh is the name of a domain or of a file, not a {type(source).__name__}.")
+    if not Path(source).suffix:
+        raise InputError(f'There is no domain "{source}"; {choices(str(source), DOMAINS)}.')
+    for key, value in keys.items():
+        if value is not None:
+            raise InputError(f"{key} does not go with a mesh file, which takes h and parameters.")
+    return domains.from_file(comm, source, h=h, parameters=parameters)

@@ -1,0 +1,299 @@
+"""Time schemes, as users choose them: data, which is bound to a flow when steps are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+
+from fem_models.core.errors import InputError
+from fem_models.core.protocols import Law, Memory, Scheme, Step
+from fem_models.face.flow import Flow
+from fem_models.face.state import State
+from fem_models.jko.jko_bdf2 import JkoBdf2 as DiscreteJkoBdf2
+from fem_models.jko.jko_step import Jko as DiscreteJko
+from fem_models.jko.movement import Movement, MovingStep
+from fem_models.linalg.newton import NewtonSettings
+from fem_models.linalg.options import Option
+from fem_models.schemes.backward_euler import BackwardEuler as DiscreteBackwardEuler
+from fem_models.schemes.bdf2 import Bdf2 as DiscreteBdf2
+
+
+@dataclass(frozen=True)
+class StepOfFlow(Step[State]):
+    """A step that was taken from one state of a flow to the next.
+
+    Attributes:
+        movement: Of minimising movements, the distances moved and the law of energy; else None.
+    """
+
+    movement: Movement | None = field(default=None, kw_only=True)
+
+
+class BoundScheme:
+    """A scheme that takes steps of one flow, with its solvers; see `fem_models.core.protocols.Scheme`. Collective.
+
+    Args:
+        flow: The flow.
+        discrete: The scheme at the nodes.
+    """
+
+    def __init__(self, flow: Flow, discrete: Scheme[Any]) -> None:
+        self.flow, self.discrete = flow, discrete
+
+    @property
+    def title(self) -> str:
+        """Its name in sentences."""
+        return self.discrete.title
+
+    @property
+    def promises(self) -> frozenset[Law]:
+        """The laws of a flow that it keeps for any step."""
+        return self.discrete.promises
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Time spent so far on this rank: "assemble" and "solve"."""
+        return self.discrete.seconds
+
+    def step(self, old: State, tau: float) -> StepOfFlow:
+        """Take a step of size tau.
+
+        Args:
+            old: The state before it.
+            tau: Its size (dimensionless).
+
+        Returns:
+            The new state, and what the step took.
+
+        Raises:
+            InputError: A state of another flow, or a size that is not positive.
+            SolveError: The equations of the step could not be solved; the message is the report.
+        """
+        if not isinstance(old, State):
+            kind = type(old).__name__
+            hint = "; a step has its state in .state" if isinstance(old, Step) else ""
+            raise InputError(f"old must be a state of the flow, from flow.state(…), not a {kind}{hint}.")
+        if old.flow is not self.flow:
+            raise InputError("old must be a state of the flow that the scheme is for: it is of another flow.")
+        step = self.discrete.step(old.nodal, tau)
+        movement = step.movement if isinstance(step, MovingStep) else None
+        counts = (step.newton, step.linear, step.clipped, step.rejected)
+        return StepOfFlow(State(self.flow, step.state), *counts, movement=movement)
+
+    def memory(self) -> Memory[State]:
+        """What the next step needs of earlier ones."""
+        memory = self.discrete.memory()
+        return replace(memory, states=tuple(State(self.flow, nodal) for nodal in memory.states))
+
+    def restore(self, memory: Memory[State]) -> None:
+        """Go on from what `memory` returned; from `Memory()` as at the beginning.
+
+        Args:
+            memory: Of a scheme of the same kind on the same flow.
+        """
+        self.discrete.restore(replace(memory, states=tuple(state.nodal for state in memory.states)))
+
+
+@dataclass(frozen=True)
+class FlowScheme:
+    """What the schemes of gradient flows share. All numbers are dimensionless.
+
+    Args:
+        flow: The flow whose steps are taken; it may be left out where `evolve` knows it.
+        tolerance: Of Newton's method, relative to the Euclidean norm of the nodal masses.
+        max_iterations: Of Newton's method in a step.
+        linear: The solver of linear systems: "auto", "direct" or "krylov".
+        petsc: Options of PETSc by name, without a leading dash.
+    """
+
+    flow: Flow | None = None
+    tolerance: float = field(default=1e-10, kw_only=True)
+    max_iterations: int = field(default=50, kw_only=True)
+    linear: Literal["auto", "direct", "krylov"] = field(default="auto", kw_only=True)
+    petsc: Mapping[str, Option] = field(default_factory=dict, kw_only=True)
+    _bound: list[BoundScheme] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.flow is not None and not isinstance(self.flow, Flow):
+            raise InputError(
+                f"flow must be a flow, as in {type(self).__name__}(flow), not a {type(self.flow).__name__}; "
+                "options are given by name."
+            )
+
+    @property
+    def settings(self) -> NewtonSettings:
+        """The settings of Newton's method and of linear systems."""
+        return NewtonSettings(self.tolerance, self.max_iterations, self.linear, self.petsc)
+
+    def discrete(self, flow: Flow) -> Scheme[Any]:
+        """The scheme at the nodes of a flow.
+
+        Args:
+            flow: The flow.
+
+        Returns:
+            A scheme whose states are arrays.
+        """
+        raise NotImplementedError
+
+    def on(self, flow: Flow) -> BoundScheme:
+        """The scheme with solvers for a flow. Collective.
+
+        Args:
+            flow: The flow.
+
+        Returns:
+            The scheme, to take steps with.
+
+        Raises:
+            InputError: The scheme does not go with the flow, or PETSc refuses an option.
+        """
+        if not isinstance(flow, Flow):
+            raise InputError(f"{type(self).__name__} takes steps of flows, not of a {type(flow).__name__}.")
+        return BoundScheme(flow, self.discrete(flow))
+
+    def step(self, old: State, tau: float) -> StepOfFlow:
+        """Take a step of size tau of the flow that the scheme was made for. Collective.
+
+        Args:
+            old: The state before it.
+            tau: Its size (dimensionless).
+
+        Returns:
+            The new state, and what the step took.
+
+        Raises:
+            InputError: No state, a state of another flow, or a size that is not positive.
+            SolveError: The equations of the step could not be solved; the message is the report.
+        """
+        if not self._bound:
+            if self.flow is None:
+                raise InputError(
+                    f"The scheme has no flow yet: write {type(self).__name__}(flow), or take its steps by evolve."
+                )
+            self._bound.append(self.on(self.flow))
+        return self._bound[0].step(old, tau)
+
+
+Flux = Literal["upwind", "average"]
+
+
+@dataclass(frozen=True)
+class BackwardEuler(FlowScheme):
+    """Backward Euler: m_i (ρ_i - ρ_i^old)/τ + Σ_j κ_ij ρ_ij (μ_i - μ_j) = 0, first order in τ.
+
+    Mass is exact, densities stay ≥ 0, and the energy does not increase if it is convex, for any τ.
+
+    Args:
+        flux: ρ_ij: "upwind", robust and of first order in h, or "average", of second.
+    """
+
+    flux: Flux = field(default="upwind", kw_only=True)
+
+    def discrete(self, flow: Flow) -> Scheme[Any]:
+        """The scheme at the nodes of a flow.
+
+        Args:
+            flow: The flow.
+
+        Returns:
+            A scheme whose states are arrays.
+        """
+        return DiscreteBackwardEuler(flow.discrete, self.flux, self.settings)
+
+
+@dataclass(frozen=True)
+class Bdf2(FlowScheme):
+    """The second backward differentiation formula, of second order in τ.
+
+    Mass is exact and densities stay ≥ 0; that the energy decreases is measured and not promised.
+
+    Args:
+        flux: "upwind" or "average", as for `BackwardEuler`.
+    """
+
+    flux: Flux = field(default="upwind", kw_only=True)
+
+    def discrete(self, flow: Flow) -> Scheme[Any]:
+        """The scheme at the nodes of a flow.
+
+        Args:
+            flow: The flow.
+
+        Returns:
+            A scheme whose states are arrays.
+        """
+        return DiscreteBdf2(flow.discrete, self.flux, self.settings)
+
+
+@dataclass(frozen=True)
+class Ljko(FlowScheme):
+    """A JKO step with one slab, which linearises the distance (Cancès, Gallouët and Todeschini).
+
+    Args:
+        flux: "average" or "upwind".
+    """
+
+    flux: Flux = field(default="average", kw_only=True)
+
+    def discrete(self, flow: Flow) -> Scheme[Any]:
+        """The scheme at the nodes of a flow.
+
+        Args:
+            flow: The flow.
+
+        Returns:
+            A scheme whose states are arrays.
+        """
+        return DiscreteJko(flow.discrete, self.flux, self.settings, slabs=1)
+
+
+@dataclass(frozen=True)
+class Jko(FlowScheme):
+    """A JKO step: argmin over ρ of W₂²(ρ, ρ^old)/(2τ) + E(ρ), (2.6) of Bruna, Burger and Carrillo.
+
+    Args:
+        slabs: S ≥ 2 of the path whose action is W₂², of second order in τ/S.
+    """
+
+    slabs: int = field(default=4, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.slabs == 1:
+            raise InputError("A path of one slab linearises the distance: that is Ljko.")
+
+    def discrete(self, flow: Flow) -> Scheme[Any]:
+        """The scheme at the nodes of a flow.
+
+        Args:
+            flow: The flow.
+
+        Returns:
+            A scheme whose states are arrays.
+        """
+        return DiscreteJko(flow.discrete, "average", self.settings, slabs=self.slabs)
+
+
+@dataclass(frozen=True)
+class JkoBdf2(FlowScheme):
+    """A JKO step from an extrapolation along the geodesic, second order in τ (Gallouët, Natale, Todeschini).
+
+    Args:
+        slabs: S ≥ 1 of the path.
+    """
+
+    slabs: int = field(default=1, kw_only=True)
+
+    def discrete(self, flow: Flow) -> Scheme[Any]:
+        """The scheme at the nodes of a flow.
+
+        Args:
+            flow: The flow.
+
+        Returns:
+            A scheme whose states are arrays.
+        """
+        return DiscreteJkoBdf2(flow.discrete, "average", self.settings, slabs=self.slabs)
