@@ -10,11 +10,12 @@ over paths of densities, without a factor ½. Its velocity is v = -∇φ, and th
     ∂sρ - div(ρ∇φ) = 0      (2.9a)
     ∂sφ - ½|∇φ|² = 0        (2.9b)
 
-of Bruna, Burger and Carrillo, with φ for their -Φ, between given ends. Here a path has S slabs of equal length
-between nodal densities on P1, and moves by the mobility "average" (see `fem_models.jko.paths`): W₂ is of
-second order in h and in 1/S. A slab should move mass by less than the size of the lumps that it is in. The minimisation is the same, read backwards, with the two densities
-exchanged, so that the distance is symmetric up to round-off. Next to vacuum, where the barrier costs
-something, distances below 1e-7 of the extent of the domain are not resolved. Everything is dimensionless.
+of Bruna, Burger and Carrillo, with φ for their -Φ, between given ends. Here a path has S slabs of equal
+length between nodal densities on P1, and moves by the mobility "average" (see `fem_models.jko.paths`): W₂ is
+of second order in h and in 1/S. A slab should move mass by less than the size of the lumps that it is in. The
+minimisation is the same, read backwards, with the two densities exchanged, so that the distance is symmetric
+up to round-off. Next to vacuum, where the barrier costs something, distances below 1e-7 of the extent of the
+domain are not resolved. Everything is dimensionless.
 """
 
 from __future__ import annotations
@@ -183,9 +184,9 @@ def wasserstein(
         The distance and the path.
 
     Raises:
-        InputError: A first argument that is neither mesh nor space, slabs that are no whole number of at least
-            2, densities that are negative, not finite, of another shape or space, or masses that are zero or
-            differ.
+        InputError: A first argument that is neither mesh nor space, slabs that are no whole number of at
+            least 2, densities that are negative, not finite, of another shape or space, or masses that are
+            zero or differ.
         SolveError: Newton's method failed; the message is its report.
     """
     start = time.perf_counter()
@@ -258,8 +259,8 @@ def _p1(given: fem.FunctionSpace | Mesh) -> fem.FunctionSpace:
         return fem.functionspace(given, ("Lagrange", 1))
     if not isinstance(given, fem.FunctionSpace):
         raise InputError(
-            "The first argument must be the mesh of the densities or its scalar P1 space, as the mesh and the "
-            f"space of a flow are, not {_kind(given)}."
+            "The first argument must be the mesh of the densities or its scalar P1 space, as flow.mesh and "
+            f"flow.space are, not {_kind(given)}."
         )
     if not _is_p1(given):
         raise InputError(f"The space of the densities must be scalar P1, not {given.ufl_element()}.")
@@ -275,9 +276,7 @@ def _nodal(space: fem.FunctionSpace, density: Density, which: str) -> _Array:
     if isinstance(density, fem.Function):
         other = density.function_space
         if other.mesh != space.mesh or not _is_p1(other):
-            raise InputError(
-                f"The {which} density must be a function of the scalar P1 space on the same mesh."
-            )
+            raise InputError(f"The {which} density must be a function of the scalar P1 space of the mesh.")
         given: Any = density.x.array
     elif callable(density):
         given = density(space.tabulate_dof_coordinates().T)
@@ -291,7 +290,8 @@ def _nodal(space: fem.FunctionSpace, density: Density, which: str) -> _Array:
     except (TypeError, ValueError):
         refused = f"values at the nodes, not {_kind(given)}"
     if values.shape != shape:
-        refused = f"a value for each node of its mesh, ghosts included: an array of shape {shape}, not {values.shape}"
+        what = "a value for each node of its mesh, ghosts included"
+        refused = f"{what}: an array of shape {shape}, not {values.shape}"
     # All ranks say what the first one with a reason says.
     if reasons := [reason for reason in space.mesh.comm.allgather(refused) if reason]:
         raise InputError(f"The {which} density needs {reasons[0]}.")

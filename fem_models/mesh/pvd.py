@@ -32,6 +32,8 @@ def write_pvd(comm: MPI.Comm, path: Path | str, frames: Iterable[Frame]) -> None
     with VTKFile(comm, path, "w") as file:
         for time, functions in frames:
             file.write_function(list(functions), time)
+    # Rank 0 writes the list of pieces when the file is closed: no rank reads it earlier.
+    comm.Barrier()
 
 
 def _check(path: Path) -> None:

@@ -294,7 +294,7 @@ def test_bad_densities(bad):
             wasserstein(space, wrong, density)
     with pytest.raises(InputError, match="The first density needs values at the nodes, not a dict"):
         wasserstein(space, {"rho": density}, density)
-    with pytest.raises(InputError, match="The second density is zero .* positive and finite"):
+    with pytest.raises(InputError, match=r"second density is zero .* positive and finite"):
         wasserstein(space, density, 0.0 * density)
 
 
@@ -322,7 +322,7 @@ def test_what_densities_are_on():
         with pytest.raises(InputError, match="second density must be a function of the scalar P1 space"):
             wasserstein(flow.space, density, fem.Function(space))
     elsewhere = fem.Function(fem.functionspace(mesh_of("interval", cells=13), ("Lagrange", 1)))
-    with pytest.raises(InputError, match="first density must be a function of .* on the same mesh"):
+    with pytest.raises(InputError, match="first density must be a function of the scalar P1 space"):
         wasserstein(flow.space, elsewhere, density)
     with pytest.raises(InputError, match="second density must be a function of DOLFINx, not a ndarray"):
         geodesic_between(fem.Function(flow.space), density)
@@ -353,10 +353,8 @@ def test_geodesics_as_functions_and_files(part, shared_tmp_path):
     space, volumes = p1("interval", upper=2.0, cells=16)
     cells = mesh.locate_entities(space.mesh, 1, lambda x: x[0] < 1.0 + 1e-9) if part else None
     volumes = EdgeGeometry(space, cells, lumping="cells").volumes
-    ends = [
-        np.where(volumes > 0.0, d, 0.0)
-        for d in pair(space, volumes, lambda x: 3.0 - x[0], lambda x: 1.0 + x[0])
-    ]
+    x = space.tabulate_dof_coordinates()[:, 0]
+    ends = [np.where(volumes > 0.0, d, 0.0) for d in (3.0 - x, 1.0 + x)]
     ends = [d / integral(space, volumes, d) for d in ends]
     found = wasserstein(space, *ends, slabs=4, cells=cells)
     functions = found.functions("u")
@@ -372,15 +370,14 @@ def test_geodesics_as_functions_and_files(part, shared_tmp_path):
     [grid] = reader.read()
     # Where densities live, and nowhere else.
     assert grid.points[:, 0].max() == pytest.approx(1.0 if part else 2.0)
-    x = space.tabulate_dof_coordinates()[:, 0]
     owned = slice(0, space.dofmap.index_map.size_local)
     nodes, values = (np.concatenate(COMM.allgather(v[owned])) for v in (x, found.densities[:, 3]))
     order = np.argsort(nodes)
     expected = np.interp(grid.points[:, 0], nodes[order], values[order])
     np.testing.assert_allclose(grid.point_data["u"], expected, rtol=1e-6, atol=1e-12)
     for wrong, message in (
-        ("geodesic.vtu", "must end in .pvd"),
-        ("no/geodesic.pvd", "there is no directory"),
+        ("paths.vtu", "must end in .pvd"),
+        ("no/paths.pvd", "there is no directory"),
     ):
         with pytest.raises(InputError, match=message):
             found.write(shared_tmp_path / wrong)
