@@ -6,7 +6,17 @@ import ufl
 from references import flow_of
 
 from fem_models.core.errors import InputError
-from fem_models.energies import Boltzmann, Density, Energy, Potential, PowerLaw, Quadratic
+from fem_models.energies import (
+    Boltzmann,
+    Density,
+    Dirichlet,
+    Electrostatic,
+    Energy,
+    Interaction,
+    Potential,
+    PowerLaw,
+    Quadratic,
+)
 
 RHO = 1.7
 
@@ -111,5 +121,83 @@ def test_density_sees_its_own_species_only():
     ],
 )
 def test_bad_terms_are_refused(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("name", TERMS)
+def test_multiples_of_terms(name):
+    term, value = TERMS[name]
+    flow = flow_of("rectangle", 2 * term, cells=(8, 8))
+    assert flow.energy(flow.state({"rho": RHO})) == pytest.approx(2.0 * value, rel=1e-6)
+    assert flow.terms.terms[0].name == term.name
+    with pytest.raises(InputError, match="must be finite, not nan"):
+        math.nan * term
+
+
+def test_sums_differences_and_multiples():
+    a, b, c = Boltzmann("u"), Quadratic(3.0, "u"), Potential(2.0, "u")
+    assert list(sum([a, b, c])) == [a, b, c]
+    assert list(sum([a + b, c])) == [a, b, c]
+    assert list(2 * (a + b)) == [Boltzmann("u", 2.0), Quadratic(6.0, "u")]
+    assert list(a - b) == [a, Quadratic(-3.0, "u")]
+    assert np.float64(2.0) * a == a * 2 == Boltzmann("u", 2.0)
+    assert list(np.float64(2.0) * (a + b)) == list((a + b) * 2)
+    assert (a.coefficient, b.coefficient) == (1.0, 3.0)
+    assert -b == Quadratic(-3.0, "u")
+    assert a / 4 == Boltzmann("u", 0.25)
+    assert repr(a + b) == "Energy(boltzmann, quadratic)"
+
+
+def test_energies_are_not_changed_in_place():
+    energy = Boltzmann() + Quadratic()
+    with pytest.raises(AttributeError):
+        energy.terms = ()
+    before = energy
+    energy += Potential(1.0)
+    assert len(before) == 2
+    assert len(energy) == 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Boltzmann() + 1, lambda: 1 + Boltzmann(), lambda: Boltzmann() * None, lambda: Energy() / 0],
+)
+def test_what_is_neither_a_sum_nor_a_multiple(make):
+    with pytest.raises(TypeError, match="unsupported operand"):
+        make()
+
+
+def test_multiples_of_parts_that_couple_points():
+    assert (2 * Dirichlet("c", 3.0)).stiffness(None)["c"] == 6.0
+    kernel = 2 * Interaction(lambda z: z[0], "u", 3.0)
+    assert kernel.of == ("u", "u")
+    np.testing.assert_allclose(kernel.interaction[2](np.array([[1.0, 2.0]])), [6.0, 12.0])
+    charges = 3 * Electrostatic({"u": 1.0, "v": -1.0}, permittivity=2.0)
+    assert charges.of == ("u", "v", "psi")
+    assert charges.stiffness(None)["psi"] == -6.0
+    fields = {"u": ufl.as_ufl(2.0), "v": ufl.as_ufl(0.5), "psi": ufl.as_ufl(1.0)}
+    assert float(charges.density(fields, None)) == 4.5
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PowerLaw("2"), "The exponent m of power-law must be positive and not 1, not '2'"),
+        (lambda: PowerLaw(2, coefficient="1"), "coefficient of power-law must be positive, not '1'"),
+        (
+            lambda: Boltzmann(2.0),
+            r"species of the energy term boltzmann must be given by their names, not 2\.0",
+        ),
+        (lambda: -Boltzmann(), r"coefficient of boltzmann must be positive, not -1\.0"),
+        (lambda: 0 * PowerLaw(2), r"coefficient of power-law must be positive, not 0\.0"),
+        (lambda: Boltzmann("u") + Boltzmann("v"), r'as in Boltzmann\(\.\.\., name="boltzmann-2"\)'),
+        (lambda: Energy([Boltzmann(), 3]), "An energy is a sum of energy terms, not of 3"),
+        (lambda: Interaction(lambda z: z[0], ("u", "v", "w")), "of one or two species, not of 3"),
+        (lambda: Electrostatic({"u": "1"}), "The valence of u must be finite, not '1'"),
+    ],
+)
+def test_terms_that_make_no_sense_are_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()

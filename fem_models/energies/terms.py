@@ -73,11 +73,11 @@ class Term(_Summand):
 
     Attributes:
         name: Unique within an energy; the term is reported under it.
-        of: Names of the species it depends on.
+        of: Names of the species it depends on; a tuple, however they were given.
     """
 
     name: str
-    of: tuple[str, ...]
+    of: str | tuple[str, ...]
 
     @abstractmethod
     def density(self, fields: Fields, x: Expr) -> Expr:

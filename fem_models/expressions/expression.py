@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Real
-from typing import Any, NoReturn
+from typing import Any, NoReturn, SupportsFloat
 
 import numpy as np
 import ufl
@@ -185,9 +185,10 @@ class _Builder:
 
         Constants are folded in double precision, so that towers of powers overflow instead of growing.
         """
-        if all(isinstance(argument, Number) for argument in arguments):
+        constants = [argument.value for argument in arguments if isinstance(argument, Number)]
+        if len(constants) == len(arguments):
             with np.errstate(all="ignore"):
-                value = numpy_call(name, [argument.value for argument in arguments])
+                value = numpy_call(name, constants)
             return Number(float(value), self.source(node))
         zeros = [isinstance(argument, Number) and argument.value == 0 for argument in arguments]
         if name == "/" and zeros[1]:
@@ -206,11 +207,11 @@ class _Builder:
         return tree
 
 
-def _as_float(value: Real) -> float:
+def _as_float(value: SupportsFloat) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
 class Expression:

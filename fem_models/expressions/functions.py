@@ -70,11 +70,11 @@ def as_ufl(given: FunctionOfX, x: Expr, what: str, scalar: bool = True) -> Expr:
     return value
 
 
-def at_points(given: FunctionOfX, points: _Values, what: str) -> _Values:
+def at_points(given: FunctionOfX | _Values, points: _Values, what: str) -> _Values:
     """The values of a function of the position at points.
 
     Args:
-        given: A number, text, or a function of x with NumPy functions or arithmetic alone.
+        given: A number, text, a function of x with NumPy functions or arithmetic alone, or the values.
         points: Shape (dim, n).
         what: What it is for the user, to begin messages with.
 
@@ -94,20 +94,27 @@ def at_points(given: FunctionOfX, points: _Values, what: str) -> _Values:
         value = _called(given, points, what)
     if isinstance(value, Expr):
         raise _written_in_ufl(what)
-    try:
-        values = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    values = _array(value)
+    if values is None or values.dtype.kind not in "biuf":
         got = "gives" if callable(given) else "is"
         raise InputError(
             f"{what} must be a number, text, or a function of x in NumPy, but it {got} {_short(value)}."
-        ) from None
+        )
     count = points.shape[1]
     if values.shape not in ((), (1,), (count,)):
         raise InputError(
             f"{what} must have one value for each of {count} points, but its values have the shape "
             f"{values.shape}."
         )
-    return np.array(np.broadcast_to(values, (count,)))
+    return np.array(np.broadcast_to(values, (count,)), dtype=np.float64)
+
+
+def _array(value: Any) -> npt.NDArray[Any] | None:
+    """A value as an array; None where it is ragged."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _called(function: Callable[[Any], Any], x: Any, what: str) -> Any:

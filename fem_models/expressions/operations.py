@@ -100,7 +100,12 @@ _OPERATIONS = FUNCTIONS | dict(OPERATORS.values())
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A constant and the text it comes from."""
+    """A constant.
+
+    Args:
+        value: Its value.
+        source: The text it comes from.
+    """
 
     value: float
     source: str
@@ -108,14 +113,23 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A variable."""
+    """A variable.
+
+    Args:
+        name: Its name.
+    """
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operation, by its name or sign, and its arguments."""
+    """An operation applied to arguments.
+
+    Args:
+        operation: Its name or sign.
+        arguments: Constants, variables and operations.
+    """
 
     operation: str
     arguments: tuple["Number | Name | Call", ...]
@@ -125,7 +139,15 @@ Tree = Number | Name | Call
 
 
 def numpy_call(name: str, arguments: list[Any]) -> Any:
-    """Apply an operation to floats and arrays of shape (n,); comparisons count as 0 and 1 among numbers."""
+    """Apply an operation in NumPy; comparisons count as 0 and 1 among numbers.
+
+    Args:
+        name: The name or sign of the operation.
+        arguments: Floats and arrays of shape (n,).
+
+    Returns:
+        A float or an array of shape (n,).
+    """
     operation = _OPERATIONS[name]
     count = len(arguments) if operation.conditions < 0 else operation.conditions
     conditions = [np.not_equal(a, 0) for a in arguments[:count]]
@@ -134,6 +156,12 @@ def numpy_call(name: str, arguments: list[Any]) -> Any:
 
 def ufl_number(value: Expr | float) -> Expr:
     """A UFL scalar from a float, a UFL scalar or a condition (0 or 1).
+
+    Args:
+        value: The float, scalar or condition.
+
+    Returns:
+        The UFL scalar.
 
     Raises:
         ValueError: An infinite or NaN float, of which no C code can be made.
@@ -153,6 +181,13 @@ def ufl_call(name: str, arguments: list[Any]) -> Expr | float:
     """Apply an operation to floats and UFL expressions; what is constant stays a float.
 
     UFL would fold constants with Python's numbers: integer towers, complex roots, exceptions for overflow.
+
+    Args:
+        name: The name or sign of the operation.
+        arguments: Floats, UFL scalars and conditions.
+
+    Returns:
+        A float, a UFL scalar or a condition.
 
     Raises:
         ValueError: An argument without a finite value, or one that UFL refuses.

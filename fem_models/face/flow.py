@@ -103,7 +103,9 @@ class Flow:
                 negative or zero everywhere, a mass that is not positive.
         """
         if isinstance(initial, State):
-            raise InputError("initial must be functions of x by name, not a state: states are used as they are.")
+            raise InputError(
+                "initial must be functions of x by name, not a state: states are used as they are."
+            )
         return State(self, self.discrete.state(initial, mass))
 
     def steady_state(self, mass: Mapping[str, float] | float | State, guess: State | None = None) -> State:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-
 from fem_models.core.errors import InputError
 from fem_models.core.protocols import Law, Memory, Scheme, Step
 from fem_models.face.flow import Flow

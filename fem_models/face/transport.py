@@ -13,8 +13,9 @@ from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.face.pictures import scratch_pvd
 from fem_models.face.state import State
-from fem_models.jko.wasserstein import SLABS, wasserstein as discrete_wasserstein
+from fem_models.jko.wasserstein import SLABS
 from fem_models.jko.wasserstein import Geodesic as DiscreteGeodesic
+from fem_models.jko.wasserstein import wasserstein as discrete_wasserstein
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import Option
 
@@ -132,7 +133,9 @@ def wasserstein(
     settings = None
     if tolerance is not None or petsc:
         settings = NewtonSettings(linear="direct", petsc=petsc or {})
-        settings = settings if tolerance is None else NewtonSettings(tolerance, linear="direct", petsc=petsc or {})
+        settings = (
+            settings if tolerance is None else NewtonSettings(tolerance, linear="direct", petsc=petsc or {})
+        )
     found = discrete_wasserstein(one.function_space.mesh, one, other, slabs, settings, cells=_cells(first))
     return Geodesic(found, one.name)
 

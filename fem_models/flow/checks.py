@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import ufl
+from dolfinx import fem
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
@@ -92,6 +94,26 @@ def _checked_energy(energy: Any) -> Energy:
     raise InputError(f"The energy must be a term or a sum of terms, not {_named(energy)}{hint}.")
 
 
+def check_terms(energy: Energy, mesh: Mesh, names: Sequence[str]) -> None:
+    """Look at the functions in an energy, so that what is wrong with them is found at once.
+
+    Args:
+        energy: The energy.
+        mesh: The mesh.
+        names: The species.
+
+    Raises:
+        InputError: A function that cannot be evaluated, or a term that uses a field which it does not name.
+    """
+    x = ufl.SpatialCoordinate(mesh)
+    fields = {name: fem.Constant(mesh, 1.0) for name in names}
+    for term in energy:
+        term.density(fields, x)
+        if term.interaction is not None:
+            with np.errstate(all="ignore"):
+                term.interaction[2](np.zeros((mesh.geometry.dim, 1)))
+
+
 def check_state(flow: HasStates, state: Any, what: str = "The state") -> None:
     """Refuse what has not the kind and the shape of a state. Not collective; each rank looks at its own.
 
@@ -121,8 +143,7 @@ def check_step(flow: HasStates, old: Any, tau: Any) -> None:
     """
     problem = _problem(flow, old)
     finite = bool(problem) or bool(np.isfinite(old).all())
-    number = isinstance(tau, Real | np.ndarray) and np.ndim(tau) == 0 and not isinstance(tau, bool)
-    positive = number and 0.0 < tau < math.inf
+    positive = isinstance(tau, Real) and not isinstance(tau, bool) and 0.0 < float(tau) < math.inf
     faults = np.array([bool(problem), not finite, not positive], dtype=np.int32)
     total = np.empty_like(faults)
     flow.comm.Allreduce(faults, total, op=MPI.MAX)
@@ -200,7 +221,7 @@ def checked_masses(names: Sequence[str], densities: Sequence[str], masses: Any) 
             )
         masses = {(names if len(names) == 1 else densities)[0]: masses}
     for name, mass in _by_species(masses, names, (), "masses").items():
-        if not isinstance(mass, Real) or not 0.0 < mass < math.inf:
+        if not isinstance(mass, Real) or not 0.0 < float(mass) < math.inf:
             raise InputError(f"The mass of {name} must be positive, not {mass!r}.")
     return masses
 

@@ -25,7 +25,7 @@ from mpi4py import MPI
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
 from fem_models.expressions.functions import FunctionOfX
-from fem_models.flow.checks import check_state, checked_initial, checked_masses, checked_parts
+from fem_models.flow.checks import check_state, check_terms, checked_initial, checked_masses, checked_parts
 from fem_models.flow.observed import Observed, State
 from fem_models.flow.species import METRICS, Species
 from fem_models.mesh.marks import MarkedMesh
@@ -123,6 +123,7 @@ class GradientFlow(Observed):
                         f"The Dirichlet energy {term.name} needs a field of the L² metric or a static one, "
                         f"but {name} is a density (its flow would be of fourth order)."
                     )
+        check_terms(self.terms, self.mesh, self.names)
 
     # States
 

@@ -43,6 +43,7 @@ from fem_models.linearised.forms import Assembled, Measures, assembled, require_
 from fem_models.linearised.slab_data import InTime, Moments, Slabs
 from fem_models.linearised.slab_transport import transports
 from fem_models.linearised.terminal_costs import TerminalCost, curvature
+from fem_models.mesh.marks import MarkedMesh, mesh_of
 
 
 class LinearisedJko:
@@ -82,7 +83,7 @@ class LinearisedJko:
 
     def __init__(
         self,
-        mesh: Mesh,
+        mesh: MarkedMesh | Mesh,
         pair: str,
         q: InTime | Sequence[fem.Function],
         phi: InTime | Sequence[fem.Function],
@@ -92,6 +93,7 @@ class LinearisedJko:
         C: float = 0.0,
         energy: Energy | Term | None = None,
     ) -> None:
+        mesh = mesh_of(mesh)
         stable = [name for name, known in PAIRS.items() if known.stable]
         if pair not in stable:
             why = "is not stable" if pair in PAIRS else "is not known"

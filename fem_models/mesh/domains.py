@@ -25,6 +25,7 @@ from fem_models.mesh import marks
 from fem_models.mesh import sources as mesh_sources
 from fem_models.mesh.checks import check_overlaps
 from fem_models.mesh.domain_names import DOMAINS
+from fem_models.mesh.xdmf import read_xdmf
 
 _Vector = npt.NDArray[np.float64]
 
@@ -80,10 +81,8 @@ def build(
     """
     if domain not in _DIMENSION:
         raise InputError(f"Unknown mesh domain {domain!r}: choose one of {', '.join(_DIMENSION)}.")
-    given = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells, "h": h}
-    given["parameters"] = parameters or None
-    _check_keys(domain, {key for key, value in given.items() if value is not None})
-
+    keys = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells, "h": h}
+    _check_keys(domain, {key for key, value in keys.items() if value is not None}, parameters)
     corner, extents = _bounding_box(domain, lower, upper, radius, center)
     if cells is not None:
         counts = _counts(cells, _DIMENSION[domain], domain)
@@ -142,15 +141,16 @@ def from_file(
         if suffix == ".geo":
             whole = mesh_sources.run_script(path, settings)
         else:
-            whole = mesh_sources.read_xdmf(path) if suffix == ".xdmf" else mesh_sources.read_msh(path)
+            whole = read_xdmf(path) if suffix == ".xdmf" else mesh_sources.read_msh(path)
         check_overlaps(whole.points, whole.cells, f"The mesh file {path}")
         return whole
 
     return _distribute(comm, read)
 
 
-def _check_keys(domain: str, given: set[str]) -> None:
-    """Refuse keys that the domain does not have, and `cells` together with `h`."""
+def _check_keys(domain: str, given: set[str], parameters: Mapping[str, float] | None) -> None:
+    """Refuse keys that the domain does not have, parameters, and `cells` together with `h`."""
+    given = given | {"parameters"} if parameters else given
     if "cells" in given and "cells" not in _KEYS[domain]:
         raise InputError(f"The mesh domain {domain!r} has no structured mesh: give `h` instead of `cells`.")
     if foreign := sorted(given - set(_KEYS[domain])):
@@ -262,7 +262,7 @@ def _structured(comm: MPI.Comm, corner: _Vector, extents: _Vector, counts: list[
         return dmesh.create_interval(comm, counts[0], points, dtype=np.float64, ghost_mode=mode)
     if len(counts) == 2:
         return dmesh.create_rectangle(comm, ends, counts, dtype=np.float64, ghost_mode=mode)
-    return dmesh.create_box(comm, ends, counts, dtype=np.float64, ghost_mode=mode)
+    return dmesh.create_box(comm, [*ends], counts, dtype=np.float64, ghost_mode=mode)
 
 
 def _distribute(comm: MPI.Comm, make: Callable[[], mesh_sources.Simplices]) -> marks.MarkedMesh:
@@ -288,6 +288,7 @@ def _distribute(comm: MPI.Comm, make: Callable[[], mesh_sources.Simplices]) -> m
     points = np.empty((0, dim)) if whole is None else np.ascontiguousarray(whole.points[:, :dim])
     cells = np.empty((0, dim + 1), dtype=np.int64) if whole is None else whole.cells
     element = basix.ufl.element("Lagrange", mesh_sources.CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
-    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)
+    # Its stub asks for an argument of another overload.
+    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
     mesh = dmesh.create_mesh(comm, cells, ufl.Mesh(element), points, partitioner)
     return marks.mark_groups(mesh, whole)

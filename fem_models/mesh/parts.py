@@ -18,7 +18,7 @@ class Part:
         cells: Local cells of the part, ghosts included.
 
     Attributes:
-        mesh: The part.
+        mesh: The part as a DOLFINx mesh.
     """
 
     def __init__(self, space: fem.FunctionSpace, cells: npt.NDArray[np.int32]) -> None:
@@ -30,7 +30,14 @@ class Part:
         self._space = fem.functionspace(self.mesh, space.ufl_element())
 
     def restricted(self, functions: Sequence[fem.Function]) -> list[fem.Function]:
-        """The functions on the part, under their names."""
+        """Functions on the part.
+
+        Args:
+            functions: Functions of the space on the whole mesh.
+
+        Returns:
+            Their restrictions, under their names.
+        """
         found = []
         for function in functions:
             copy = fem.Function(self._space, name=function.name)

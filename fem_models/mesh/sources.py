@@ -1,4 +1,4 @@
-"""Where whole meshes come from, on rank 0: gmsh's geometries and scripts, `.msh` and XDMF files.
+"""Where whole meshes come from, on rank 0: gmsh's geometries, scripts and `.msh` files (see also `xdmf`).
 
 `fem_models.mesh.domains` calls these functions on one rank and shares the cells out.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 from pathlib import Path
@@ -17,8 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import io
-from mpi4py import MPI
 
 from fem_models.core.errors import InputError
 from fem_models.core.extras import require
@@ -53,10 +50,13 @@ _Indices = npt.NDArray[np.int64]
 
 
 class Simplices(NamedTuple):
-    """A whole mesh on rank 0: `points` (n, 3) and `cells` (m, dim + 1), indices into `points`.
+    """A whole mesh on rank 0.
 
-    `boundaries` are named sets of facets, shape (k, dim), indices into `points`; `regions` are named sets of
-    rows of `cells`, shape (k,).
+    Args:
+        points: Shape (n, 3).
+        cells: Indices into `points`, shape (m, dim + 1).
+        boundaries: Named sets of facets, indices into `points` of shape (k, dim).
+        regions: Named sets of rows of `cells`, shape (k,).
     """
 
     points: npt.NDArray[np.float64]
@@ -65,8 +65,19 @@ class Simplices(NamedTuple):
     regions: Mapping[str, _Indices] = MappingProxyType({})
 
 
-def _checked(whole: Simplices, origin: str) -> Simplices:
-    """Mesh without unused points, after checks that its cells span the space they lie in."""
+def checked(whole: Simplices, origin: str) -> Simplices:
+    """A mesh without its unused points, after checks that its cells span the space they lie in.
+
+    Args:
+        whole: The mesh.
+        origin: What it is, for messages.
+
+    Returns:
+        The mesh without the points that belong to no cell.
+
+    Raises:
+        InputError: Points that are not finite or lie off the line or plane, or cells of zero volume.
+    """
     used, local = np.unique(whole.cells, return_inverse=True)
     index = np.full(len(whole.points), -1, dtype=np.int64)
     index[used] = np.arange(len(used))
@@ -114,7 +125,20 @@ def _gmsh_session(origin: str) -> Iterator[Any]:
 def generate_domain(
     domain: str, corner: npt.NDArray[np.float64], extents: npt.NDArray[np.float64], size: float
 ) -> Simplices:
-    """Mesh a domain with gmsh, given its bounding box and the cell size; for "space", those of the ball."""
+    """Mesh a domain with gmsh, given its bounding box and the cell size; for "space", those of the ball.
+
+    Args:
+        domain: "rectangle", "box", "disk", "ball" or "space".
+        corner: The lower corner of the bounding box, shape (dim,).
+        extents: Its side lengths, shape (dim,).
+        size: The target size of the cells, in the units of the box.
+
+    Returns:
+        The whole mesh.
+
+    Raises:
+        InputError: gmsh is missing, in use, or refuses.
+    """
     # The largest extent is scaled to one: the geometry kernel has an absolute tolerance of 1e-7.
     scale = float(extents.max())
     sides = extents / scale
@@ -194,7 +218,18 @@ def _with_shell(ball: Simplices, size: float) -> Simplices:
 
 
 def run_script(path: Path, settings: dict[str, float]) -> Simplices:
-    """Mesh a `.geo` script, with `settings` for its `DefineConstant` numbers."""
+    """Mesh a gmsh script.
+
+    Args:
+        path: The script.
+        settings: Values of numbers that it sets with `DefineConstant`.
+
+    Returns:
+        The whole mesh, with the physical groups of the script as its named parts.
+
+    Raises:
+        InputError: An unknown number, or a script that gmsh refuses or that makes no mesh of simplices.
+    """
     known = _script_parameters(path, set())
     if unknown := sorted(set(settings) - set(known)):
         has = f"its parameters are {', '.join(known)}" if known else "it defines none with DefineConstant"
@@ -211,7 +246,17 @@ def run_script(path: Path, settings: dict[str, float]) -> Simplices:
 
 
 def read_msh(path: Path) -> Simplices:
-    """Read a mesh in gmsh's MSH format."""
+    """Read a mesh in gmsh's MSH format.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The whole mesh, with the physical groups of the file as its named parts.
+
+    Raises:
+        InputError: The file is in another format, or has no mesh of straight-sided simplices.
+    """
     with path.open("rb") as file:
         if file.read(1) != b"$":
             # gmsh would take such a file for a script and run it.
@@ -219,7 +264,7 @@ def read_msh(path: Path) -> Simplices:
     origin = f"The mesh file {path}"
     with _gmsh_session(origin) as gmsh:
         gmsh.merge(str(path))
-        return _checked(_extract(gmsh, origin), origin)
+        return checked(_extract(gmsh, origin), origin)
 
 
 def _script_parameters(path: Path, seen: set[Path]) -> list[str]:
@@ -263,7 +308,7 @@ def _generate(gmsh: Any, origin: str) -> Simplices:
     """
     dim = gmsh.model.getDimension()
     if dim <= 0 or len(gmsh.model.mesh.getElements(dim)[0]):
-        return _checked(_extract(gmsh, origin), origin)
+        return checked(_extract(gmsh, origin), origin)
     # A model of discrete entities (from an STL file) is lost when its mesh is cleared: one attempt only.
     discrete = any("Discrete" in gmsh.model.getType(*entity) for entity in gmsh.model.getEntities())
     factor = gmsh.option.getNumber("Mesh.MeshSizeFactor")
@@ -277,7 +322,7 @@ def _generate(gmsh: Any, origin: str) -> Simplices:
         attempts.append((float(flatness(whole.points, whole.cells).min()), whole))
         if attempts[-1][0] > _FLAT:
             break
-    return _checked(max(attempts, key=lambda pair: pair[0])[1], origin)
+    return checked(max(attempts, key=lambda pair: pair[0])[1], origin)
 
 
 def _extract(gmsh: Any, origin: str) -> Simplices:
@@ -292,7 +337,7 @@ def _extract(gmsh: Any, origin: str) -> Simplices:
         kinds, _, corners = mesh.getElements(dim, entity)
         for kind, nodes in zip(kinds, corners, strict=True):
             name, _, order, *_ = mesh.getElementProperties(kind)
-            _check_simplex(origin, name, order, kind == _GMSH_SIMPLEX[dim])
+            check_simplex(origin, name, order, kind == _GMSH_SIMPLEX[dim])
             blocks.append(nodes.reshape(-1, dim + 1))
             count += len(blocks[-1])
         rows[entity] = np.arange(start, count)
@@ -324,7 +369,18 @@ def _physical_groups(gmsh: Any, dim: int) -> dict[str, list[int]]:
     return groups
 
 
-def _check_simplex(origin: str, name: str, order: int, first_order_simplex: bool) -> None:
+def check_simplex(origin: str, name: str, order: int, first_order_simplex: bool) -> None:
+    """Refuse cells that are no straight-sided simplices.
+
+    Args:
+        origin: What the mesh is, for the message.
+        name: The kind of its cells, for the message.
+        order: Their order.
+        first_order_simplex: Whether the kind is an interval, a triangle or a tetrahedron of the first order.
+
+    Raises:
+        InputError: They are curved or of another kind.
+    """
     if order > 1:
         raise InputError(
             f"{origin} has curved cells of order {order} ({name}): write it with first-order cells."
@@ -334,32 +390,3 @@ def _check_simplex(origin: str, name: str, order: int, first_order_simplex: bool
             f"{origin} has cells of kind {name}, which are not simplices: "
             "use triangles or tetrahedra (in gmsh, without Recombine)."
         )
-
-
-def read_xdmf(path: Path) -> Simplices:
-    """Read the first named uniform grid of an XDMF file."""
-    origin = f"The mesh file {path}"
-    try:
-        grids = ElementTree.parse(path).getroot().findall("./Domain/Grid")
-    except ElementTree.ParseError as error:
-        raise InputError(f"{origin} is damaged: it is not valid XML ({error}).") from error
-    name = next((grid.get("Name") for grid in grids if grid.find("Topology") is not None), None)
-    if name is None:
-        raise InputError(f"{origin} has no cells: it needs a named uniform grid with a topology.")
-    try:
-        with io.XDMFFile(MPI.COMM_SELF, path, "r") as file:
-            kind, order = file.read_cell_type(name)
-            cells = file.read_topology_data(name)
-            points = file.read_geometry_data(name)
-    except Exception as error:
-        raise InputError(
-            f"{origin} or its HDF5 file is damaged or missing: {str(error).rstrip('.')}."
-        ) from error
-    _check_simplex(origin, kind.name, order, kind.name in CELL_NAME.values())
-    if not len(cells):
-        raise InputError(f"{origin} has no cells: it needs intervals, triangles or tetrahedra.")
-    if cells.min() < 0 or cells.max() >= len(points):
-        raise InputError(f"{origin} is damaged: cells refer to points that do not exist.")
-    padded = np.zeros((len(points), 3))
-    padded[:, : points.shape[1]] = points
-    return _checked(Simplices(padded, cells), origin)

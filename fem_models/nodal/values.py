@@ -33,8 +33,10 @@ def nodal_values(
     Raises:
         InputError: It is something else, or cannot be evaluated.
     """
+    points = space.tabulate_dof_coordinates()[:, : space.mesh.geometry.dim].T
+    if isinstance(given, np.ndarray):
+        return at_points(given, points, what)
     if not isinstance(given, Expr):
-        points = space.tabulate_dof_coordinates()[:, : space.mesh.geometry.dim].T
         try:
             return at_points(given, points if nodes is None else points[:, nodes], what)
         except WrittenInUflError:

@@ -105,7 +105,7 @@ def _ball_volume(dimension: int) -> float:
 
 
 def _checked_exponent(exponent: float | None, dimension: int) -> float:
-    if not _is_number(exponent) or not math.isfinite(exponent):
+    if exponent is None or not _is_number(exponent) or not math.isfinite(exponent):
         raise InputError(f'the interaction "power-law" needs an exponent, a finite number, not {exponent!r}.')
     if exponent <= dimension:
         raise InputError(

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fem_models.core.errors import InputError
-from fem_models.core.suggestions import choices
 from fem_models.core.extras import require
+from fem_models.core.suggestions import choices
 
 if TYPE_CHECKING:
     import pyvista as pv

@@ -173,7 +173,8 @@ def permittivities(
     # A coordinate comes along, because DOLFINx does not find the mesh of expressions that are constant.
     centroid = np.full((1, dim), 1.0 / (dim + 1))
     compiled = fem.Expression(ufl.as_vector([*diagonal, x[0]]), centroid, comm=mesh.comm)
-    return compiled.eval(mesh, cells).reshape(len(cells), dim + 1)[:, :dim]
+    values = np.asarray(compiled.eval(mesh, cells), dtype=np.float64)
+    return values.reshape(len(cells), dim + 1)[:, :dim]
 
 
 def _check_positive(mesh: Mesh, permittivity: FunctionOfX) -> None:

@@ -11,6 +11,7 @@ from references import DIRECT, orders, total
 from fem_models.core.errors import InputError
 from fem_models.exact.coulomb import gaussian_interaction, gaussian_potential
 from fem_models.exact.profiles import Gaussian
+from fem_models.expressions import Expression
 from fem_models.flow.neutrality import check_neutral
 from fem_models.flow.static_fields import StaticFields
 from fem_models.mesh.whole_space import space_coefficient
@@ -236,6 +237,64 @@ def test_where_electrodes_meet_the_first_counts():
     other = np.flatnonzero(np.abs(flow.points - [1.0, 1.0]).max(axis=1) < 1e-12)
     assert state[corner, -1] == 3.0
     assert state[other, -1] == -1.0
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize(
+    "potential",
+    [
+        lambda x: 1.0 + np.sin(x[1]),
+        lambda x: 1.0 + ufl.sin(x[1]),
+        "1 + sin(y)",
+        Expression("1 + sin(y)", ("y",)),
+    ],
+    ids=["NumPy", "UFL", "text", "formula"],
+)
+def test_potentials_of_electrodes_however_they_are_given(potential):
+    flow = poisson_nernst_planck(marked_mesh("rectangle", cells=(4, 4)), electrodes={"left": potential})
+    state = flow.state({"u": 1.0, "v": 1.0})
+    left = np.abs(flow.points[:, 0]) < 1e-12
+    np.testing.assert_allclose(state[left, -1], 1.0 + np.sin(flow.points[left, 1]), rtol=1e-14)
+    assert np.all(state[~left, -1] == 0.0)
+
+
+def test_a_potential_may_be_infinite_away_from_its_electrode():
+    flow = poisson_nernst_planck(
+        marked_mesh("rectangle", cells=(4, 4)), electrodes={"right": "1 + log(2*x - 1)"}
+    )
+    assert flow.state({"u": 1.0, "v": 1.0})[:, -1].max() == pytest.approx(1.0)
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"electrodes": {"rihgt": 1.0}},
+            'electrodes: "rihgt" is not a boundary of the mesh; did you mean right\\? Allowed: bottom, b',
+        ),
+        ({"electrodes": ["left"]}, 'electrodes must be potentials by boundary, as in {"left": 1.0}'),
+        (
+            {"electrodes": {"left": "log(2*x - 1)"}},
+            'potential of the electrode "left" is not finite everywhere',
+        ),
+        ({"electrodes": {"left": "w"}}, 'potential of the electrode "left": unknown name'),
+        ({"electrodes": {"left": None}}, 'The potential of the electrode "left" must be a number'),
+        ({"region": "ball"}, 'region = "ball" is not a region of the mesh'),
+        ({"permittivity": lambda x: np.exp(x[0])}, "The permittivity is a function with NumPy functions"),
+    ],
+)
+def test_what_cannot_be_in_the_system(keys, message):
+    with pytest.raises(InputError, match=message):
+        poisson_nernst_planck(marked_mesh("rectangle", cells=(4, 4)), **keys)
+
+
+def test_nothing_is_given_at_infinity():
+    for name in ("infinity", "boundary"):
+        with pytest.raises(
+            InputError, match=f'electrodes: "{name}" is at infinity, where psi is zero; remove it'
+        ):
+            poisson_nernst_planck(marked_mesh("space", h=0.7), electrodes={name: 1.0})
 
 
 @pytest.mark.parametrize("dim", [1, 2])

@@ -74,12 +74,15 @@ def _least(flow: GradientFlow, state: npt.NDArray[np.float64], moving: npt.NDArr
 def convexity_warning(
     flow: GradientFlow, minima: Mapping[str, float], maxima: Mapping[str, float]
 ) -> str | None:
-    """A sentence where the energy is not convex over the range of a run; None where it is. Collective.
+    """Whether the energy is convex, point by point, over the range of a run, in a sentence. Collective.
 
     Args:
         flow: The flow.
         minima: The least value of each field during the run, by name, dimensionless.
         maxima: The largest value of each field.
+
+    Returns:
+        A sentence where it is not, with the least eigenvalue of `flat_convexity`; None where it is.
     """
     least = flat_convexity(flow, minima, maxima)
     if least >= -_ROUNDING:

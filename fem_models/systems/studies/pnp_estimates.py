@@ -37,7 +37,8 @@ _TEXT = "{:g}".format
 class Estimates:
     """Follows the estimates along a flow of charged densities ρ_s with valences z_s. Collective.
 
-    The bound of (2.12) is reported where its proof holds: two kinds of ions with valences z and -z, a
+    The bound ‖u(t)‖_p + ‖v(t)‖_p ≤ C e^{λt} (‖u(0)‖_p^p + ‖v(0)‖_p^p)^(1/p) of (2.12), with
+    λ = max_s ‖ΔU_s‖_∞, is reported where its proof holds: two kinds of ions with valences z and -z, a
     constant permittivity, no doping, and no electrode that touches the ions. It also asks for external
     potentials whose force does not point out of the domain.
 
@@ -113,7 +114,14 @@ class Estimates:
         ]
 
     def norms(self, state: State) -> dict[float, npt.NDArray[np.float64]]:
-        """The norms ‖ρ_s‖_p of all ions by p = 2, 4, ∞, each of shape (ions,)."""
+        """The norms ‖ρ_s‖_p of all ions. Collective.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            By p = 2, 4, ∞ the norms with nodal volumes, each of shape (ions,).
+        """
         flow = self._flow
         densities = np.abs(state[: flow.owned, self._columns])
         volumes = flow.geometry.volumes[: flow.owned]
@@ -132,6 +140,9 @@ class Estimates:
         Args:
             p: 2, 4 or ∞.
             time: t.
+
+        Returns:
+            The bound.
         """
         norms = self._norms[p]
         largest = norms.max()
@@ -140,7 +151,7 @@ class Estimates:
 
     @cached_property
     def bounded(self) -> bool:
-        """Whether the proof of (2.12) holds for the system; see the class."""
+        """Whether the proof of the bound (2.12) of the norms holds for the system; see the class."""
         flow = self._flow
         valences = list(self._term.charges.values())
         opposite = len(valences) == 2 and valences[0] == -valences[1]
@@ -202,6 +213,9 @@ def debye_length(permittivity: float, valences: npt.ArrayLike, curvatures: npt.A
         permittivity: a.
         valences: z_s, shape (ions,).
         curvatures: e_s'' at the densities, shape (ions,).
+
+    Returns:
+        The length; infinite where nothing screens.
     """
     response = np.sum(np.asarray(valences, dtype=float) ** 2 / np.asarray(curvatures, dtype=float))
     return math.sqrt(permittivity / response) if response > 0.0 else math.inf

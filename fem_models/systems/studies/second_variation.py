@@ -14,7 +14,7 @@ like -k²: the energy is not μ-convex along geodesics for any μ. Along lines �
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import ufl
@@ -23,6 +23,7 @@ from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy
+from fem_models.expressions.functions import FunctionOfX, as_ufl
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.nodal.evaluation import NodalCover, NodalExpression
 from fem_models.nodal.variables import variables
@@ -38,7 +39,7 @@ _LARGEST_PHASE = 0.5 * math.pi
 
 def second_variations(
     flow: GradientFlow,
-    densities: Mapping[str, Callable[[Expr], Expr]],
+    densities: Mapping[str, FunctionOfX],
     frequencies: Sequence[float],
     amplitude: float,
 ) -> list[Row]:
@@ -50,7 +51,8 @@ def second_variations(
     Args:
         flow: A flow of two Wasserstein species, with potentials that are functions of x; its mesh has at
             least four cells a wavelength.
-        densities: ρ⁰ by species, as functions of the coordinates (UFL), that vanish at the boundary.
+        densities: ρ⁰ by species, that vanish at the boundary: text, UFL scalars, or functions of the
+            coordinates with UFL functions.
         frequencies: k > 0.
         amplitude: a, between 0 and 1.
 
@@ -80,12 +82,14 @@ def second_variations(
 class _Oscillation:
     """The two second variations, compiled once for all frequencies."""
 
-    def __init__(self, flow: GradientFlow, densities: Mapping, amplitude: float, degree: int) -> None:
+    def __init__(
+        self, flow: GradientFlow, densities: Mapping[str, FunctionOfX], amplitude: float, degree: int
+    ) -> None:
         self._flow = flow
         x = flow.x
         self._k = fem.Constant(flow.mesh, 0.0)
         wave = amplitude * ufl.sin(self._k * x[0])
-        base = [ufl.as_ufl(densities[name](x)) for name in flow.names]
+        base = [as_ufl(densities[name], x, f"The density {name}") for name in flow.names]
         rho = [r * (1.0 + wave) for r in base]
         slopes = [ufl.grad(r)[0] for r in rho]
         directions = [r * wave for r in base]
@@ -93,14 +97,15 @@ class _Oscillation:
         dx = ufl.dx(domain=flow.mesh, metadata={"quadrature_degree": degree})
         comm = flow.comm
         self._translated, self._flat = (
-            fem.form(integrand * dx, jit_comm=comm) for integrand in (translated, flat)
+            fem.form(integrand * dx, jit_comm=comm)  # type: ignore[arg-type]
+            for integrand in (translated, flat)
         )
         self._nodal = NodalExpression(NodalCover(flow.space), [*rho, *slopes, *directions])
 
     def row(self, k: float) -> Row:
         """The row of a frequency."""
         flow = self._flow
-        self._k.value = k
+        self._k.value = k  # type: ignore[assignment]
         rho, slopes, directions = np.split(self._nodal(), 3, axis=1)
         # Interactions are bilinear: their second derivatives are their values at slopes and at directions.
         # The energy of a species with itself does not change when it is moved.
