@@ -6,10 +6,10 @@ import numpy as np
 import ufl
 from ufl.classes import Label, Variable
 
-from fem_models.linearised.elements import PAIRS
-from fem_models.linearised.loads import LoadAssembly, Sources
-from fem_models.linearised.problem import LinearisedJko
-from fem_models.linearised.saddle_point import SaddlePoint
+from fem_models.linearised_jko.elements import PAIRS
+from fem_models.linearised_jko.loads import LoadAssembly, Sources
+from fem_models.linearised_jko.problem import LinearisedJko
+from fem_models.linearised_jko.saddle_point import SaddlePoint
 
 from dolfinx import fem  # isort: skip
 

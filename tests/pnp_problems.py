@@ -6,7 +6,7 @@ import numpy as np
 from mpi4py import MPI
 from references import COMM
 
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.systems.poisson_nernst_planck import IONS, poisson_nernst_planck
 
 

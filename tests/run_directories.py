@@ -7,7 +7,7 @@ import numpy as np
 from dolfinx import fem, io
 from mpi4py import MPI
 
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 
 DOMAINS = {
     1: ('domain = "interval"\ncells = 50', {"domain": "interval", "cells": 50}),

@@ -24,7 +24,7 @@ from mpi4py import MPI
 import fem_models
 from fem_models.energies import PowerLaw
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.mesh import domains
+from fem_models.meshes import domains
 from fem_models.schemes.backward_euler import BackwardEuler
 
 square = domains.build(MPI.COMM_WORLD, "rectangle", cells=[4, 4])
@@ -49,7 +49,7 @@ print("imported")
 DISK = """
 from mpi4py import MPI
 import fem_models
-from fem_models.mesh import domains
+from fem_models.meshes import domains
 domains.build(MPI.COMM_WORLD, "disk", h=0.5)
 """
 

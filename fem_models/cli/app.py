@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from fem_models import __version__
+from fem_models._version import __version__
 from fem_models.cli.distance import distance
 from fem_models.cli.lbb import lbb
 from fem_models.cli.list import list_

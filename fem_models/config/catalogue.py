@@ -13,7 +13,7 @@ from fem_models.config.system import SYSTEMS
 from fem_models.config.tables import Species, Time
 from fem_models.config.terms import TERMS
 from fem_models.expressions.operations import FUNCTIONS
-from fem_models.mesh.domain_names import DOMAINS
+from fem_models.meshes.domain_names import DOMAINS
 from fem_models.particles.interactions import INTERACTIONS
 
 _REPOSITORY = Path(__file__).parents[2]

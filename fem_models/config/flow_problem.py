@@ -35,8 +35,8 @@ from fem_models.flow.static_fields import StaticFields
 from fem_models.jko.movements import Movements
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import refusals
-from fem_models.mesh.marks import MarkedMesh
-from fem_models.mesh.whole_space import SHELL
+from fem_models.meshes.marks import MarkedMesh
+from fem_models.meshes.whole_space import SHELL
 from fem_models.schemes.log_density_euler import LogDensity
 from fem_models.steady.relaxation import Relaxation
 from fem_models.steady.steady_state import steady_state

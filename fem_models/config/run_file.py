@@ -21,7 +21,7 @@ from fem_models.config.terms import TERMS, Term
 from fem_models.config.types import FrozenDict, NumberTable, Table, TextTable, as_tuple
 from fem_models.core.errors import InputError
 from fem_models.core.suggestions import choices
-from fem_models.mesh.domain_names import DOMAINS
+from fem_models.meshes.domain_names import DOMAINS
 
 __all__ = ["Problems", "RunConfig", "_found"]
 

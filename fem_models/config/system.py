@@ -18,7 +18,7 @@ from fem_models.config.types import Table
 if TYPE_CHECKING:
     from fem_models.config.problem import Problem
     from fem_models.config.run_file import RunConfig
-    from fem_models.mesh.marks import MarkedMesh
+    from fem_models.meshes.marks import MarkedMesh
 
 Fields = tuple[tuple[str, str], ...]
 """Names of fields with their metrics."""

@@ -27,7 +27,7 @@ from fem_models.config.types import (
     freeze,
     one_of,
 )
-from fem_models.mesh.domain_names import DOMAINS
+from fem_models.meshes.domain_names import DOMAINS
 
 PETSC_PREFIXES = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "fieldsplit_", "log_", "options_")
 

@@ -78,8 +78,8 @@ def evolve[S](
         model: What evolves: a `Flow`, or any other model.
         initial: Its state at the beginning.
         scheme: What takes the steps.
-        step: The largest size of a step (dimensionless); steps are equal, and a little shorter where that makes
-            them end at `until` and at the times `at`.
+        step: The largest size of a step (dimensionless); steps are equal, and a little shorter where that
+            makes them end at `until` and at the times `at`.
         until: The last time.
         start: The first time.
         at: Times to reach exactly, where `Moment.marked` is true.

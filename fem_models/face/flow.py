@@ -18,16 +18,16 @@ from fem_models.expressions import FunctionOfX
 from fem_models.face.state import State
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.species import Species
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes.marks import MarkedMesh
 from fem_models.steady.steady_state import steady_state
 
 Initial = FunctionOfX | Function | npt.NDArray[np.float64]
-"""A number, text such as "exp(-x**2)", a function of x with NumPy or UFL functions, a UFL expression, a DOLFINx
-function, or nodal values."""
+"""A number, text such as "exp(-x**2)", a function of x with NumPy or UFL functions, a UFL expression, a
+DOLFINx function, or nodal values."""
 
 
 class Flow:
-    """The gradient flow of a free energy on a mesh: a model in the sense of `fem_models.core.protocols.Model`.
+    """The gradient flow of a free energy on a mesh, a `fem_models.core.protocols.Model`.
 
         ∂tρ_s = div(ρ_s ∇ δE/δρ_s)   (Wasserstein)      ∂tc_s = -δE/δc_s   (L²)      0 = δE/δψ_s   (static)
 

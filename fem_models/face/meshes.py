@@ -9,9 +9,9 @@ from mpi4py import MPI
 
 from fem_models.core.errors import InputError
 from fem_models.core.suggestions import choices
-from fem_models.mesh import domains
-from fem_models.mesh.domain_names import DOMAINS
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes import domains
+from fem_models.meshes.domain_names import DOMAINS
+from fem_models.meshes.marks import MarkedMesh
 
 
 def mesh(
@@ -29,8 +29,8 @@ def mesh(
     """Build or read a mesh. Collective.
 
     Args:
-        source: A domain, one of "interval", "rectangle", "box", "disk", "ball" and "space", or a mesh file: a gmsh
-            script (.geo), .msh or .xdmf.
+        source: A domain, one of "interval", "rectangle", "box", "disk", "ball" and "space", or a mesh file: a
+            gmsh script (.geo), .msh or .xdmf.
         lower: Lower corner of an interval, rectangle or box, 0 by default (lengths are dimensionless).
         upper: Its upper corner, 1 by default.
         radius: Of a disk, ball or of the ball in space, 1 by default.

@@ -12,7 +12,7 @@ from dolfinx.fem import Function
 from mpi4py import MPI
 
 from fem_models.core.parallel import on_rank_zero
-from fem_models.mesh.pvd import write_pvd
+from fem_models.meshes.pvd import write_pvd
 
 
 @contextmanager

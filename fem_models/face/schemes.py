@@ -31,7 +31,9 @@ class StepOfFlow(Step[State]):
 
 
 class BoundScheme:
-    """A scheme that takes steps of one flow, with its solvers; see `fem_models.core.protocols.Scheme`. Collective.
+    """A scheme that takes steps of one flow, with its solvers. Collective.
+
+    See `fem_models.core.protocols.Scheme`.
 
     Args:
         flow: The flow.
@@ -170,7 +172,8 @@ class FlowScheme:
         if not self._bound:
             if self.flow is None:
                 raise InputError(
-                    f"The scheme has no flow yet: write {type(self).__name__}(flow), or take its steps by evolve."
+                    f"The scheme has no flow yet: write {type(self).__name__}(flow), or take its steps by "
+                    "evolve."
                 )
             self._bound.append(self.on(self.flow))
         return self._bound[0].step(old, tau)

@@ -14,7 +14,7 @@ from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.suggestions import choices
 from fem_models.face.pictures import scratch_pvd
-from fem_models.mesh.pvd import write_pvd
+from fem_models.meshes.pvd import write_pvd
 
 if TYPE_CHECKING:
     from fem_models.face.flow import Flow

@@ -20,8 +20,8 @@ from mpi4py import MPI
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
 from fem_models.flow.species import Species
-from fem_models.mesh.marks import MarkedMesh, mesh_of
-from fem_models.mesh.whole_space import SHELL
+from fem_models.meshes.marks import MarkedMesh, mesh_of
+from fem_models.meshes.whole_space import SHELL
 
 
 class HasStates(Protocol):

@@ -28,7 +28,7 @@ from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.checks import check_state, check_terms, checked_initial, checked_masses, checked_parts
 from fem_models.flow.observed import Observed, State
 from fem_models.flow.species import METRICS, Species
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal import fluxes
 from fem_models.nodal.couplings import Couplings, boundary_weights, region_rim
 from fem_models.nodal.edges import EdgeGeometry, Lumping

@@ -19,7 +19,7 @@ from mpi4py import MPI
 
 from fem_models.core.protocols import Expectation, Packed, Record, Row
 from fem_models.energies import Energy
-from fem_models.mesh.parts import Part
+from fem_models.meshes.parts import Part
 from fem_models.nodal.numbering import original_numbers
 
 State = npt.NDArray[np.float64]

@@ -41,8 +41,8 @@ from fem_models.jko.path_ends import FixedEnd
 from fem_models.jko.path_solver import PathSolver
 from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.mesh.parts import Part
-from fem_models.mesh.pvd import write_pvd
+from fem_models.meshes.parts import Part
+from fem_models.meshes.pvd import write_pvd
 from fem_models.nodal.edges import EdgeGeometry
 from fem_models.nodal.mobilities import CellMobility
 

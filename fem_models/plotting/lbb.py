@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from fem_models.linearised.elements import PAIRS
+from fem_models.linearised_jko.elements import PAIRS
 from fem_models.plotting.style import colour, new_figure, plain, save
 from fem_models.results.inf_sup_table import InfSupRequest, InfSupRow, by_label
 

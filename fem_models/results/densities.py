@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal.edges import EdgeGeometry
 from fem_models.results import layout
 

@@ -8,9 +8,9 @@ from typing import Self
 
 from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
-from fem_models.linearised.elements import PAIRS, pair_named
-from fem_models.linearised.inf_sup import Boundary, time_integration
-from fem_models.mesh.domain_names import DOMAINS
+from fem_models.linearised_jko.elements import PAIRS, pair_named
+from fem_models.linearised_jko.inf_sup import Boundary, time_integration
+from fem_models.meshes.domain_names import DOMAINS
 
 COORDINATES = ("x", "y", "z")
 DIMENSION = {name: domain.dimension for name, domain in DOMAINS.items() if name != "space"}

@@ -3,8 +3,8 @@
 from mpi4py import MPI
 
 from fem_models.config.tables import Mesh
-from fem_models.mesh import domains
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes import domains
+from fem_models.meshes.marks import MarkedMesh
 
 
 def build_mesh(comm: MPI.Comm, table: Mesh) -> MarkedMesh:

@@ -1,6 +1,6 @@
 """`fem-models lbb`: the discrete inf-sup constants of element pairs on a sequence of meshes.
 
-What the constants are is said in `fem_models.linearised.inf_sup`. The directory gets `lbb.csv`, a row for
+What the constants are is said in `fem_models.linearised_jko.inf_sup`. The directory gets `lbb.csv`, a row for
 each pair, condition at the boundary and mesh; `lbb.png`; and `lbb.toml`, what was asked for.
 """
 
@@ -19,9 +19,9 @@ from ufl import SpatialCoordinate
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.expressions import Expression
-from fem_models.linearised.elements import PAIRS, Pair
-from fem_models.linearised.inf_sup import Boundary, InfSup
-from fem_models.mesh import domains as meshes
+from fem_models.linearised_jko.elements import PAIRS, Pair
+from fem_models.linearised_jko.inf_sup import Boundary, InfSup
+from fem_models.meshes import domains as meshes
 from fem_models.results import layout
 from fem_models.results.files import write_table, write_text
 from fem_models.results.inf_sup_table import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mpi4py import MPI
 
-from fem_models import __version__
+from fem_models._version import __version__
 from fem_models.config import io as config_io
 from fem_models.config.problem import Companions, Problem
 from fem_models.config.run_file import RunConfig

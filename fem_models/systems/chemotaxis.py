@@ -13,7 +13,7 @@ from fem_models.core.errors import InputError
 from fem_models.energies import Density, Dirichlet, Energy, Potential, diffusion
 from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import Coupling
 

@@ -7,7 +7,7 @@ from dolfinx.mesh import Mesh
 from fem_models.energies import Boltzmann, Potential, Quadratic
 from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
 
 

@@ -11,7 +11,7 @@ from fem_models.energies import Energy, Potential
 from fem_models.energies import diffusion as diffusion_energy
 from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
 
 

@@ -18,8 +18,8 @@ from fem_models.core.suggestions import choices
 from fem_models.energies import Electrostatic, Energy, Potential, Term, diffusion
 from fem_models.expressions.functions import FunctionOfX, as_ufl
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.mesh.marks import MarkedMesh, boundary_nodes, marked
-from fem_models.mesh.whole_space import BALL, INFINITY, SHELL, space_coefficient
+from fem_models.meshes.marks import MarkedMesh, boundary_nodes, marked
+from fem_models.meshes.whole_space import BALL, INFINITY, SHELL, space_coefficient
 from fem_models.nodal.edges import Lumping
 from fem_models.nodal.values import nodal_values
 

@@ -21,7 +21,7 @@ from fem_models.energies import (
 )
 from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import COUPLING, Coupling
 

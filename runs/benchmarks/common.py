@@ -35,7 +35,7 @@ from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.jko.jko_bdf2 import JkoBdf2
 from fem_models.jko.jko_step import Jko
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.schemes.bdf2 import Bdf2
 from fem_models.systems.fokker_planck import fokker_planck

@@ -19,7 +19,7 @@ from mpi4py import MPI
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.static_fields import StaticFields
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck

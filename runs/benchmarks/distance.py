@@ -20,7 +20,7 @@ from mpi4py import MPI
 from fem_models.exact.distances import dilation_square, gaussian_square, translation_square
 from fem_models.exact.profiles import Barenblatt, Gaussian
 from fem_models.jko.wasserstein import wasserstein
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.nodal.edges import EdgeGeometry
 
 DOMAINS = {1: "interval", 2: "rectangle", 3: "box"}

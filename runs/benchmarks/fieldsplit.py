@@ -24,7 +24,7 @@ import ufl
 
 from fem_models.flow.edge_averaged import EdgeAveraged
 from fem_models.linalg.newton import Newton, NewtonSettings
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
 from fem_models.systems.two_component import quadratic_potentials, two_component

@@ -17,7 +17,7 @@ from mpi4py import MPI
 from fem_models.energies import Boltzmann, Energy, Potential, PowerLaw, Term
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
 
 STEPS = (1e-4, 1e-2, 1.0, 10.0)

@@ -21,7 +21,7 @@ from fem_models.exact.jko_steps import fokker_planck_step, linear_potential_step
 from fem_models.exact.profiles import Barenblatt, Gaussian
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.jko.jko_step import Jko
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
 
 CONFINED = Boltzmann() + Potential(lambda x: 2.0 * ufl.dot(x, x))

@@ -19,11 +19,11 @@ from mpi4py import MPI
 # isort: split
 import ufl
 
-from fem_models.linearised.loads import LoadAssembly
-from fem_models.linearised.problem import LinearisedJko
-from fem_models.linearised.saddle_point import SaddlePoint
-from fem_models.linearised.solver import LinearisedSettings, LinearisedSolver
-from fem_models.mesh import domains as meshes
+from fem_models.linearised_jko.loads import LoadAssembly
+from fem_models.linearised_jko.problem import LinearisedJko
+from fem_models.linearised_jko.saddle_point import SaddlePoint
+from fem_models.linearised_jko.solver import LinearisedSettings, LinearisedSolver
+from fem_models.meshes import domains as meshes
 
 PAIRS = ("P1-DG0", "P2-DG1", "DG0-RT1", "DG1-RT2")
 # The finest mesh of a block in h, by the size of the pairs.

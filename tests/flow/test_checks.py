@@ -11,7 +11,7 @@ from fem_models.energies import Boltzmann, Density, Interaction, Potential, Powe
 from fem_models.expressions import Expression
 from fem_models.flow.checks import check_step
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 
 from dolfinx import fem  # isort: skip
 from dolfinx import mesh as dmesh  # isort: skip

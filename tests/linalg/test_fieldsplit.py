@@ -11,7 +11,7 @@ from fem_models.flow.edge_averaged import EdgeAveraged
 from fem_models.flow.unknowns import Unknowns
 from fem_models.linalg.linear_solver import linear_options
 from fem_models.linalg.newton import Newton, NewtonSettings
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck

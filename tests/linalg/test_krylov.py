@@ -20,14 +20,14 @@ from fem_models.linalg.krylov import KrylovSolver, factorises
 from fem_models.linalg.mumps import MEMORY, MumpsMemory
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import INNER_PREFIXES
-from fem_models.linearised.elements import PAIRS
-from fem_models.linearised.followed_diffusion import FollowedDiffusion
-from fem_models.linearised.inf_sup import InfSup
-from fem_models.linearised.loads import LoadAssembly
-from fem_models.linearised.problem import LinearisedJko
-from fem_models.linearised.reduced import ReducedJko
-from fem_models.linearised.saddle_point import SaddlePoint
-from fem_models.linearised.solver import LinearisedSettings, LinearisedSolver
+from fem_models.linearised_jko.elements import PAIRS
+from fem_models.linearised_jko.followed_diffusion import FollowedDiffusion
+from fem_models.linearised_jko.inf_sup import InfSup
+from fem_models.linearised_jko.loads import LoadAssembly
+from fem_models.linearised_jko.problem import LinearisedJko
+from fem_models.linearised_jko.reduced import ReducedJko
+from fem_models.linearised_jko.saddle_point import SaddlePoint
+from fem_models.linearised_jko.solver import LinearisedSettings, LinearisedSolver
 from fem_models.steady.steady_state import steady_state
 from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
 

@@ -12,9 +12,9 @@ from fem_models.energies import Density, Dirichlet, Electrostatic, Energy, Inter
 from fem_models.flow.edge_averaged import EdgeAveraged
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.flow.static_fields import StaticFields
-from fem_models.mesh import domains as meshes
-from fem_models.mesh.marks import boundary_nodes
-from fem_models.mesh.parts import Part
+from fem_models.meshes import domains as meshes
+from fem_models.meshes.marks import boundary_nodes
+from fem_models.meshes.parts import Part
 from fem_models.nodal.couplings import boundary_weights, region_rim
 
 pytestmark = pytest.mark.parallel

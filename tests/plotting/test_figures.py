@@ -9,7 +9,7 @@ from mpi4py import MPI
 from run_directories import RATE, density, potential, write_run, write_series
 
 from fem_models.core.errors import InputError
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.plotting import draw
 from fem_models.plotting.energy import energy_figure, terms_figure
 from fem_models.plotting.lines import curves_figure

@@ -7,7 +7,7 @@ from dolfinx.io import VTKFile
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.plotting.geodesic import draw_geodesic, geodesic_figure
 from fem_models.results.fields import WrittenFields
 

@@ -9,7 +9,7 @@ from mpi4py import MPI
 from run_directories import RATE, density, write_fields, write_run
 
 from fem_models.core.errors import InputError
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.plotting.lines import Segment, segment_of
 from fem_models.plotting.scene import render, slice_plane
 from fem_models.plotting.style import symbol, time_labels

@@ -1,7 +1,7 @@
 """A model that is no gradient flow goes through the run loop, output, figures and readers as it is.
 
-The heat equation ∂tu = k Δu by P1 and backward Euler, with a table, observables, laws, a study and a figure of
-its own, all of them below.
+The heat equation ∂tu = k Δu by P1 and backward Euler, with a table, observables, laws, a study and a figure
+of its own, all of them below.
 """
 
 import math
@@ -220,7 +220,7 @@ def test_a_scheme_of_another_kind_of_model_is_refused(heat):
         InputError, match=r'scheme = "bdf2" does not go with \[system\] name = "heat"; .*heat-euler'
     ):
         from_dict(TABLES | {"time": {"end": 1.0, "step": 0.1, "scheme": "bdf2"}})
-    with pytest.raises(InputError, match='"heat-euler" does not go with .* name = "fokker-planck"'):
+    with pytest.raises(InputError, match=r'"heat-euler" does not go with .* name = "fokker-planck"'):
         from_dict(
             TABLES
             | {

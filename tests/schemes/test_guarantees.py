@@ -9,7 +9,7 @@ from references import COMM, DIRECT, bump, mesh_of, quadratic_potential
 
 from fem_models.energies import Boltzmann, Density, PowerLaw
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.mesh import domains as meshes
+from fem_models.meshes import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.schemes.bdf2 import Bdf2
 

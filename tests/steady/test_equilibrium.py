@@ -10,8 +10,8 @@ from scipy.integrate import solve_bvp
 from scipy.optimize import root
 
 from fem_models.core.errors import InputError, SolveError
-from fem_models.mesh import domains as meshes
-from fem_models.mesh.marks import MarkedMesh
+from fem_models.meshes import domains as meshes
+from fem_models.meshes.marks import MarkedMesh
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.steady.steady_state import steady_state
 from fem_models.systems.chemotaxis import chemotaxis

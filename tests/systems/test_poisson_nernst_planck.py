@@ -14,7 +14,7 @@ from fem_models.exact.profiles import Gaussian
 from fem_models.expressions import Expression
 from fem_models.flow.neutrality import check_neutral
 from fem_models.flow.static_fields import StaticFields
-from fem_models.mesh.whole_space import space_coefficient
+from fem_models.meshes.whole_space import space_coefficient
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 

@@ -17,7 +17,7 @@ from fem_models.particles.interactions import INTERACTIONS
 if TYPE_CHECKING:
     from fem_models.config.run_file import RunConfig
     from fem_models.flow.gradient_flow import GradientFlow
-    from fem_models.mesh.marks import MarkedMesh
+    from fem_models.meshes.marks import MarkedMesh
     from fem_models.nodal.edges import Lumping
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fem_models import energies
     from fem_models.config.run_file import RunConfig
     from fem_models.flow.gradient_flow import GradientFlow
-    from fem_models.mesh.marks import MarkedMesh
+    from fem_models.meshes.marks import MarkedMesh
     from fem_models.nodal.edges import Lumping
 
 # Names of series.csv that an energy term cannot have.

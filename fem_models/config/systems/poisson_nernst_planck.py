@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fem_models.config.run_file import RunConfig
     from fem_models.core.protocols import Study
     from fem_models.flow.gradient_flow import GradientFlow, State
-    from fem_models.mesh.marks import MarkedMesh
+    from fem_models.meshes.marks import MarkedMesh
     from fem_models.nodal.edges import Lumping
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fem_models.config.run_file import RunConfig
     from fem_models.core.protocols import Study
     from fem_models.flow.gradient_flow import GradientFlow, State
-    from fem_models.mesh.marks import MarkedMesh
+    from fem_models.meshes.marks import MarkedMesh
     from fem_models.nodal.edges import Lumping
 
 Centers = Annotated[tuple[Numbers, ...], BeforeValidator(as_tuple), Field(min_length=2, max_length=2)]

@@ -1,6 +1,6 @@
 """Where whole meshes come from, on rank 0: gmsh's geometries, scripts and `.msh` files (see also `xdmf`).
 
-`fem_models.mesh.domains` calls these functions on one rank and shares the cells out.
+`fem_models.meshes.domains` calls these functions on one rank and shares the cells out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fem_models.core.errors import InputError
 from fem_models.core.extras import require
-from fem_models.mesh.checks import check_volumes, flatness
+from fem_models.meshes.checks import check_volumes, flatness
 
 # The shell that stands for the rest of space, in the domain "space": its outer radius over that of the ball
 # in it, and the thickness of its layers of cells over the cell size in the ball.

@@ -9,8 +9,8 @@ import pytest
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
-from fem_models.mesh import domains as meshes
-from fem_models.mesh import sources as mesh_sources
+from fem_models.meshes import domains as meshes
+from fem_models.meshes import sources as mesh_sources
 
 import dolfinx  # isort: skip
 from dolfinx.io import XDMFFile  # isort: skip
@@ -627,7 +627,7 @@ def test_faults_on_rank_zero_reach_all_ranks(monkeypatch):
 
 def test_gmsh_is_quiet():
     code = (
-        "import fem_models; from mpi4py import MPI; from fem_models.mesh import domains as meshes;"
+        "import fem_models; from mpi4py import MPI; from fem_models.meshes import domains as meshes;"
         "meshes.build(MPI.COMM_WORLD, 'ball', h=0.5)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

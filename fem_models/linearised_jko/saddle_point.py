@@ -15,8 +15,8 @@ from fem_models.core.errors import SolveError
 from fem_models.linalg import mumps
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
-from fem_models.linearised.loads import Evaluation, Loads, Minimiser
-from fem_models.linearised.problem import LinearisedJko
+from fem_models.linearised_jko.loads import Evaluation, Loads, Minimiser
+from fem_models.linearised_jko.problem import LinearisedJko
 
 # Solves for the residual go on until it is rounding, or falls no more: pivots that MUMPS replaces leave a
 # first solution to a few digits. A residual beyond the last share is no solution. All relative to the loads.
@@ -27,7 +27,7 @@ _NO_SOLUTION = 1e-8
 
 
 class SaddlePoint:
-    """The system of all equations of `fem_models.linearised.problem`. Collective.
+    """The system of all equations of `fem_models.linearised_jko.problem`. Collective.
 
     Build it anew when the matrices of the problem were assembled again.
 

@@ -1,9 +1,9 @@
 """The linearised JKO problem by preconditioned conjugate gradients, with MUMPS where these fail.
 
-The reduced system of `fem_models.linearised.reduced` for the potential u = f_S of the last slab, of a matrix
-S, is preconditioned by the operator P of `fem_models.linearised.smooth_part`, with the diffusion Σ_k δ q_k I
-("plain"), or the geometric mean of this and of the same carried along the flow ("follow", see
-`fem_models.linearised.followed_diffusion`).
+The reduced system of `fem_models.linearised_jko.reduced` for the potential u = f_S of the last slab, of a
+matrix S, is preconditioned by the operator P of `fem_models.linearised_jko.smooth_part`, with the diffusion
+Σ_k δ q_k I ("plain"), or the geometric mean of this and of the same carried along the flow ("follow", see
+`fem_models.linearised_jko.followed_diffusion`).
 
 P is right on smooth potentials. Rough ones are damped by the transports, through J = -½Σ_{k>1} δ(A_k + A_kᵀ),
 without its row sums which are those of Δφ, and P is too large on them. So the preconditioner is E P⁻¹ Eᵀ with
@@ -28,12 +28,12 @@ from fem_models.linalg.callbacks import product_matrix, reason_name, weak
 from fem_models.linalg.garbage import collect
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option, managed, refusals
-from fem_models.linearised.followed_diffusion import FollowedDiffusion
-from fem_models.linearised.loads import Evaluation, Loads, Minimiser
-from fem_models.linearised.problem import LinearisedJko
-from fem_models.linearised.reduced import ReducedJko
-from fem_models.linearised.saddle_point import SaddlePoint
-from fem_models.linearised.smooth_part import SmoothPart, smooth_part
+from fem_models.linearised_jko.followed_diffusion import FollowedDiffusion
+from fem_models.linearised_jko.loads import Evaluation, Loads, Minimiser
+from fem_models.linearised_jko.problem import LinearisedJko
+from fem_models.linearised_jko.reduced import ReducedJko
+from fem_models.linearised_jko.saddle_point import SaddlePoint
+from fem_models.linearised_jko.smooth_part import SmoothPart, smooth_part
 
 Preconditioner = Literal["auto", "plain", "follow"]
 

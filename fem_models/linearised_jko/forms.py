@@ -16,7 +16,7 @@ from petsc4py import PETSc
 from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
-from fem_models.linearised.elements import MixedSpaces
+from fem_models.linearised_jko.elements import MixedSpaces
 
 _Array = npt.NDArray[np.float64]
 

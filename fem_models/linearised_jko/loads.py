@@ -5,7 +5,7 @@ With sources c, l, r and e the equations are
     ∂s h + div(g + h∇φ) = c,   g = q∇f + l,   ∂s f + ∇φ·∇f = -r,   f(Δt) = -(E'' h(Δt) + C q) + e,
 
 the stationarity of ½∫∫|g - l|²/q - ∫∫r h + ½∫E'' h(Δt)² + ∫h(Δt)(C q - e). In the discrete equations of
-`fem_models.linearised.problem` c_k = δ∫c v, l_k = ∫l·w/q and R_k = ∫r v at the middle of slab k,
+`fem_models.linearised_jko.problem` c_k = δ∫c v, l_k = ∫l·w/q and R_k = ∫r v at the middle of slab k,
 r_k = δ(a R_k + (1-a) R_{k+1}) with R_0 = R_{S+1} = 0, and e = ∫(C q - e) v/E''.
 
 The value at the minimiser. For the discrete problem it is, with the terminal cost in its dual form,
@@ -39,9 +39,9 @@ from ufl.core.expr import Expr
 from fem_models.expressions.functions import FunctionOfX, as_ufl
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
-from fem_models.linearised.forms import assembled_vector
-from fem_models.linearised.problem import LinearisedJko
-from fem_models.linearised.slab_data import InTime
+from fem_models.linearised_jko.forms import assembled_vector
+from fem_models.linearised_jko.problem import LinearisedJko
+from fem_models.linearised_jko.slab_data import InTime
 
 # Of the L² projection of the first perturbation.
 _PROJECTION: dict[str, Option] = {"ksp_type": "cg", "pc_type": "jacobi", "ksp_rtol": 1e-14, "ksp_atol": 0.0}

@@ -8,9 +8,9 @@ from references import COMM, mesh_of
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.energies import Boltzmann, Energy, Interaction, Potential, PowerLaw, Quadratic
-from fem_models.linearised.loads import Sources
-from fem_models.linearised.problem import LinearisedJko
-from fem_models.linearised.saddle_point import SaddlePoint
+from fem_models.linearised_jko.loads import Sources
+from fem_models.linearised_jko.problem import LinearisedJko
+from fem_models.linearised_jko.saddle_point import SaddlePoint
 from fem_models.systems.excluded_volume import excluded_volume
 
 from dolfinx import fem  # isort: skip

@@ -5,9 +5,9 @@ import pytest
 import ufl
 from references import mesh_of
 
-from fem_models.linearised.elements import MixedSpaces, pair_named
-from fem_models.linearised.forms import Assembled, Measures, assembled
-from fem_models.linearised.hybridised import Hybridised
+from fem_models.linearised_jko.elements import MixedSpaces, pair_named
+from fem_models.linearised_jko.forms import Assembled, Measures, assembled
+from fem_models.linearised_jko.hybridised import Hybridised
 
 from dolfinx import fem  # isort: skip
 from dolfinx.la import InsertMode  # isort: skip

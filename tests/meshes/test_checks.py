@@ -5,8 +5,8 @@ import pytest
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
-from fem_models.mesh import domains as meshes
-from fem_models.mesh.checks import check_overlaps, flatness
+from fem_models.meshes import domains as meshes
+from fem_models.meshes.checks import check_overlaps, flatness
 
 COMM = MPI.COMM_WORLD
 KINDS = {1: 1, 2: 2, 3: 4}

@@ -14,7 +14,7 @@ from dolfinx import fem, graph, io, la
 from dolfinx import mesh as dmesh
 
 from fem_models.core.errors import InputError
-from fem_models.mesh.sources import CELL_NAME, Simplices
+from fem_models.meshes.sources import CELL_NAME, Simplices
 
 _Entities = npt.NDArray[np.int32]
 
@@ -48,7 +48,7 @@ def mesh_of(mesh: MarkedMesh | dmesh.Mesh) -> dmesh.Mesh:
     """The DOLFINx mesh of a mesh with or without named parts, once it is known to be one of simplices.
 
     Args:
-        mesh: A mesh of `fem_models.mesh.domains` or of DOLFINx.
+        mesh: A mesh of `fem_models.meshes.domains` or of DOLFINx.
 
     Returns:
         The DOLFINx mesh.
@@ -60,7 +60,7 @@ def mesh_of(mesh: MarkedMesh | dmesh.Mesh) -> dmesh.Mesh:
     plain = mesh.mesh if isinstance(mesh, MarkedMesh) else mesh
     if not isinstance(plain, dmesh.Mesh):
         raise InputError(
-            f"The mesh must be one of `fem_models.mesh.domains` or of DOLFINx, not {_short(mesh)}."
+            f"The mesh must be one of `fem_models.meshes.domains` or of DOLFINx, not {_short(mesh)}."
         )
     kind, dim = plain.topology.cell_name(), plain.topology.dim
     if kind not in CELL_NAME.values():
@@ -79,7 +79,7 @@ def marked(mesh: MarkedMesh | dmesh.Mesh) -> MarkedMesh:
     """A mesh with its named parts. Collective.
 
     Args:
-        mesh: A mesh of `fem_models.mesh.domains`, or one of DOLFINx, whose only part is "boundary".
+        mesh: A mesh of `fem_models.meshes.domains`, or one of DOLFINx, whose only part is "boundary".
 
     Returns:
         The mesh and its parts.

@@ -12,8 +12,8 @@ from references import COMM, orders
 from fem_models.core.errors import InputError
 from fem_models.exact.coulomb import gaussian_interaction, gaussian_potential
 from fem_models.exact.profiles import Gaussian
-from fem_models.mesh import domains as meshes
-from fem_models.mesh import marks, whole_space
+from fem_models.meshes import domains as meshes
+from fem_models.meshes import marks, whole_space
 from fem_models.nodal.edges import EdgeGeometry
 from fem_models.nodal.stiffness import Stiffness
 

@@ -8,8 +8,8 @@ from dolfinx import fem
 from references import mesh_of
 
 from fem_models.core.errors import InputError
-from fem_models.linearised.elements import PAIRS
-from fem_models.linearised.inf_sup import InfSup, time_integration
+from fem_models.linearised_jko.elements import PAIRS
+from fem_models.linearised_jko.inf_sup import InfSup, time_integration
 
 # Measured with another program on the unit square, its fluxes free at the boundary.
 TABLE = {

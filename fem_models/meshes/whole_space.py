@@ -17,7 +17,7 @@ from mpi4py import MPI
 from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
-from fem_models.mesh.marks import MarkedMesh, boundary_nodes
+from fem_models.meshes.marks import MarkedMesh, boundary_nodes
 
 SHELL, BALL, INFINITY = "shell", "ball", "infinity"
 """The names of the two regions and of the boundary of a mesh that stands for the whole space."""

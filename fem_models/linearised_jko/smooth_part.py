@@ -2,9 +2,9 @@
 
     P(u, v) = ∫ (u - aδ∇φ·∇u)(v - aδ∇φ·∇v)/E'' + ∫ D∇u·∇v,
 
-with D of `fem_models.linearised.followed_diffusion`. For continuous potentials it is a sparse matrix. For
+with D of `fem_models.linearised_jko.followed_diffusion`. For continuous potentials it is a sparse matrix. For
 Raviart–Thomas fluxes the second part is B (∫D⁻¹g·w)⁻¹ Bᵀ, a full matrix; P⁻¹ is known up to the inverse of a
-sparse matrix of multipliers on facets (`fem_models.linearised.hybridised`). That one is preconditioned by
+sparse matrix of multipliers on facets (`fem_models.linearised_jko.hybridised`). That one is preconditioned by
 two grids: on the coarse one multipliers are traces of continuous, piecewise linear potentials.
 """
 
@@ -18,11 +18,11 @@ from dolfinx import fem
 from petsc4py import PETSc
 
 from fem_models.linalg.options import Option
-from fem_models.linearised.followed_diffusion import FollowedDiffusion
-from fem_models.linearised.forms import Assembled
-from fem_models.linearised.hybridised import Hybridised
-from fem_models.linearised.problem import LinearisedJko
-from fem_models.linearised.reduced import linear_solver
+from fem_models.linearised_jko.followed_diffusion import FollowedDiffusion
+from fem_models.linearised_jko.forms import Assembled
+from fem_models.linearised_jko.hybridised import Hybridised
+from fem_models.linearised_jko.problem import LinearisedJko
+from fem_models.linearised_jko.reduced import linear_solver
 
 # Jacobi's smoother is the same on any number of ranks.
 _MULTIGRID: dict[str, Option] = {

@@ -6,18 +6,18 @@ import ufl
 from references import COMM, mesh_of, waves
 
 from fem_models.core.errors import InputError
-from fem_models.linearised.constraint import CellwiseFluxes, ConformingFluxes
-from fem_models.linearised.elements import MixedSpaces, pair_named
-from fem_models.linearised.forms import (
+from fem_models.linearised_jko.constraint import CellwiseFluxes, ConformingFluxes
+from fem_models.linearised_jko.elements import MixedSpaces, pair_named
+from fem_models.linearised_jko.forms import (
     Measures,
     assembled,
     assembled_vector,
     cell_blocks,
     require_positive,
 )
-from fem_models.linearised.reconstruction import linear_reconstruction
-from fem_models.linearised.slab_data import Moments, Slabs
-from fem_models.linearised.slab_transport import transports
+from fem_models.linearised_jko.reconstruction import linear_reconstruction
+from fem_models.linearised_jko.slab_data import Moments, Slabs
+from fem_models.linearised_jko.slab_transport import transports
 
 from dolfinx import fem  # isort: skip
 

@@ -8,13 +8,13 @@ import ufl
 from references import mesh_of
 
 from fem_models.core.errors import InputError
-from fem_models.linearised.elements import PAIRS
-from fem_models.linearised.followed_diffusion import FollowedDiffusion
-from fem_models.linearised.loads import LoadAssembly, Sources
-from fem_models.linearised.problem import LinearisedJko
-from fem_models.linearised.reduced import ReducedJko
-from fem_models.linearised.saddle_point import SaddlePoint
-from fem_models.linearised.solver import LinearisedSettings, LinearisedSolver
+from fem_models.linearised_jko.elements import PAIRS
+from fem_models.linearised_jko.followed_diffusion import FollowedDiffusion
+from fem_models.linearised_jko.loads import LoadAssembly, Sources
+from fem_models.linearised_jko.problem import LinearisedJko
+from fem_models.linearised_jko.reduced import ReducedJko
+from fem_models.linearised_jko.saddle_point import SaddlePoint
+from fem_models.linearised_jko.solver import LinearisedSettings, LinearisedSolver
 
 STABLE = [name for name, pair in PAIRS.items() if pair.stable]
 SOURCES = Sources(

@@ -8,8 +8,8 @@ from mpi4py import MPI
 from references import COMM
 
 from fem_models.core.errors import InputError
-from fem_models.mesh import domains as meshes
-from fem_models.mesh import marks
+from fem_models.meshes import domains as meshes
+from fem_models.meshes import marks
 
 from dolfinx import fem  # isort: skip
 from dolfinx import mesh as dmesh  # isort: skip

@@ -4,8 +4,8 @@ The constraint (2.14) of Bruna, Burger and Carrillo, ∂s h + div(g + h∇φ) = 
 
     ∫∂s h v - A(h, v) + b(g, v) = 0   for all v in the space of potentials,
 
-with the transport A of `fem_models.linearised.slab_transport` and b of `mixed_pairs`, and fluxes g = q∇f are
-∫g·w/q = -b(w, f) for all w: G g = -Bᵀf.
+with the transport A of `fem_models.linearised_jko.slab_transport` and b of `mixed_pairs`, and fluxes g = q∇f
+are ∫g·w/q = -b(w, f) for all w: G g = -Bᵀf.
 
 At the boundary the weak form has (2.12c). With ∂φ/∂n = 0, (2.11c), both parts of the flux vanish there. φ
 need not have that to rounding. For continuous potentials (q∇f + h∇φ)·n = 0 is the natural condition, and the
@@ -23,8 +23,8 @@ from dolfinx import fem
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
-from fem_models.linearised.elements import MixedSpaces
-from fem_models.linearised.forms import Assembled, Measures, assembled_vector, cell_blocks
+from fem_models.linearised_jko.elements import MixedSpaces
+from fem_models.linearised_jko.forms import Assembled, Measures, assembled_vector, cell_blocks
 
 _Array = npt.NDArray[np.float64]
 

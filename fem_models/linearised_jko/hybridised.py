@@ -27,8 +27,8 @@ from petsc4py import PETSc
 from ufl.core.expr import Expr
 
 from fem_models.linalg.coordinates import block_coordinates, coordinate_matrix, global_numbers
-from fem_models.linearised.elements import MixedSpaces
-from fem_models.linearised.forms import Measures, cell_blocks
+from fem_models.linearised_jko.elements import MixedSpaces
+from fem_models.linearised_jko.forms import Measures, cell_blocks
 
 _Array = npt.NDArray[np.float64]
 _Numbers = npt.NDArray[np.integer]

@@ -26,8 +26,8 @@ from ufl.core.expr import Expr
 
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
-from fem_models.linearised.forms import Assembled, Measures, assembled, assembled_vector
-from fem_models.linearised.slab_data import Moments
+from fem_models.linearised_jko.forms import Assembled, Measures, assembled, assembled_vector
+from fem_models.linearised_jko.slab_data import Moments
 
 _Array = npt.NDArray[np.float64]
 

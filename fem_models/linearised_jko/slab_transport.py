@@ -25,9 +25,9 @@ from dolfinx import fem
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
-from fem_models.linearised.elements import MixedSpaces
-from fem_models.linearised.forms import Assembled, Measures
-from fem_models.linearised.reconstruction import linear_reconstruction
+from fem_models.linearised_jko.elements import MixedSpaces
+from fem_models.linearised_jko.forms import Assembled, Measures
+from fem_models.linearised_jko.reconstruction import linear_reconstruction
 
 # γ, with the mean height of the two cells on F as h_F.
 JUMP_PENALTY = 0.02

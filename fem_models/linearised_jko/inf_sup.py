@@ -55,7 +55,7 @@ from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
 from fem_models.linalg.eigenvalues import Columns, Pencil, dual_norm, slepc_module, smallest_eigenvalue
-from fem_models.linearised.elements import MixedSpaces, Pair
+from fem_models.linearised_jko.elements import MixedSpaces, Pair
 
 Boundary = Literal["no-flux", "free"]
 Formula = Callable[[Expr], Expr]

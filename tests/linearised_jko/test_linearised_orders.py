@@ -6,8 +6,8 @@ import ufl
 from linearised_problems import STABLE, f, g, h, l2, manufactured_errors, phi, q, rate, solved
 from references import mesh_of, orders
 
-from fem_models.linearised.loads import Sources
-from fem_models.linearised.problem import LinearisedJko
+from fem_models.linearised_jko.loads import Sources
+from fem_models.linearised_jko.problem import LinearisedJko
 
 from dolfinx import fem  # isort: skip
 

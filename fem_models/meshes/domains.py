@@ -21,11 +21,11 @@ from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
-from fem_models.mesh import marks
-from fem_models.mesh import sources as mesh_sources
-from fem_models.mesh.checks import check_overlaps
-from fem_models.mesh.domain_names import DOMAINS
-from fem_models.mesh.xdmf import read_xdmf
+from fem_models.meshes import marks
+from fem_models.meshes import sources as mesh_sources
+from fem_models.meshes.checks import check_overlaps
+from fem_models.meshes.domain_names import DOMAINS
+from fem_models.meshes.xdmf import read_xdmf
 
 _Vector = npt.NDArray[np.float64]
 
@@ -56,7 +56,7 @@ def build(
     Args:
         comm: communicator over which the cells are distributed.
         domain: "interval", "rectangle", "box", "disk", "ball", or "space": a ball in a shell that stands for
-            the rest of space (see `fem_models.mesh.whole_space`).
+            the rest of space (see `fem_models.meshes.whole_space`).
         lower: lower corner of an interval, rectangle or box, one number per dimension (default 0).
         upper: upper corner, one number per dimension (default 1).
         radius: radius of a disk or ball, also of the ball in space (default 1).

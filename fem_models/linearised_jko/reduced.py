@@ -4,7 +4,7 @@ With f_k = T_k u for u = f_S, where T_k carries potentials backwards,
 
     (M - aδA_kᵀ) T_k = (M + (1-a)δA_{k+1}ᵀ) T_{k+1},   T_S = 1,
 
-all equations of `fem_models.linearised.problem` come down to one symmetric positive definite system,
+all equations of `fem_models.linearised_jko.problem` come down to one symmetric positive definite system,
 
     (M - aδA_S) M⁻¹ M_{1/E''} M⁻¹ (M - aδA_Sᵀ) u + Σ_k δ T_kᵀ K_k T_k u = b,    K_k = B G_k⁻¹ Bᵀ.
 
@@ -21,8 +21,8 @@ from petsc4py import PETSc
 
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
-from fem_models.linearised.loads import Loads
-from fem_models.linearised.problem import LinearisedJko
+from fem_models.linearised_jko.loads import Loads
+from fem_models.linearised_jko.problem import LinearisedJko
 
 # The conjugate gradients see a symmetric matrix as far as its parts are solved accurately.
 _ACCURACY: dict[str, Option] = {"ksp_rtol": 1e-12, "ksp_atol": 0.0, "ksp_max_it": 500}
