@@ -21,7 +21,7 @@ def original_numbers(space: fem.FunctionSpace) -> npt.NDArray[np.int64]:
         Shape (owned nodes,); each number occurs once over all ranks.
     """
     geometry, cells = space.mesh.geometry, space.dofmap.list
-    vertices = geometry.input_global_indices[geometry.dofmap]
+    vertices = geometry.input_global_indices[geometry.dofmaps[0]]
     numbers = np.empty(space.dofmap.index_map.size_local + space.dofmap.index_map.num_ghosts, dtype=np.int64)
     corners = vertices.shape[1]
     numbers[cells[:, :corners]] = vertices

@@ -63,7 +63,7 @@ def terms_figure(run: RunData) -> Figure:
     marker = "." if len(time) <= _FEW else None
     for number, (name, values) in enumerate(run.energy_terms.items()):
         axes.plot(time, values, color=colour(number), linewidth=1.8, marker=marker, label=symbol(name))
-    axes.plot(time, run.series["energy"], color="black", linewidth=2.2, marker=marker, label="total")
+    axes.plot(time, run.energy, color="black", linewidth=2.2, marker=marker, label="total")
     axes.set_xlabel(TIME)
     axes.set_ylabel("energy (dimensionless)")
     figure.legend(loc="outside right upper", frameon=False)

@@ -24,7 +24,7 @@ def jko_figure(run: RunData) -> Figure:
     """
     needed = ("time", "excess")
     table = run.table(layout.MOVEMENTS, needed, 'the figure "jko" needs a scheme of minimising movements')
-    energy, time = run.series["energy"], table["time"]
+    energy, time = run.energy, table["time"]
     if len(energy) != len(time) + 1:
         path = run.directory / layout.MOVEMENTS
         raise InputError(f"{path} and {layout.SERIES} are not of one run; run the run file again.")

@@ -80,7 +80,7 @@ class RunData:
         Raises:
             InputError: If there is no such file, no row, or an entry that is not a number.
         """
-        columns = _table(self.directory / layout.SERIES, ("time", "energy"))
+        columns = _table(self.directory / layout.SERIES, ("time",))
         if len(columns["time"]) == 0:
             path = self.directory / layout.SERIES
             raise InputError(f"{path} has no row: the run took no step, and there is nothing to draw.")
@@ -103,9 +103,23 @@ class RunData:
         return _table(path, needed)
 
     @property
+    def energy(self) -> _Array:
+        """The energy at the times of the series, shape (steps,) (dimensionless).
+
+        Raises:
+            InputError: If the model of the run has none.
+        """
+        if "energy" not in self.series:
+            path = self.directory / layout.SERIES
+            raise InputError(f"{path} has no column energy, and nothing of an energy can be drawn.")
+        return self.series["energy"]
+
+    @property
     def energy_terms(self) -> dict[str, _Array]:
-        """The energy of each term, by its name, each of shape (steps,) (dimensionless)."""
+        """The energy of each term, by its name, each of shape (steps,), dimensionless."""
         names = list(self.series)
+        if "energy" not in names:
+            return {}
         end = names.index("dissipation") if "dissipation" in names else len(names)
         return {name: self.series[name] for name in names[names.index("energy") + 1 : end]}
 
@@ -116,7 +130,7 @@ class RunData:
         Raises:
             InputError: If the series or the summary cannot be read.
         """
-        time, energy = self.series["time"], self.series["energy"]
+        time, energy = self.series["time"], self.energy
         steady = self._steady_energy()
         value = energy - (np.nanmin(energy) if steady is None else steady)
         return RelativeEnergy(time, value, steady is not None, fit_decay(time, value))
