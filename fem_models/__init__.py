@@ -12,20 +12,17 @@
 Names are loaded when they are first used. Everything is dimensionless.
 """
 
-import contextlib
 import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
 from fem_models._version import __version__
+from fem_models._wheel import load_wheel_first
 
 # Each MPI rank works on one core; NumPy reads this when it is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# The DOLFINx wheel sets up its libraries when this module is imported; it must come before
-# dolfinx and petsc4py. With conda's or Spack's DOLFINx it does not exist and is not needed.
-with contextlib.suppress(ImportError):
-    import dolfinx_solver  # noqa: F401
+load_wheel_first()
 
 if TYPE_CHECKING:
     from fem_models.core.errors import InputError, SolveError

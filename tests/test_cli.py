@@ -14,7 +14,8 @@ import pytest
 
 import fem_models
 from fem_models.cli import main
-from fem_models.config.io import describe, load
+from fem_models.config.description import describe
+from fem_models.config.io import load
 from fem_models.expressions.operations import FUNCTIONS
 
 SCRIPT = Path(sys.executable).with_name("fem-models")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fem_models.config.io import Entry
+    from fem_models.config.description import Entry
 
 
 def show(
@@ -18,7 +18,8 @@ def show(
     from rich.table import Table
     from rich.text import Text
 
-    from fem_models.config.io import Entry, describe, load
+    from fem_models.config.description import Entry, describe
+    from fem_models.config.io import load
 
     entries = describe(None if file is None else load(file))
     console = Console()

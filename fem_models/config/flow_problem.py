@@ -39,7 +39,6 @@ from fem_models.meshes.marks import MarkedMesh
 from fem_models.meshes.whole_space import SHELL
 from fem_models.schemes.log_density_euler import LogDensity
 from fem_models.steady.relaxation import Relaxation
-from fem_models.steady.steady_state import steady_state
 from fem_models.systems.studies.flat_convexity import ConvexityOfRange
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ class FlowProblem(Problem[State]):
         if not self._masses:
             return None, []
         try:
-            return steady_state(self.model, self._masses), []
+            return self._system.steady(self.model, self._masses), []
         except SolveError as error:
             reason = str(error).splitlines()[0].rstrip(".")
             return None, [f"The steady state was not found, so there is no decay rate: {reason}."]

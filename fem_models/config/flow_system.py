@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from fem_models.config.system import System
@@ -66,6 +66,23 @@ class FlowSystem(System):
             Studies whose rows go to study.csv.
         """
         return ()
+
+    def steady(self, flow: GradientFlow, masses: Mapping[str, float]) -> State:
+        """The steady state. Collective.
+
+        Args:
+            flow: The gradient flow.
+            masses: Of the densities, by name (dimensionless).
+
+        Returns:
+            Nodal values, shape (nodes, species).
+
+        Raises:
+            SolveError: It was not found; the sentence says why.
+        """
+        from fem_models.steady.steady_state import steady_state  # here: it brings DOLFINx
+
+        return steady_state(flow, masses)
 
     def problem(self, config: RunConfig, mesh: MarkedMesh) -> Problem[State]:
         """What a run of it works on, see `fem_models.config.flow_problem`.

@@ -70,18 +70,39 @@ def toml(value: Any) -> str:
 
 
 def toml_key(key: str) -> str:
-    """Write a key as TOML, in quotes where it needs them."""
+    """Write a key as TOML, in quotes where it needs them.
+
+    Args:
+        key: The key.
+
+    Returns:
+        The text before `=`.
+    """
     return tomli_w.dumps({key: 0}).removesuffix(" = 0\n")
 
 
 def shown(value: Any) -> str:
-    """Write a value as TOML, cut to a length that fits in a sentence."""
+    """Write a value as TOML, cut to a length that fits in a sentence.
+
+    Args:
+        value: As for `toml`.
+
+    Returns:
+        The text.
+    """
     text = toml(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 def one_sentence(sentences: Iterable[str]) -> RunFileError:
-    """Build the error that reports the first sentence and says how many problems follow it."""
+    """Build the error that reports the first sentence and says how many problems follow it.
+
+    Args:
+        sentences: At least one.
+
+    Returns:
+        The error, to be raised.
+    """
     first, *others = found = tuple(" ".join(sentence.split()) for sentence in sentences)
     text = first.rstrip(".")
     if others:
@@ -110,7 +131,14 @@ def explain(error: ValidationError, data: dict[str, Any]) -> RunFileError:
 
 
 def where(path: Path) -> str:
-    """Write a path of keys as users know it: `[time] step`, `[[energy]] #2 m`, `[output] profile.from`."""
+    """Write a path of keys as users know it: `[time] step`, `[[energy]] #2 m`, `[output] profile.from`.
+
+    Args:
+        path: Keys and numbers of entries, from the table on.
+
+    Returns:
+        The text.
+    """
     head, *rest = path
     name = f"[{head}]"
     if head in LISTS:
@@ -161,14 +189,28 @@ def _model(path: Path, data: dict[str, Any]) -> type[BaseModel] | None:
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """List the models in a type such as `tuple[A | B, ...]`."""
+    """List the models in a type such as `tuple[A | B, ...]`.
+
+    Args:
+        annotation: The type.
+
+    Returns:
+        The models in their order.
+    """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in typing.get_args(annotation) for model in models_in(part)]
 
 
 def tag_of(model: type[BaseModel]) -> str | None:
-    """Return the value of `name` or `term` that chooses a system or an energy term."""
+    """Find the value of `name` or `term` that chooses a system or an energy term.
+
+    Args:
+        model: Of a table.
+
+    Returns:
+        The value; None for other tables.
+    """
     for key in ("name", "term"):
         if key in model.model_fields and (tags := typing.get_args(model.model_fields[key].annotation)):
             return tags[0]

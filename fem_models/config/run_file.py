@@ -10,20 +10,18 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from fem_models.config import systems as _found
 from fem_models.config.figures import FIGURES
 from fem_models.config.formulas import COORDINATES, SPECIES, Formulas
 from fem_models.config.names import name_problem, repeated
 from fem_models.config.schemes import SCHEMES
 from fem_models.config.system import SYSTEMS, Fields, System
+from fem_models.config.systems import load_systems
 from fem_models.config.tables import Compare, Convexity, Initial, Mesh, Output, Solver, Species, Sweep, Time
 from fem_models.config.terms import TERMS, Term
 from fem_models.config.types import FrozenDict, NumberTable, Table, TextTable, as_tuple
 from fem_models.core.errors import InputError
 from fem_models.core.suggestions import choices
 from fem_models.meshes.domain_names import DOMAINS
-
-__all__ = ["Problems", "RunConfig", "_found"]
 
 
 class Problems(ValueError):
@@ -297,5 +295,6 @@ def _know_all_names() -> None:
     RunConfig.model_rebuild(force=True)
 
 
+load_systems()
 SYSTEMS.watch(_know_all_names)
 TERMS.watch(_know_all_names)

@@ -6,7 +6,7 @@ A term of one's own is a subclass of `Term` with a key `term` of its own, regist
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, override
 
 from pydantic import Field, field_validator, model_validator
 
@@ -72,6 +72,7 @@ class BoltzmannTerm(Term):
     term: Literal["boltzmann"] = Field(description="kind of the term")
     coefficient: float = Field(1.0, description="factor of the term, dimensionless")
 
+    @override
     def build(
         self, where: str, name: str, of: tuple[str, ...], constants: Mapping[str, float]
     ) -> energies.Term:
@@ -95,6 +96,7 @@ class PowerLawTerm(Term):
             raise ValueError('must not be 1; use term = "boltzmann" for m = 1')
         return m
 
+    @override
     def build(
         self, where: str, name: str, of: tuple[str, ...], constants: Mapping[str, float]
     ) -> energies.Term:
@@ -110,6 +112,7 @@ class QuadraticTerm(Term):
     term: Literal["quadratic"] = Field(description="kind of the term")
     coefficient: float = Field(1.0, description="factor of the term, dimensionless")
 
+    @override
     def build(
         self, where: str, name: str, of: tuple[str, ...], constants: Mapping[str, float]
     ) -> energies.Term:
@@ -130,10 +133,12 @@ class PotentialTerm(Term):
     def _alias(cls, data: Any) -> Any:
         return _rename(data, "potential", "V")
 
+    @override
     def formulas(self) -> Formulas:
         """V."""
         yield "V", self.V, COORDINATES
 
+    @override
     def build(
         self, where: str, name: str, of: tuple[str, ...], constants: Mapping[str, float]
     ) -> energies.Term:
@@ -153,10 +158,12 @@ class DensityTerm(Term):
         description="energy density, expression in the species, x, y, z, r, dimensionless"
     )
 
+    @override
     def formulas(self) -> Formulas:
         """The energy density, in the coordinates and the species."""
         yield "expression", self.expression, (*COORDINATES, *SPECIES)
 
+    @override
     def build(
         self, where: str, name: str, of: tuple[str, ...], constants: Mapping[str, float]
     ) -> energies.Term:
@@ -175,10 +182,12 @@ class DirichletTerm(Term):
         "1", description="coefficient, expression in x, y, z, r, dimensionless; negative for a static field"
     )
 
+    @override
     def formulas(self) -> Formulas:
         """The coefficient."""
         yield "coefficient", self.coefficient, COORDINATES
 
+    @override
     def build(
         self, where: str, name: str, of: tuple[str, ...], constants: Mapping[str, float]
     ) -> energies.Term:
@@ -197,10 +206,12 @@ class InteractionTerm(Term):
     kernel: Text = Field(description="K, expression in x, y, z, r of the difference, dimensionless")
     coefficient: float = Field(1.0, description="factor of the term, dimensionless")
 
+    @override
     def formulas(self) -> Formulas:
         """The kernel."""
         yield "kernel", self.kernel, COORDINATES
 
+    @override
     def build(
         self, where: str, name: str, of: tuple[str, ...], constants: Mapping[str, float]
     ) -> energies.Term:

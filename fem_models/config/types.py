@@ -30,7 +30,14 @@ class FrozenDict(dict):
 
 
 def freeze(value: Any) -> Any:
-    """Turn lists and tables, at any depth, into tuples and FrozenDicts."""
+    """Turn lists and tables, at any depth, into tuples and FrozenDicts.
+
+    Args:
+        value: What TOML has.
+
+    Returns:
+        The same, which cannot be changed.
+    """
     if isinstance(value, dict):
         return FrozenDict({key: freeze(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
@@ -75,7 +82,14 @@ def _as_expression(value: Any) -> Any:
 
 
 def as_tuple(value: Any) -> Any:
-    """Turn a list into a tuple and leave anything else to the next check."""
+    """Turn a list into a tuple and leave anything else to the next check.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        A tuple for a list.
+    """
     return tuple(value) if isinstance(value, list) else value
 
 

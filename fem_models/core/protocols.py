@@ -58,16 +58,44 @@ class Record(Protocol):
         """The observables of the last state."""
 
     def least(self, name: str) -> float:
-        """The least value of an observable so far."""
+        """The least value of an observable so far.
+
+        Args:
+            name: Of the observable.
+
+        Returns:
+            The value.
+        """
 
     def most(self, name: str) -> float:
-        """The largest value of an observable so far."""
+        """The largest value of an observable so far.
+
+        Args:
+            name: Of the observable.
+
+        Returns:
+            The value.
+        """
 
     def drift(self, name: str) -> float:
-        """The largest change of an observable from its first value, relative to that unless it is zero."""
+        """The largest change of an observable from its first value, relative to that unless it is zero.
+
+        Args:
+            name: Of the observable.
+
+        Returns:
+            The change, 0 or more.
+        """
 
     def increase(self, name: str) -> float:
-        """The largest increase of an observable in a step."""
+        """The largest increase of an observable in a step.
+
+        Args:
+            name: Of the observable.
+
+        Returns:
+            The increase, 0 where there is none.
+        """
 
 
 class Model[S](Protocol):
@@ -82,13 +110,35 @@ class Model[S](Protocol):
         """What each observable does that has a law."""
 
     def observables(self, state: S) -> Row:
-        """Numbers of a state by name, the same names for every state: they are columns of series.csv."""
+        """Numbers of a state, which are columns of series.csv.
+
+        Args:
+            state: The state.
+
+        Returns:
+            Numbers by name, the same names for every state.
+        """
 
     def functions(self, state: S) -> Mapping[str, Function]:
-        """The fields of a state, to write and to draw, by name; all on one mesh."""
+        """The fields of a state, to write and to draw.
+
+        Args:
+            state: The state.
+
+        Returns:
+            Functions by name, all on one mesh.
+        """
 
     def change(self, old: S, new: S) -> float:
-        """The size of the change from one state to another, relative to the states (dimensionless)."""
+        """The size of the change from one state to another, relative to the states.
+
+        Args:
+            old: One state.
+            new: The other.
+
+        Returns:
+            The size, dimensionless; 0 for equal states.
+        """
 
     def facts(self) -> Mapping[str, Any]:
         """What summary.json says of the model itself: `cells`, `dofs`, `mesh` and the like."""
@@ -102,6 +152,9 @@ class Model[S](Protocol):
         Args:
             record: Of its observables.
             state: The last state.
+
+        Returns:
+            Entries by name.
         """
 
     @property
@@ -109,10 +162,24 @@ class Model[S](Protocol):
         """Numbers of this rank's entries in a packed state, which do not depend on the number of ranks."""
 
     def pack(self, state: S) -> Packed:
-        """The values that make up a state, by the order of `keys`."""
+        """The values that make up a state.
+
+        Args:
+            state: The state.
+
+        Returns:
+            Values by name, in the order of `keys`.
+        """
 
     def unpack(self, packed: Packed) -> S:
-        """The state that is made up of values in the order of `keys`."""
+        """The state that is made up of values.
+
+        Args:
+            packed: Values by name, in the order of `keys`.
+
+        Returns:
+            The state.
+        """
 
 
 @dataclass(frozen=True)
@@ -171,6 +238,9 @@ class Scheme[S](Protocol):
             old: The state before it: the one that the last step returned, or a first one.
             tau: Its size (dimensionless).
 
+        Returns:
+            The new state, and what the step took.
+
         Raises:
             InputError: The state or the size is none.
             SolveError: The equations of the step could not be solved; the message is the report, and the
@@ -181,7 +251,11 @@ class Scheme[S](Protocol):
         """What the next step needs of earlier ones."""
 
     def restore(self, memory: Memory[S]) -> None:
-        """Go on from what `memory` returned; from `Memory()` as at the beginning."""
+        """Go on from what `memory` returned; from `Memory()` as at the beginning.
+
+        Args:
+            memory: Of a scheme of the same kind for the same model.
+        """
 
 
 class Study[S](Protocol):

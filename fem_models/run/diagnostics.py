@@ -42,19 +42,47 @@ class Extremes:
         self.last = observables
 
     def least(self, name: str) -> float:
-        """The least value of an observable so far."""
+        """The least value of an observable so far.
+
+        Args:
+            name: Of the observable.
+
+        Returns:
+            The value.
+        """
         return self._least[name]
 
     def most(self, name: str) -> float:
-        """The largest value of an observable so far."""
+        """The largest value of an observable so far.
+
+        Args:
+            name: Of the observable.
+
+        Returns:
+            The value.
+        """
         return self._most[name]
 
     def drift(self, name: str) -> float:
-        """The largest change of an observable from its first value, relative to that unless it is zero."""
+        """The largest change of an observable from its first value, relative to that unless it is zero.
+
+        Args:
+            name: Of the observable.
+
+        Returns:
+            The change, 0 or more.
+        """
         return self._drift[name]
 
     def increase(self, name: str) -> float:
-        """The largest increase of an observable in a step."""
+        """The largest increase of an observable in a step.
+
+        Args:
+            name: Of the observable.
+
+        Returns:
+            The increase, 0 where there is none.
+        """
         return self._increase[name]
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from dolfinx import fem
 from mpi4py import MPI
 
@@ -20,7 +22,7 @@ from fem_models.exact.distances import same_mass
 from fem_models.jko.wasserstein import SLABS, Geodesic, wasserstein
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.results import layout
-from fem_models.results.densities import DensityRequest, domain_cells, find, interpolated, nodal
+from fem_models.results.densities import DensityRequest, Source, domain_cells, find, interpolated, nodal
 from fem_models.results.files import write_json
 from fem_models.run.build import build_mesh
 from fem_models.run.progress import LateProgress
@@ -83,6 +85,9 @@ def compute(
         overwrite: Whether earlier results there may be replaced.
         draw: Draws the geodesic, on rank 0; there is no picture without it.
 
+    Returns:
+        The distance and the path, and what was written.
+
     Raises:
         InputError: A directory that is no run directory or not free, a species or a time that is not there,
             meshes that do not fit, or masses that differ.
@@ -92,6 +97,37 @@ def compute(
     on_rank_zero(comm, lambda: layout.check_free(directory, overwrite, RESULT))
     sources = [on_rank_zero(comm, lambda request=request: find(request)) for request in (first, second)]
     same_mass(*(source.mass for source in sources))
+    ends = _on_one_mesh(comm, sources)
+    masses = (sources[0].mass, sources[1].mass)
+    with LateProgress(console) as progress:
+
+        def watch(iteration: int) -> None:
+            text = f"Newton iteration {iteration}"
+            progress.update(iteration, text, text)
+
+        geodesic = wasserstein(
+            *(ends.space, ends.start, ends.end, slabs, settings), cells=ends.cells, masses=masses, watch=watch
+        )
+    notes = [*ends.notes, *geodesic.notes]
+    found = sources[0].request, sources[1].request
+    findings = Findings(geodesic, found, [], notes)
+    on_rank_zero(comm, lambda: _prepare(directory))
+    geodesic.write(directory / FIELDS, str(found[0].species))
+    files, failure = on_rank_zero(comm, lambda: _write(directory, findings, draw))
+    return replace(findings, files=files, notes=notes + ([failure] if failure else []))
+
+
+@dataclass(frozen=True)
+class _Ends:
+    space: fem.FunctionSpace
+    cells: npt.NDArray[np.int32] | None
+    start: npt.NDArray[np.float64]
+    end: npt.NDArray[np.float64]
+    notes: list[str]
+
+
+def _on_one_mesh(comm: MPI.Comm, sources: list[Source]) -> _Ends:
+    """Both densities at the nodes of the mesh of the first one."""
     meshes = [build_mesh(comm, sources[0].config.mesh)]
     if sources[1].config.mesh != sources[0].config.mesh:
         meshes.append(build_mesh(comm, sources[1].config.mesh))
@@ -102,33 +138,19 @@ def compute(
     if len(meshes) > 1:
         end, note = interpolated(end, spaces[1], spaces[0], cells[0])
         notes.append(note)
-    with LateProgress(console) as progress:
-
-        def watch(iteration: int) -> None:
-            text = f"Newton iteration {iteration}"
-            progress.update(iteration, text, text)
-
-        geodesic = wasserstein(
-            spaces[0],
-            start,
-            end,
-            slabs,
-            settings,
-            cells=cells[0],
-            masses=(sources[0].mass, sources[1].mass),
-            watch=watch,
-        )
-    notes += geodesic.notes
-    found = sources[0].request, sources[1].request
-    findings = Findings(geodesic, found, [], notes)
-    on_rank_zero(comm, lambda: _prepare(directory))
-    geodesic.write(directory / FIELDS, str(found[0].species))
-    files, failure = on_rank_zero(comm, lambda: _write(directory, findings, draw))
-    return replace(findings, files=files, notes=notes + ([failure] if failure else []))
+    return _Ends(spaces[0], cells[0], start, end, notes)
 
 
 def default_directory(first: Path, second: Path) -> Path:
-    """`runs/output/distance_A_B` where there is a folder `runs`, else `output/distance_A_B`."""
+    """The directory of a distance whose command names none.
+
+    Args:
+        first: One run directory.
+        second: The other.
+
+    Returns:
+        `runs/output/distance_A_B` where there is a folder `runs`, else `output/distance_A_B`.
+    """
     names = dict.fromkeys(path.resolve().name for path in (first, second))
     return layout.default_directory(Path("_")).with_name("_".join(["distance", *names]))
 

@@ -89,6 +89,9 @@ def compute(
         console: Where to show how far it is; None on all ranks but one.
         draw: Draws the picture, on rank 0; there is none without it.
 
+    Returns:
+        The constants, and the files.
+
     Raises:
         InputError: A request that cannot be met, or a directory that is not free.
         SolveError: A constant could not be computed; the table has those that could.
@@ -125,6 +128,12 @@ def compute(
 
 def counts_of(texts: Sequence[str]) -> tuple[int, ...]:
     """The numbers in texts such as "4,8".
+
+    Args:
+        texts: As they are written.
+
+    Returns:
+        The numbers.
 
     Raises:
         InputError: Something that is not a whole number.

@@ -160,6 +160,9 @@ def fields_due(table: Output, clock: Clock) -> Callable[[Tick], bool]:
             `fields_every` = n at the beginning, after every n steps and at the end; with neither at the
             beginning and at five times evenly spread over the steps, the last of which is the end.
         clock: The steps.
+
+    Returns:
+        A function of the step.
     """
     if table.field_times is not None:
         return lambda tick: tick.marked

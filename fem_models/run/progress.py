@@ -158,7 +158,14 @@ class LateProgress:
 
 
 def duration(seconds: float) -> str:
-    """Write a time span (seconds) as people read it."""
+    """Write a time span as people read it.
+
+    Args:
+        seconds: Its length in seconds.
+
+    Returns:
+        The text.
+    """
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fem_models.config.io import describe, dump, from_dict, load, to_dict, variant
+from fem_models.config.description import describe
+from fem_models.config.io import dump, from_dict, load, to_dict, variant
 from fem_models.core.errors import InputError
 
 SCALAR = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, override
 
 from pydantic import Field
 
@@ -33,25 +33,30 @@ class Chemotaxis(FlowSystem):
     potential: Text = Field("0", description="potential of rho, expression in x, y, z, r, dimensionless")
 
     @property
+    @override
     def fields(self) -> Fields:
         """The density and the signal."""
         return (("rho", "wasserstein"), ("c", "l2"))
 
+    @override
     def formulas(self) -> Formulas:
         """The potential and the signal's effect."""
         yield "potential", self.potential, COORDINATES
         yield "phi", self.phi, ("c",)
 
     @property
+    @override
     def confined(self) -> bool:
         """Where there is a potential; without one the mesh is the domain."""
         return self.potential != "0"
 
     @property
+    @override
     def exponential_rate(self) -> float | None:
         """2κ (Matthes, chemotaxis), where the potential is at least as convex."""
         return 2.0 * self.kappa if self.kappa > 0.0 else None
 
+    @override
     def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
         """∂tρ = Δρ^m + div(ρ∇[V + εφ(c)]), ∂tc = Δc - κc - εφ'(c)ρ."""
         import ufl
@@ -67,6 +72,7 @@ class Chemotaxis(FlowSystem):
 
         return chemotaxis(marked.mesh, potential.ufl, self.m, self.epsilon, self.kappa, effect, lumping)
 
+    @override
     def studies(
         self, flow: GradientFlow, steady: State | None, initial: State, start: float
     ) -> Sequence[Study[State]]:

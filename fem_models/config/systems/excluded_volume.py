@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, override
 
 from pydantic import Field, model_validator
 
@@ -58,12 +58,14 @@ class ExcludedVolume(FlowSystem):
             raise ValueError(f'exponent {state} interaction = "power-law"')
         return self
 
+    @override
     def formulas(self) -> Formulas:
         """The potential and the interaction."""
         yield "potential", self.potential, COORDINATES
         if self.interaction not in (None, *INTERACTIONS):
             yield "interaction", str(self.interaction), ("r",)
 
+    @override
     def explained(self, text: str, sentence: str, key: str) -> str:
         """With the names of interactions."""
         if key != "interaction":
@@ -73,6 +75,7 @@ class ExcludedVolume(FlowSystem):
             return f'[system] interaction = "{text}" is not known; {known}, or an expression in r.'
         return f"{sentence.removesuffix('.')}, or one of {', '.join(INTERACTIONS)}."
 
+    @override
     def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
         """∂tρ = div((1 + cρ)∇ρ + ρ∇V), (4.1) with (1.6)."""
         from fem_models.systems.excluded_volume import excluded_volume

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, override
 
 from pydantic import Field
 
@@ -26,10 +26,12 @@ class FokkerPlanck(FlowSystem):
     diffusion: NonNegative = Field(1.0, description="diffusion coefficient, dimensionless")
     potential: Text = Field("0", description="potential, expression in x, y, z, r, dimensionless")
 
+    @override
     def formulas(self) -> Formulas:
         """The potential."""
         yield "potential", self.potential, COORDINATES
 
+    @override
     def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
         """∂tρ = D Δρ^m + div(ρ∇V)."""
         from fem_models.systems.fokker_planck import fokker_planck

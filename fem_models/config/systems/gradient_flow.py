@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, override
 
 from pydantic import Field
 
@@ -29,10 +29,12 @@ class AnyFlow(FlowSystem):
     name: Literal["gradient-flow"] = Field(description="the system")
 
     @property
+    @override
     def fields(self) -> Fields:
         """None: they are those of [[species]]."""
         return ()
 
+    @override
     def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
         """The flow of the terms of [[energy]] in the metrics of [[species]]."""
         from fem_models.energies import Energy

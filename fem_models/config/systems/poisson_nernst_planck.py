@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, override
 
 from pydantic import BeforeValidator, Field
 
@@ -56,10 +56,12 @@ class PoissonNernstPlanck(FlowSystem):
     )
 
     @property
+    @override
     def fields(self) -> Fields:
         """The ions and the electrostatic potential."""
         return (*((ion.name, "wasserstein") for ion in self.ions), ("psi", "static"))
 
+    @override
     def formulas(self) -> Formulas:
         """Potentials, permittivity and doping."""
         for number, ion in enumerate(self.ions):
@@ -69,6 +71,7 @@ class PoissonNernstPlanck(FlowSystem):
         for number, electrode in enumerate(self.electrodes):
             yield f"electrodes.{number}.potential", electrode.potential, COORDINATES
 
+    @override
     def problems(self) -> Iterator[str]:
         """Sentences about names of ions that cannot be."""
         for number, ion in enumerate(self.ions):
@@ -78,6 +81,7 @@ class PoissonNernstPlanck(FlowSystem):
                 yield '[system] ions cannot have the name "psi", that of the potential; choose another.'
         yield from repeated("[system]", "ions.name", [ion.name for ion in self.ions])
 
+    @override
     def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
         """∂tρ_s = Δρ_s^m + div(ρ_s ∇(U_s + z_sψ)), -div(a∇ψ) = Σ z_sρ_s + C: (1.1) and (1.2)."""
         from fem_models.systems.poisson_nernst_planck import Ion as Charge
@@ -112,6 +116,7 @@ class PoissonNernstPlanck(FlowSystem):
             found[name] = formula(electrode.potential, f"{where}.potential", config.constants)
         return found
 
+    @override
     def studies(
         self, flow: GradientFlow, steady: State | None, initial: State, start: float
     ) -> Sequence[Study[State]]:

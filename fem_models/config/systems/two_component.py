@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, override
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -62,10 +62,12 @@ class TwoComponent(FlowSystem):
         return self
 
     @property
+    @override
     def fields(self) -> Fields:
         """The two densities."""
         return (("rho1", "wasserstein"), ("rho2", "wasserstein"))
 
+    @override
     def formulas(self) -> Formulas:
         """The potentials and the coupling."""
         for number, text in enumerate(self.potentials or ()):
@@ -76,15 +78,18 @@ class TwoComponent(FlowSystem):
             yield "kernel", self.kernel, COORDINATES
 
     @property
+    @override
     def confined(self) -> bool:
         """Yes: the potentials confine."""
         return True
 
     @property
+    @override
     def exponential_rate(self) -> float | None:
         """2λ (Matthes, with |∂L|² ≥ 2λL)."""
         return None if self.centers is None else 2.0 * self.convexity
 
+    @override
     def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
         """∂tρ_i = Δρ_i^m + div(ρ_i ∇[V_i + ε ∂_iH(ρ₁, ρ₂)]), or a kernel in place of H."""
         import ufl
@@ -120,6 +125,7 @@ class TwoComponent(FlowSystem):
                 )
         return quadratic_potentials(self.convexity, self.centers or ())
 
+    @override
     def studies(
         self, flow: GradientFlow, steady: State | None, initial: State, start: float
     ) -> Sequence[Study[State]]:
