@@ -33,7 +33,7 @@ from fem_models.expressions import Expression
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.mesh.marks import MarkedMesh, boundary_nodes
 from fem_models.mesh.whole_space import space_coefficient
-from fem_models.nodal.edges import Lumping
+from fem_models.nodal.mobilities import lumping_of
 from fem_models.particles.excluded_volume import nonlinear_coefficient
 from fem_models.systems.chemotaxis import chemotaxis
 from fem_models.systems.excluded_volume import excluded_volume
@@ -68,29 +68,22 @@ def build_flow(config: RunConfig, marked: MarkedMesh) -> GradientFlow:
             f'The mesh has the region "{_SHELL}", which stands for the rest of space and holds electric '
             f'fields only: [system] name = "{config.system.name}" needs a mesh without it.'
         )
-    # The average flux of minimising movements is consistent with these nodal volumes only.
-    lumping: Lumping = "cells" if config.time.minimises and config.time.flux == "average" else "voronoi"
-    return _BUILDERS[config.system.name](config, config.system, marked, lumping)
+    flow = _BUILDERS[config.system.name](config, config.system, marked)
+    return flow.with_lumping(lumping_of(config.time.flux)) if config.time.minimises else flow
 
 
-def _excluded_volume(
-    config: RunConfig, table: systems.ExcludedVolume, marked: MarkedMesh, lumping: Lumping
-) -> GradientFlow:
+def _excluded_volume(config: RunConfig, table: systems.ExcludedVolume, marked: MarkedMesh) -> GradientFlow:
     potential = formula(config, table.potential, "[system] potential")
     mesh = marked.mesh
-    return excluded_volume(mesh, potential.ufl, _coefficient(table, config, mesh.geometry.dim), lumping)
+    return excluded_volume(mesh, potential.ufl, _coefficient(table, config, mesh.geometry.dim))
 
 
-def _fokker_planck(
-    config: RunConfig, table: systems.FokkerPlanck, marked: MarkedMesh, lumping: Lumping
-) -> GradientFlow:
+def _fokker_planck(config: RunConfig, table: systems.FokkerPlanck, marked: MarkedMesh) -> GradientFlow:
     potential = formula(config, table.potential, "[system] potential")
-    return fokker_planck(marked.mesh, table.m, table.diffusion, potential.ufl, lumping)
+    return fokker_planck(marked.mesh, table.m, table.diffusion, potential.ufl)
 
 
-def _two_component(
-    config: RunConfig, table: systems.TwoComponent, marked: MarkedMesh, lumping: Lumping
-) -> GradientFlow:
+def _two_component(config: RunConfig, table: systems.TwoComponent, marked: MarkedMesh) -> GradientFlow:
     mesh = marked.mesh
     if table.potentials is not None:
         potentials: Any = [
@@ -113,16 +106,14 @@ def _two_component(
             return H.ufl(ufl.SpatialCoordinate(mesh), fields)
 
     kernel = None if table.kernel is None else _kernel(config, table.kernel, "[system] kernel")
-    return two_component(mesh, potentials, table.m, table.epsilon, coupling, kernel, lumping)
+    return two_component(mesh, potentials, table.m, table.epsilon, coupling, kernel)
 
 
 def _kernel(config: RunConfig, text: str, where: str) -> Kernel:
     return formula(config, text, where).numpy
 
 
-def _chemotaxis(
-    config: RunConfig, table: systems.Chemotaxis, marked: MarkedMesh, lumping: Lumping
-) -> GradientFlow:
+def _chemotaxis(config: RunConfig, table: systems.Chemotaxis, marked: MarkedMesh) -> GradientFlow:
     mesh = marked.mesh
     potential = formula(config, table.potential, "[system] potential")
     phi = Expression(table.phi, ("c",), config.constants, where="[system] phi")
@@ -130,7 +121,7 @@ def _chemotaxis(
     def effect(c: Expr) -> Expr:
         return phi.ufl(ufl.SpatialCoordinate(mesh), {"c": c})
 
-    return chemotaxis(mesh, potential.ufl, table.m, table.epsilon, table.kappa, effect, lumping)
+    return chemotaxis(mesh, potential.ufl, table.m, table.epsilon, table.kappa, effect)
 
 
 def _electrodes(
@@ -157,7 +148,7 @@ def _electrodes(
 
 
 def _poisson_nernst_planck(
-    config: RunConfig, table: systems.PoissonNernstPlanck, marked: MarkedMesh, lumping: Lumping
+    config: RunConfig, table: systems.PoissonNernstPlanck, marked: MarkedMesh
 ) -> GradientFlow:
     mesh = marked.mesh
     space = fem.functionspace(mesh, ("Lagrange", 1))
@@ -175,17 +166,15 @@ def _poisson_nernst_planck(
         for number, ion in enumerate(table.ions)
     ]
     doping = formula(config, table.doping, "[system] doping").ufl
-    return poisson_nernst_planck(mesh, ions, table.m, permittivity, doping, cells, electrodes, lumping)
+    return poisson_nernst_planck(mesh, ions, table.m, permittivity, doping, cells, electrodes)
 
 
-def _gradient_flow(
-    config: RunConfig, table: systems.GradientFlow, marked: MarkedMesh, lumping: Lumping
-) -> GradientFlow:
+def _gradient_flow(config: RunConfig, table: systems.GradientFlow, marked: MarkedMesh) -> GradientFlow:
     species = [Species(name=s.name, metric=s.metric) for s in config.species]
-    return GradientFlow(marked.mesh, species, Energy(list(_terms(config))), lumping=lumping)
+    return GradientFlow(marked.mesh, species, Energy(list(_terms(config))))
 
 
-_BUILDERS: dict[str, Callable[[RunConfig, Any, MarkedMesh, Lumping], GradientFlow]] = {
+_BUILDERS: dict[str, Callable[[RunConfig, Any, MarkedMesh], GradientFlow]] = {
     "excluded-volume": _excluded_volume,
     "fokker-planck": _fokker_planck,
     "two-component": _two_component,

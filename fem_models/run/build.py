@@ -23,12 +23,9 @@ from fem_models.expressions import Expression
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.flow.lower_bound import check_bounded
-from fem_models.flow.neutrality import check_neutral
-from fem_models.flow.static_fields import StaticFields
 from fem_models.mesh import domains as meshes
 from fem_models.mesh.marks import MarkedMesh
 from fem_models.run.clock import Clock
-from fem_models.schemes.log_density_euler import LogDensity
 
 Values = npt.NDArray[np.float64]
 
@@ -94,15 +91,13 @@ def build(config: RunConfig, mesh: MarkedMesh) -> Problem:
     clock = Clock(config.time.start, config.time.end, config.time.step, config.output.field_times or ())
     _check_profile(config, mesh.mesh)
     flow = build_flow(config, mesh)
-    if log_density := config.time.discretization == "log-density":
+    if config.time.discretization == "log-density":
         flow = LogDensityFlow(flow, config.time.degree)
     for where, text in _potential_texts(config):
         _finite(flow, formula(config, text, where), where)
     masses = _masses(config)
     initial = _initial(config, flow, masses)
-    check_neutral(flow, initial)
-    settled = LogDensity(flow).balanced if log_density else StaticFields(flow).settled
-    initial = settled(initial)
+    initial = flow.settled(initial)
     exact = {name: formula(config, text, f"[exact] {name}", ("t",)) for name, text in config.exact.items()}
     for name, expression in exact.items():
         _finite(flow, expression, f"[exact] {name}", config.time.end)
@@ -183,7 +178,7 @@ def _initial(config: RunConfig, flow: GradientFlow, masses: Mapping[str, float])
         name: formula(config, text, f"[initial] {name}").numpy
         for name, text in config.initial_expressions.items()
     }
-    state = flow.state(densities)
+    state = flow.nodal_values(densities)
     found = flow.masses(state)
     for column, name in enumerate(flow.names):
         if name not in masses:

@@ -12,7 +12,6 @@ from ufl.core.expr import Expr
 from fem_models.core.errors import InputError
 from fem_models.energies import Coefficient, Density, Dirichlet, Energy, Potential, diffusion
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import Coupling
 
 DENSITY, SIGNAL = "rho", "c"
@@ -25,7 +24,6 @@ def chemotaxis(
     epsilon: float = 1.0,
     kappa: float = 1.0,
     phi: Callable[[Expr], Any] = lambda c: -c,
-    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow of a density ρ and of a signal c that it follows.
 
@@ -45,7 +43,6 @@ def chemotaxis(
         epsilon: ε ≥ 0, dimensionless.
         kappa: κ ≥ 0, the rate at which the signal decays, dimensionless.
         phi: φ as a function of c (UFL).
-        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Raises:
         InputError: An exponent, ε or κ out of range.
@@ -66,4 +63,4 @@ def chemotaxis(
             lambda fields, x: phi(fields[SIGNAL]) * fields[DENSITY], (DENSITY, SIGNAL), coefficient=epsilon
         ),
     ]
-    return GradientFlow(mesh, [Species(DENSITY), Species(SIGNAL, "l2")], Energy(terms), lumping=lumping)
+    return GradientFlow(mesh, [Species(DENSITY), Species(SIGNAL, "l2")], Energy(terms))

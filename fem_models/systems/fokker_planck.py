@@ -13,7 +13,6 @@ from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Potential
 from fem_models.energies import diffusion as diffusion_energy
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.nodal.edges import Lumping
 
 
 def fokker_planck(
@@ -21,7 +20,6 @@ def fokker_planck(
     m: float = 1.0,
     diffusion: float = 1.0,
     potential: float | Expr | Callable[[Expr], Any] = 0.0,
-    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow ∂tρ = D Δρ^m + div(ρ∇V) of E = D ∫ρ^m/(m-1) + ∫Vρ, with ρ log ρ for m = 1.
 
@@ -31,7 +29,6 @@ def fokker_planck(
             diffusion.
         diffusion: D ≥ 0, dimensionless; 0 for transport alone.
         potential: V: a number, a UFL scalar, or a function of x; dimensionless.
-        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Raises:
         InputError: An exponent or a diffusion out of range.
@@ -42,4 +39,4 @@ def fokker_planck(
     if diffusion > 0.0:
         name = "boltzmann" if m == 1.0 else "power-law"
         energy = diffusion_energy(m, name=name, coefficient=diffusion) + energy
-    return GradientFlow(mesh, Species("rho"), energy, lumping=lumping)
+    return GradientFlow(mesh, Species("rho"), energy)

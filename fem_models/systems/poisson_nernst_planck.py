@@ -16,7 +16,6 @@ from mpi4py import MPI
 from fem_models.core.errors import InputError
 from fem_models.energies import Coefficient, Electrostatic, Energy, Potential, diffusion, evaluated
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.nodal.edges import Lumping
 
 FIELD = "psi"
 
@@ -47,7 +46,6 @@ def poisson_nernst_planck(
     doping: Coefficient = 0.0,
     cells: npt.NDArray[np.int32] | None = None,
     electrodes: Mapping[str, tuple[npt.NDArray[np.int32], npt.ArrayLike]] | None = None,
-    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow of densities ρ_s with valences z_s in their own electrostatic potential ψ.
 
@@ -65,7 +63,6 @@ def poisson_nernst_planck(
         doping: C, dimensionless.
         cells: Local cells of the part of the mesh where there are ions; all by default.
         electrodes: Where ψ is given: nodes and values of each, by name. Where two meet, the first counts.
-        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Raises:
         InputError: No ions, an exponent out of range, or a permittivity that is not positive.
@@ -87,7 +84,7 @@ def poisson_nernst_planck(
         values = np.concatenate([np.broadcast_to(np.asarray(v, dtype=float), len(n)) for n, v in given])
         nodes, first = np.unique(nodes, return_index=True)
         fixed = {FIELD: (nodes, values[first])}
-    return GradientFlow(mesh, species, Energy(terms), cells, fixed, lumping)
+    return GradientFlow(mesh, species, Energy(terms), cells, fixed)
 
 
 def permittivities(

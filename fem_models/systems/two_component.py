@@ -21,7 +21,6 @@ from fem_models.energies import (
     diffusion,
 )
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import COUPLING, Coupling
 
 NAMES = ("rho1", "rho2")
@@ -61,7 +60,6 @@ def two_component(
     epsilon: float = 0.0,
     coupling: Callable[[Fields], Any] | None = None,
     kernel: Kernel | None = None,
-    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow of two densities in potentials of their own, coupled by a function H of both.
 
@@ -80,7 +78,6 @@ def two_component(
         epsilon: ε ≥ 0, dimensionless.
         coupling: H as a function of the densities rho1 and rho2 (UFL); `relatively_bounded` by default.
         kernel: K at differences of shape (dim, n), in place of H.
-        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Raises:
         InputError: A coupling and a kernel at once, or an exponent or ε out of range.
@@ -98,4 +95,4 @@ def two_component(
     else:
         H = coupling or relatively_bounded(m)
         terms.append(Coupling(lambda fields, x: H(fields), NAMES, coefficient=epsilon))
-    return GradientFlow(mesh, [Species(name) for name in NAMES], Energy(terms), lumping=lumping)
+    return GradientFlow(mesh, [Species(name) for name in NAMES], Energy(terms))

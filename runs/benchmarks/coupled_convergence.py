@@ -23,7 +23,6 @@ from scipy.integrate import solve_ivp
 from fem_models.config.schemes import SCHEMES
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.log_density import LogDensityFlow
-from fem_models.flow.static_fields import StaticFields
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.log_density_euler import LogDensity
 from fem_models.systems.chemotaxis import chemotaxis
@@ -156,10 +155,7 @@ class Problem:
 
     def march(self, flow: GradientFlow, scheme, steps: int):
         """The state at the end after equal steps."""
-        if isinstance(flow, LogDensityFlow):
-            state = scheme.balanced(self.start(flow))
-        else:
-            state = StaticFields(flow).settled(self.start(flow))
+        state = self.start(flow)
         for _ in range(steps):
             state = scheme.step(state, END / steps).state
         return state

@@ -1,0 +1,81 @@
+"""Species and states: what every part of a gradient flow speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from ufl.core.expr import Expr
+
+from fem_models.core.errors import InputError
+from fem_models.energies import Term
+
+_Array = npt.NDArray[np.float64]
+
+State = npt.NDArray[np.float64]
+"""Nodal values, shape (nodes of this rank with its ghosts, species); ghost rows are up to date."""
+
+Values = float | Callable[[_Array], npt.ArrayLike]
+"""A number, or a function of the coordinates, shape (dim, n), with n values."""
+
+METRICS = ("wasserstein", "l2", "static")
+
+
+@dataclass(frozen=True)
+class Species:
+    """A field of a gradient flow.
+
+    Attributes:
+        name: Its name.
+        metric: "wasserstein" for a density with the mobility ρ, "l2", or "static" for a field that is in
+            equilibrium with the others at every moment.
+    """
+
+    name: str = "rho"
+    metric: Literal["wasserstein", "l2", "static"] = "wasserstein"
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise InputError(
+                f"The metric of {self.name} must be one of {', '.join(METRICS)}, not {self.metric!r}."
+            )
+
+
+def check_terms(species: Sequence[Species], terms: Iterable[Term], x: Expr) -> None:
+    """Refuse terms of an energy that do not go with the species.
+
+    Args:
+        species: The species.
+        terms: The terms.
+        x: The coordinates, as UFL.
+
+    Raises:
+        InputError: Two species with one name, a term of an unknown species, or a part of an energy that does
+            not go with the metric of its species.
+    """
+    names = [s.name for s in species]
+    if len(set(names)) < len(names):
+        raise InputError(f"The species {', '.join(names)} need names of their own: two are the same.")
+    for term in terms:
+        for name in term.of:
+            if name not in names:
+                raise InputError(
+                    f"The energy term {term.name} is of {name!r}, which is not a species: "
+                    f"they are {', '.join(names)}."
+                )
+        metrics = {s.name: s.metric for s in species}
+        for name in term.entropy:
+            if metrics[name] != "wasserstein":
+                raise InputError(
+                    f"The entropy {term.name} needs the Wasserstein metric, but that of {name} is "
+                    f"{metrics[name]}."
+                )
+        for name in term.stiffness(x):
+            if metrics[name] == "wasserstein":
+                raise InputError(
+                    f"The Dirichlet energy {term.name} needs a field of the L² metric or a static one, "
+                    f"but {name} is a density (its flow would be of fourth order)."
+                )
