@@ -27,17 +27,16 @@ from fem_models.expressions import Expression
 from fem_models.flow.confinement import Confinement
 from fem_models.flow.edge_quality import EdgeQuality
 from fem_models.flow.exact_errors import ExactErrors
-from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.flow.lower_bound import check_bounded
-from fem_models.flow.neutrality import check_neutral
-from fem_models.flow.static_fields import StaticFields
+from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.species import State
 from fem_models.jko.movements import Movements
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import refusals
 from fem_models.meshes.marks import MarkedMesh
 from fem_models.meshes.whole_space import SHELL
-from fem_models.schemes.log_density_euler import LogDensity
+from fem_models.nodal.mobilities import lumping_of
 from fem_models.steady.relaxation import Relaxation
 from fem_models.systems.studies.flat_convexity import ConvexityOfRange
 
@@ -65,7 +64,7 @@ class FlowProblem(Problem[State]):
             the scheme.
     """
 
-    model: GradientFlow
+    model: NodalFields
 
     def __init__(self, system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> None:
         self._system, self._config = system, config
@@ -94,16 +93,12 @@ class FlowProblem(Problem[State]):
         slabs = f", {config.time.slabs} slabs" if config.time.minimises else ""
         self.title = f"{system.name}, {config.time.scheme}, {config.time.flux} flux{slabs}"
 
-    def _initial(self, flow: GradientFlow, masses: Mapping[str, float]) -> State:
+    def _initial(self, flow: NodalFields, masses: Mapping[str, float]) -> State:
         """The initial state with its masses, and with static fields in equilibrium."""
         state = _scaled_initial(self._config, flow, masses)
-        check_neutral(flow, state)
-        settled = (
-            LogDensity(flow).balanced if isinstance(flow, LogDensityFlow) else StaticFields(flow).settled
-        )
-        return settled(state)
+        return flow.settled(state)
 
-    def _exact_densities(self, flow: GradientFlow) -> dict[str, Expression]:
+    def _exact_densities(self, flow: NodalFields) -> dict[str, Expression]:
         config = self._config
         exact = {
             name: formula(text, f"[exact] {name}", config.constants, ("t",))
@@ -157,7 +152,7 @@ class FlowProblem(Problem[State]):
             return None, [f"The steady state was not found, so there is no decay rate: {reason}."]
 
 
-def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
+def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> NodalFields:
     """The gradient flow in the discretisation of the run file."""
     if SHELL in marked.regions and not system.in_space:
         raise InputError(
@@ -165,8 +160,9 @@ def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> Gradient
             f'fields only: [system] name = "{system.name}" needs a mesh without it.'
         )
     table = config.time
-    # The average flux of minimising movements is consistent with these nodal volumes only.
-    flow = system.flow(config, marked, "cells" if table.minimises and table.flux == "average" else "voronoi")
+    flow = system.flow(config, marked)
+    if table.minimises:
+        flow = flow.with_lumping(lumping_of(table.flux))
     return LogDensityFlow(flow, table.degree) if table.discretization == "log-density" else flow
 
 
@@ -181,7 +177,7 @@ def _potential_texts(config: RunConfig) -> Iterator[tuple[str, str]]:
             yield f"[[energy]] #{number} V", entry.V
 
 
-def _finite(flow: GradientFlow, expression: Expression, where: str, time: float | None = None) -> _Array:
+def _finite(flow: NodalFields, expression: Expression, where: str, time: float | None = None) -> _Array:
     """The values of an expression at the nodes, shape (nodes,).
 
     Raises:
@@ -201,7 +197,7 @@ def _finite(flow: GradientFlow, expression: Expression, where: str, time: float 
     return values
 
 
-def _varying_potentials(flow: GradientFlow) -> dict[str, _Array]:
+def _varying_potentials(flow: NodalFields) -> dict[str, _Array]:
     """The external potentials of the densities, but for constant ones."""
     values = flow.external_potentials
     least = flow.reduce(values.min(axis=0, initial=np.inf), MPI.MIN)
@@ -223,12 +219,12 @@ def _masses(config: RunConfig) -> dict[str, float]:
     return {name: mass for name, mass in config.masses.items() if name not in free}
 
 
-def _scaled_initial(config: RunConfig, flow: GradientFlow, masses: Mapping[str, float]) -> State:
+def _scaled_initial(config: RunConfig, flow: NodalFields, masses: Mapping[str, float]) -> State:
     densities = {
         name: formula(text, f"[initial] {name}", config.constants).numpy
         for name, text in config.initial_expressions.items()
     }
-    state = flow.state(densities)
+    state = flow.nodal_values(densities)
     found = flow.masses(state)
     for column, name in enumerate(flow.names):
         if name not in masses:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from fem_models.core.protocols import Study
     from fem_models.flow.gradient_flow import GradientFlow, State
     from fem_models.meshes.marks import MarkedMesh
-    from fem_models.nodal.edges import Lumping
 
 
 class FlowSystem(System):
@@ -35,13 +34,12 @@ class FlowSystem(System):
         """The rate at which the theory has the energy decay without coupling, where there is one."""
         return None
 
-    def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
+    def flow(self, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         """The gradient flow on its mesh. Collective.
 
         Args:
             config: The run file.
             marked: Its mesh.
-            lumping: Which nodal volumes there are in 3D.
 
         Returns:
             The flow.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import Model, Row, Scheme, Step
@@ -98,9 +97,12 @@ def evolve[S](
     if wrong := [time for time in at if not start <= time <= until]:
         raise InputError(f"at has the time {wrong[0]!r}, which is not between {start!r} and {until!r}.")
     clock = Clock(start, until, step, at)
-    bound: Scheme[Any] = scheme.on(model) if isinstance(scheme, FlowScheme) else scheme  # type: ignore[arg-type]
-    diagnostics = Diagnostics(model, bound, initial, start)
-    state = initial
+    bound, state = scheme, initial
+    if isinstance(scheme, FlowScheme):
+        bound = scheme.on(model)
+        # The nodal volumes are those of the scheme.
+        model, state = bound.flow, bound.adopted(initial)
+    diagnostics = Diagnostics(model, bound, state, start)
     for tick in clock:
         try:
             taken = bound.step(state, tick.step)

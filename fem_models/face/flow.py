@@ -19,6 +19,7 @@ from fem_models.face.state import State
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.species import Species
 from fem_models.meshes.marks import MarkedMesh
+from fem_models.nodal.edges import Lumping
 from fem_models.steady.steady_state import steady_state
 
 Initial = FunctionOfX | Function | npt.NDArray[np.float64]
@@ -65,6 +66,18 @@ class Flow:
         flow = cls.__new__(cls)
         flow.discrete = discrete
         return flow
+
+    def with_lumping(self, lumping: Lumping) -> Flow:
+        """The same flow with other nodal volumes, which make a difference in three dimensions.
+
+        Args:
+            lumping: "voronoi" or "cells", see `fem_models.nodal.edges.EdgeGeometry`.
+
+        Returns:
+            This flow where its volumes are of that kind, otherwise a new one.
+        """
+        discrete = self.discrete.with_lumping(lumping)
+        return self if discrete is self.discrete else Flow.of(discrete)
 
     def __repr__(self) -> str:
         space = self.discrete.space

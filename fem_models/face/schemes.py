@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, override
+
+import numpy as np
 
 from fem_models.core.errors import InputError
 from fem_models.core.protocols import Law, Memory, Scheme, Step
 from fem_models.face.flow import Flow
 from fem_models.face.state import State
+from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.jko.jko_bdf2 import JkoBdf2 as DiscreteJkoBdf2
 from fem_models.jko.jko_step import Jko as DiscreteJko
 from fem_models.jko.movement import Movement, MovingStep
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.linalg.options import Option
+from fem_models.linalg.options import Option, refusals
+from fem_models.nodal.edges import Lumping
+from fem_models.nodal.mobilities import lumping_of
 from fem_models.schemes.backward_euler import BackwardEuler as DiscreteBackwardEuler
 from fem_models.schemes.bdf2 import Bdf2 as DiscreteBdf2
 
@@ -36,12 +42,13 @@ class BoundScheme:
     See `fem_models.core.protocols.Scheme`.
 
     Args:
-        flow: The flow.
+        flow: The flow, with the nodal volumes that the scheme needs.
+        given: The flow as the user has it, whose states are taken as well.
         discrete: The scheme at the nodes.
     """
 
-    def __init__(self, flow: Flow, discrete: Scheme[Any]) -> None:
-        self.flow, self.discrete = flow, discrete
+    def __init__(self, flow: Flow, given: Flow, discrete: Scheme[Any]) -> None:
+        self.flow, self._given, self.discrete = flow, given, discrete
 
     @property
     def title(self) -> str:
@@ -76,12 +83,31 @@ class BoundScheme:
             kind = type(old).__name__
             hint = "; a step has its state in .state" if isinstance(old, Step) else ""
             raise InputError(f"old must be a state of the flow, from flow.state(…), not a {kind}{hint}.")
-        if old.flow is not self.flow:
-            raise InputError("old must be a state of the flow that the scheme is for: it is of another flow.")
-        step = self.discrete.step(old.nodal, tau)
+        step = self.discrete.step(self.adopted(old).nodal, tau)
         movement = step.movement if isinstance(step, MovingStep) else None
         counts = (step.newton, step.linear, step.clipped, step.rejected)
         return StepOfFlow(State(self.flow, step.state), *counts, movement=movement)
+
+    def adopted(self, state: State) -> State:
+        """A state of the user's flow as one of the flow with the scheme's nodal volumes, with the same masses.
+
+        Args:
+            state: Of either flow.
+
+        Returns:
+            The state, of the scheme's flow.
+
+        Raises:
+            InputError: A state of another flow.
+        """
+        if state.flow is self.flow:
+            return state
+        if state.flow is not self._given:
+            raise InputError("old must be a state of the flow that the scheme is for: it is of another flow.")
+        found, wanted = self.flow.discrete.masses(state.nodal), state.masses()
+        kept = self.flow.discrete.kept
+        factors = [wanted[name] / found[name] if name in kept else 1.0 for name in self.flow.names]
+        return State(self.flow, state.nodal * np.array(factors))
 
     def memory(self) -> Memory[State]:
         """What the next step needs of earlier ones."""
@@ -98,7 +124,7 @@ class BoundScheme:
 
 
 @dataclass(frozen=True)
-class FlowScheme:
+class FlowScheme(ABC):
     """What the schemes of gradient flows share. All numbers are dimensionless.
 
     Args:
@@ -128,16 +154,21 @@ class FlowScheme:
         """The settings of Newton's method and of linear systems."""
         return NewtonSettings(self.tolerance, self.max_iterations, self.linear, self.petsc)
 
-    def discrete(self, flow: Flow) -> Scheme[Any]:
-        """The scheme at the nodes of a flow.
+    @property
+    def lumping(self) -> Lumping | None:
+        """The nodal volumes that it needs in three dimensions; None for those that a flow has."""
+        return None
+
+    @abstractmethod
+    def discrete(self, flow: GradientFlow) -> Scheme[Any]:
+        """The scheme at the nodes.
 
         Args:
-            flow: The flow.
+            flow: The flow at the nodes.
 
         Returns:
             A scheme whose states are arrays.
         """
-        raise NotImplementedError
 
     def on(self, flow: Flow) -> BoundScheme:
         """The scheme with solvers for a flow. Collective.
@@ -153,7 +184,9 @@ class FlowScheme:
         """
         if not isinstance(flow, Flow):
             raise InputError(f"{type(self).__name__} takes steps of flows, not of a {type(flow).__name__}.")
-        return BoundScheme(flow, self.discrete(flow))
+        lumped = flow if self.lumping is None else flow.with_lumping(self.lumping)
+        with refusals():
+            return BoundScheme(lumped, flow, self.discrete(lumped.discrete))
 
     def step(self, old: State, tau: float) -> StepOfFlow:
         """Take a step of size tau of the flow that the scheme was made for. Collective.
@@ -194,16 +227,9 @@ class BackwardEuler(FlowScheme):
 
     flux: Flux = field(default="upwind", kw_only=True)
 
-    def discrete(self, flow: Flow) -> Scheme[Any]:
-        """The scheme at the nodes of a flow.
-
-        Args:
-            flow: The flow.
-
-        Returns:
-            A scheme whose states are arrays.
-        """
-        return DiscreteBackwardEuler(flow.discrete, self.flux, self.settings)
+    @override
+    def discrete(self, flow: GradientFlow) -> Scheme[Any]:
+        return DiscreteBackwardEuler(flow, self.flux, self.settings)
 
 
 @dataclass(frozen=True)
@@ -218,16 +244,9 @@ class Bdf2(FlowScheme):
 
     flux: Flux = field(default="upwind", kw_only=True)
 
-    def discrete(self, flow: Flow) -> Scheme[Any]:
-        """The scheme at the nodes of a flow.
-
-        Args:
-            flow: The flow.
-
-        Returns:
-            A scheme whose states are arrays.
-        """
-        return DiscreteBdf2(flow.discrete, self.flux, self.settings)
+    @override
+    def discrete(self, flow: GradientFlow) -> Scheme[Any]:
+        return DiscreteBdf2(flow, self.flux, self.settings)
 
 
 @dataclass(frozen=True)
@@ -240,16 +259,14 @@ class Ljko(FlowScheme):
 
     flux: Flux = field(default="average", kw_only=True)
 
-    def discrete(self, flow: Flow) -> Scheme[Any]:
-        """The scheme at the nodes of a flow.
+    @property
+    @override
+    def lumping(self) -> Lumping:
+        return lumping_of(self.flux)
 
-        Args:
-            flow: The flow.
-
-        Returns:
-            A scheme whose states are arrays.
-        """
-        return DiscreteJko(flow.discrete, self.flux, self.settings, slabs=1)
+    @override
+    def discrete(self, flow: GradientFlow) -> Scheme[Any]:
+        return DiscreteJko(flow, self.flux, self.settings, slabs=1)
 
 
 @dataclass(frozen=True)
@@ -267,16 +284,14 @@ class Jko(FlowScheme):
         if self.slabs == 1:
             raise InputError("A path of one slab linearises the distance: that is Ljko.")
 
-    def discrete(self, flow: Flow) -> Scheme[Any]:
-        """The scheme at the nodes of a flow.
+    @property
+    @override
+    def lumping(self) -> Lumping:
+        return lumping_of("average")
 
-        Args:
-            flow: The flow.
-
-        Returns:
-            A scheme whose states are arrays.
-        """
-        return DiscreteJko(flow.discrete, "average", self.settings, slabs=self.slabs)
+    @override
+    def discrete(self, flow: GradientFlow) -> Scheme[Any]:
+        return DiscreteJko(flow, "average", self.settings, slabs=self.slabs)
 
 
 @dataclass(frozen=True)
@@ -289,13 +304,11 @@ class JkoBdf2(FlowScheme):
 
     slabs: int = field(default=1, kw_only=True)
 
-    def discrete(self, flow: Flow) -> Scheme[Any]:
-        """The scheme at the nodes of a flow.
+    @property
+    @override
+    def lumping(self) -> Lumping:
+        return lumping_of("average")
 
-        Args:
-            flow: The flow.
-
-        Returns:
-            A scheme whose states are arrays.
-        """
-        return DiscreteJkoBdf2(flow.discrete, "average", self.settings, slabs=self.slabs)
+    @override
+    def discrete(self, flow: GradientFlow) -> Scheme[Any]:
+        return DiscreteJkoBdf2(flow, "average", self.settings, slabs=self.slabs)

@@ -94,7 +94,7 @@ def _checked_energy(energy: Any) -> Energy:
     raise InputError(f"The energy must be a term or a sum of terms, not {_named(energy)}{hint}.")
 
 
-def check_terms(energy: Energy, mesh: Mesh, names: Sequence[str]) -> None:
+def check_functions(energy: Energy, mesh: Mesh, names: Sequence[str]) -> None:
     """Look at the functions in an energy, so that what is wrong with them is found at once.
 
     Args:

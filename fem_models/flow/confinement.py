@@ -9,7 +9,8 @@ import numpy as np
 from mpi4py import MPI
 
 from fem_models.core.protocols import Row, Step
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.species import State
 
 # The share of a mass at the boundary which is worth a warning.
 _AT_RIM = 1e-6
@@ -27,7 +28,7 @@ class Confinement:
 
     table = ""
 
-    def __init__(self, flow: GradientFlow, names: Sequence[str], whole_space: bool) -> None:
+    def __init__(self, flow: NodalFields, names: Sequence[str], whole_space: bool) -> None:
         self._flow = flow
         # A mesh with a shell for the rest of space has its densities in a part of it.
         self._follows = flow.comm.allreduce(whole_space or not flow.inside.all(), op=MPI.LOR)

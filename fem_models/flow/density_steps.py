@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from mpi4py import MPI
 
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.species import State
 from fem_models.flow.vacuum import for_derivatives
+
+if TYPE_CHECKING:
+    from fem_models.flow.gradient_flow import GradientFlow
 
 # In one iteration of Newton's method, log ρ changes by at most this much where it is the unknown, and no
 # density grows beyond this multiple of the largest.

@@ -13,7 +13,7 @@ is exact for any flux. A static field that is determined up to a constant is zer
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from fem_models.core.errors import InputError
 from fem_models.flow.density_steps import DensitySteps
 from fem_models.flow.field_rows import FieldRows
 from fem_models.flow.flow_equations import FlowEquations
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.species import State
 from fem_models.flow.unknowns import Unknowns
 from fem_models.linalg.coordinates import block_coordinates, coordinate_matrix, global_numbers
 from fem_models.linalg.exchange import Exchange
@@ -34,6 +34,9 @@ from fem_models.nodal.fluxes import (
     add_flux_derivatives,
     add_fluxes,
 )
+
+if TYPE_CHECKING:
+    from fem_models.flow.gradient_flow import GradientFlow
 
 Flux = Literal["upwind", "average"]
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fem_models.core.protocols import Row, Step
-from fem_models.flow.observed import Observed, State
+from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.species import State
 
 
 class EdgeQuality:
@@ -19,7 +20,7 @@ class EdgeQuality:
 
     table = ""
 
-    def __init__(self, flow: Observed, movements: bool) -> None:
+    def __init__(self, flow: NodalFields, movements: bool) -> None:
         self._share, self._movements = flow.geometry.negative_share, movements
 
     def look(self, row: Row, state: State, step: Step[State] | None) -> Row:

@@ -20,7 +20,8 @@ from mpi4py import MPI
 
 from fem_models.core.protocols import Row, Step
 from fem_models.expressions import Expression
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.species import State
 
 
 class ExactErrors:
@@ -33,7 +34,7 @@ class ExactErrors:
 
     table = ""
 
-    def __init__(self, flow: GradientFlow, exact: Mapping[str, Expression]) -> None:
+    def __init__(self, flow: NodalFields, exact: Mapping[str, Expression]) -> None:
         self._flow, self._exact = flow, exact
         # Contiguous by coordinate: expressions run several times faster on it.
         self._points = np.ascontiguousarray(flow.points[: flow.owned].T)

@@ -9,11 +9,15 @@ determined up to a constant is zero at one node.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.species import State
+
+if TYPE_CHECKING:
+    from fem_models.flow.gradient_flow import GradientFlow
 
 _Array = npt.NDArray[np.float64]
 
@@ -28,22 +32,22 @@ class FieldRows:
     def __init__(self, flow: GradientFlow) -> None:
         self._flow = flow
         self._volumes = flow.geometry.volumes[:, None]
-        self._rigidity = np.zeros((flow.nodes, len(flow.names)))
-        self._pins = np.zeros_like(self._rigidity)
-        held = np.zeros(self._rigidity.shape, dtype=bool)
-        values = np.zeros_like(self._rigidity)
+        self._diagonals = np.zeros((flow.nodes, len(flow.names)))
+        self._pins = np.zeros_like(self._diagonals)
+        held = np.zeros(self._diagonals.shape, dtype=bool)
+        values = np.zeros_like(self._diagonals)
         if flow.static.any():
-            self._rigidity = flow.couplings.rigidity()
+            self._diagonals = flow.couplings.stiffness_diagonals()
         for column, (nodes, given) in flow.fixed.items():
             held[nodes, column] = True
             values[nodes, column] = given
         if flow.free_constants.any():
             first = flow.comm.exscan(flow.owned) or 0
             if first == 0 and flow.owned > 0:
-                self._pins[0] = self._rigidity[0] * flow.free_constants
+                self._pins[0] = self._diagonals[0] * flow.free_constants
         held[flow.owned :] = False
         self._held = np.nonzero(held)
-        self._given = (self._rigidity * values)[self._held]
+        self._given = (self._diagonals * values)[self._held]
 
     def time_factors(self, tau: float) -> _Array:
         """The factor of m μ in the equation of each field, shape (species,); 0 for densities."""
@@ -63,10 +67,10 @@ class FieldRows:
         if flow.transported.all():
             return
         owned = slice(0, flow.owned)
-        forces = self._volumes * psi + flow.couplings.tension(state)
+        forces = self._volumes * psi + flow.couplings.stiffness_products(state)
         out[owned] += (self.time_factors(tau) * forces)[owned]
         out[owned] += self._pins[owned] * state[owned]
-        out[self._held] = (self._rigidity * state)[self._held] - self._given
+        out[self._held] = (self._diagonals * state)[self._held] - self._given
 
     def add_slopes(self, hessian: _Array, tau: float, diagonal: _Array) -> None:
         """Add the derivatives of the forces at a node by the fields there.
@@ -85,7 +89,7 @@ class FieldRows:
             diagonal[owned] += factors * self._volumes[owned, :, None] * hessian[owned]
             rows, columns = self._held
             diagonal[rows, columns] = 0.0
-            diagonal[rows, columns, columns] = self._rigidity[self._held]
+            diagonal[rows, columns, columns] = self._diagonals[self._held]
 
     def stiff_entries(self, number: Callable[[_Array, int], _Array], side: int) -> list[npt.NDArray]:
         """Rows (side 0) or columns (side 1) of the stiffnesses' entries: ii, jj, ij and ji of each edge.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dolfinx import la
 from dolfinx.mesh import Mesh
 
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.species import State
+
+if TYPE_CHECKING:
+    from fem_models.flow.gradient_flow import GradientFlow
 
 
 class FlowEquations:

@@ -20,8 +20,7 @@ dimensionless.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from typing import override
 
@@ -29,44 +28,23 @@ import numpy as np
 import numpy.typing as npt
 import ufl
 from dolfinx import fem, la
-from dolfinx.fem import petsc as fem_petsc
-from dolfinx.mesh import exterior_facet_indices
 from mpi4py import MPI
-from petsc4py import PETSc
 from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
 from fem_models.flow.affine_terms import AffineTerms
-from fem_models.flow.gradient_flow import GradientFlow, State
-from fem_models.linalg.exchange import with_ghosts
-from fem_models.linalg.krylov import KrylovSolver
-from fem_models.linalg.options import Option
+from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.flow.log_density_steps import LogDensitySteps
+from fem_models.flow.neutrality import check_neutral
+from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.polynomial_space import MassMatrix, NodalWeights, on_facets
+from fem_models.flow.species import State, Values
 from fem_models.nodal.evaluation import NodalExpression
-from fem_models.nodal.nodal_energy import NodalEnergy
 
 DEGREES = (1, 2)
 
-# Of the solver of systems with the mass matrix.
-_MASS: dict[str, Option] = {"ksp_type": "cg", "pc_type": "jacobi", "ksp_rtol": 1e-13, "ksp_atol": 0.0}
 
-
-@dataclass(frozen=True)
-class NodalWeights:
-    """What diagnostics need of the nodes of P_k.
-
-    Attributes:
-        volumes: Positive weights of the nodes, proportional to ∫λ_i², that sum to the volume; shape (nodes,).
-        h_min, h_max: The shortest and the longest edge of the mesh.
-        negative_share: The share of negative edge coefficients, zero: there are none.
-    """
-
-    volumes: npt.NDArray[np.float64]
-    h_min: float
-    h_max: float
-    negative_share: float = 0.0
-
-
-class LogDensityFlow(GradientFlow):
+class LogDensityFlow(NodalFields):
     """A gradient flow with entropies, discretised with densities that are exponentials of P_k. Collective.
 
     A state has the densities exp(g_i) and the values of the other fields at the nodes of P_k, shape (nodes of
@@ -93,29 +71,23 @@ class LogDensityFlow(GradientFlow):
     def __init__(self, flow: GradientFlow, degree: int) -> None:
         if degree not in DEGREES:
             raise InputError(f"The order of the log-density must be 1 or 2, not {degree!r}.")
-        self.mesh, self.comm, self.x = flow.mesh, flow.comm, flow.x
-        self.species, self.names, self.terms = flow.species, flow.names, flow.terms
-        self.transported, self.relaxed, self.static = flow.transported, flow.relaxed, flow.static
-        self.couplings = flow.couplings
+        super().__init__(flow.mesh, flow.species, flow.terms)
         self.cells = None
         self.degree = degree
         self._vertex_flow = flow
         self._affine = AffineTerms(flow)
 
-        count = len(self.names)
-        self.space = fem.functionspace(self.mesh, ("Lagrange", degree))
-        self.fields = fem.functionspace(self.mesh, ("Lagrange", degree, (count,)))
-        self.owned = self.space.dofmap.index_map.size_local
-        self.nodes = self.owned + self.space.dofmap.index_map.num_ghosts
+        self._use(fem.functionspace(self.mesh, ("Lagrange", degree)))
+        self.fields = fem.functionspace(self.mesh, ("Lagrange", degree, (len(self.names),)))
         self.dx = ufl.Measure("dx", self.mesh, metadata={"quadrature_degree": 2 * degree + 2})
-        self.geometry = NodalWeights(self._volumes(), flow.geometry.h_min, flow.geometry.h_max)
+        self._mass = MassMatrix(self.space, self.dx)
+        self.geometry = NodalWeights(self._mass.weights(), flow.geometry.h_min, flow.geometry.h_max)
         if flow.volume < (1.0 - 1e-9) * self.volume:
             raise InputError(
                 "The log-density needs densities on the whole mesh, but they live on a part of it: use the "
                 "edge-averaged discretisation there."
             )
-        self.fixed = {column: self._on_facets(*given) for column, given in flow.fixed.items()}
-        self._local = NodalEnergy(self.space, self.names, tuple(self.terms))
+        self.fixed = {s: on_facets(self.space, flow.space, *given) for s, given in flow.fixed.items()}
         self._logs = fem.Function(self.fields)
         # Forms that are nothing but zero cannot be compiled: this is not seen to be zero.
         self._zero = fem.Constant(self.mesh, 0.0)
@@ -173,22 +145,22 @@ class LogDensityFlow(GradientFlow):
     # States
 
     @override
-    def state(
-        self,
-        initial: Mapping[str, float | Callable[[npt.NDArray[np.float64]], npt.ArrayLike]]
-        | Callable[[npt.NDArray[np.float64]], npt.ArrayLike],
-        masses: Mapping[str, float] | float | None = None,
+    def nodal_values(
+        self, initial: Mapping[str, Values] | Values, masses: Mapping[str, float] | float | None = None
     ) -> State:
         """Nodal values of initial densities at the nodes of P_k, scaled to the masses that are given.
 
         Args:
-            initial: As for `GradientFlow.state`.
-            masses: By species, the mass ∫exp(g) to scale to, otherwise as for `GradientFlow.state`.
+            initial: As for `NodalFields.state`.
+            masses: By species, the mass ∫exp(g) to scale to, otherwise as for `NodalFields.state`.
+
+        Returns:
+            Shape (nodes, species).
 
         Raises:
-            InputError: A density that is zero somewhere, besides the reasons of `GradientFlow.state`.
+            InputError: A density that is zero somewhere, besides the reasons of `NodalFields.nodal_values`.
         """
-        state = super().state(initial, masses)
+        state = super().nodal_values(initial, masses)
         least = self.reduce(state.min(axis=0, initial=math.inf), MPI.MIN)
         for s in np.flatnonzero(self.transported & (least <= 0.0)):
             raise InputError(
@@ -202,12 +174,19 @@ class LogDensityFlow(GradientFlow):
             state[:, self.names.index(name)] *= mass / found[name]
         return state
 
+    @override
+    def settled(self, state: State) -> State:
+        if not self.static.any():
+            return state
+        check_neutral(self, state)
+        return LogDensitySteps(self).settled(state)
+
     def logs(self, state: State, into: fem.Function | None = None) -> fem.Function:
         """The state as a function in `fields`: log ρ for densities, and the values of other fields."""
         into = into or fem.Function(self.fields)
         values = into.x.array.reshape(state.shape)
         values[:] = state
-        np.log(state, out=values, where=np.broadcast_to(self.transported, state.shape))
+        values[:, self.transported] = np.log(state[:, self.transported])
         return into
 
     @override
@@ -234,7 +213,7 @@ class LogDensityFlow(GradientFlow):
         if self.relaxed.any():
             forces = self.assembled(self._forces)[: self.owned]
             for force in forces.T[self.relaxed]:
-                found += self.comm.allreduce(float(force @ self._represented(force)[: self.owned]))
+                found += self.comm.allreduce(float(force @ self._mass.represented(force)[: self.owned]))
         return found
 
     @override
@@ -249,7 +228,7 @@ class LogDensityFlow(GradientFlow):
             self.logs(state, self._logs)
             forces = self.assembled(self._forces)[: self.owned]
             for s in np.flatnonzero(~self.transported):
-                found[:, s] = self._represented(forces[:, s])
+                found[:, s] = self._mass.represented(forces[:, s])
         return found
 
     @override
@@ -323,64 +302,9 @@ class LogDensityFlow(GradientFlow):
         signed, size = ufl.as_vector(rows), ufl.as_vector([abs(row) for row in rows])
         return fem.form([ufl.inner(values, w) * self.dx for values in (signed, size)])
 
-    # The mass matrix, and static fields
-
-    @cached_property
-    def _mass(self) -> PETSc.Mat:
-        u, w = ufl.TrialFunction(self.space), ufl.TestFunction(self.space)
-        matrix = fem_petsc.assemble_matrix(fem.form(u * w * self.dx))
-        matrix.assemble()
-        return matrix
-
-    @cached_property
-    def _mass_solver(self) -> KrylovSolver:
-        return KrylovSolver(self.comm, "log_mass_", _MASS, operator=self._mass)
-
-    def _represented(self, functional: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Nodal values of the function of P_k that represents a functional in L², shape (nodes,)."""
-        given, found = self._mass.createVecs()
-        given.array_w[:] = functional
-        self._mass_solver.solve(given, found)
-        return self._with_ghosts(found.array_r)
-
-    def _with_ghosts(self, owned: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return with_ghosts(self.space.dofmap.index_map, owned)
-
-    def _volumes(self) -> npt.NDArray[np.float64]:
-        diagonal = self._with_ghosts(self._mass.getDiagonal().array_r)
-        measure = self.comm.allreduce(fem.assemble_scalar(fem.form(fem.Constant(self.mesh, 1.0) * self.dx)))
-        return diagonal * (measure / self.comm.allreduce(float(diagonal[: self.owned].sum())))
+    # Static fields
 
     @cached_property
     @override
     def free_constants(self) -> npt.NDArray[np.bool_]:
         return self._vertex_flow.free_constants
-
-    def _on_facets(
-        self, nodes: npt.NDArray[np.int32], values: npt.NDArray[np.float64]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-        """Nodes of P_k and their values at vertices that have values, and on facets between such vertices."""
-        vertices = self._vertex_flow.space
-        given, known = fem.Function(vertices), fem.Function(vertices)
-        given.x.array[nodes], known.x.array[nodes] = values, 1.0
-        topology = self.mesh.topology
-        facets = topology.dim - 1
-        topology.create_connectivity(facets, topology.dim)
-        topology.create_connectivity(facets, 0)
-        topology.create_connectivity(topology.dim, 0)
-        topology.create_connectivity(0, topology.dim)
-        # On affine simplices the nodes of P1 in a cell are its vertices, in the same order.
-        vertex_map, cells = topology.index_map(0), vertices.dofmap.list
-        node_of = np.empty(vertex_map.size_local + vertex_map.num_ghosts, dtype=np.int32)
-        node_of[topology.connectivity(topology.dim, 0).array.reshape(cells.shape)] = cells
-        is_known = known.x.array[node_of] == 1.0
-        boundary = exterior_facet_indices(topology)
-        corners = topology.connectivity(facets, 0).array.reshape(-1, topology.dim)[boundary]
-        whole = boundary[is_known[corners].all(axis=1)]
-        chosen = np.union1d(
-            fem.locate_dofs_topological(self.space, facets, whole),
-            fem.locate_dofs_topological(self.space, 0, np.flatnonzero(is_known).astype(np.int32)),
-        )
-        interpolated = fem.Function(self.space)
-        interpolated.interpolate(given)
-        return chosen, interpolated.x.array[chosen].copy()

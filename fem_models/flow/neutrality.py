@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fem_models.core.errors import InputError
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.species import State
+
+if TYPE_CHECKING:
+    from fem_models.flow.nodal_fields import NodalFields
 
 # A net charge beyond this share of all charges is no rounding of the masses or of a doping profile.
 _NEUTRAL = 1e-6
 
 
-def check_neutral(flow: GradientFlow, state: State) -> None:
+def check_neutral(flow: NodalFields, state: State) -> None:
     """Refuse charges that do not add up to zero where Neumann's problem for ψ needs it. Collective.
+
+    Args:
+        flow: The flow.
+        state: Shape (nodes, species).
 
     Raises:
         InputError: The net charge is not zero; the message has both signs' charges.

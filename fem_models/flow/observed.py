@@ -19,22 +19,29 @@ from mpi4py import MPI
 
 from fem_models.core.protocols import Expectation, Packed, Record, Row
 from fem_models.energies import Energy
+from fem_models.flow.species import State
 from fem_models.meshes.parts import Part
 from fem_models.nodal.numbering import original_numbers
 
-State = npt.NDArray[np.float64]
-"""Nodal values, shape (nodes of this rank with its ghosts, species); ghost rows are up to date."""
 
-
-class _Geometry(Protocol):
-    """Nodal volumes, and what is told of the edges of the mesh."""
-
-    volumes: npt.NDArray[np.float64]
-    h_min: float
-    h_max: float
+class Geometry(Protocol):
+    """Weights of nodes, and sizes of the mesh."""
 
     @property
-    def negative_share(self) -> float: ...
+    def volumes(self) -> npt.NDArray[np.float64]:
+        """The weight of each node, ghosts included, shape (nodes,); 0 where no densities live."""
+
+    @property
+    def h_min(self) -> float:
+        """The shortest edge of the mesh."""
+
+    @property
+    def h_max(self) -> float:
+        """The longest edge of the mesh."""
+
+    @property
+    def negative_share(self) -> float:
+        """The share of edges with a negative coefficient, where coefficients of edges carry the fluxes."""
 
 
 class Observed(ABC):
@@ -62,7 +69,7 @@ class Observed(ABC):
     owned: int
     nodes: int
     terms: Energy
-    geometry: _Geometry
+    geometry: Geometry
 
     @abstractmethod
     def energy_terms(self, state: State) -> dict[str, float]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+from ufl.core.expr import Expr
+
 from fem_models.core.errors import InputError
+from fem_models.energies import Term
+
+State = npt.NDArray[np.float64]
+"""Nodal values, shape (nodes of this rank with its ghosts, species); ghost rows are up to date."""
 
 Metric = Literal["wasserstein", "l2", "static"]
 
@@ -35,3 +44,40 @@ class Species:
             raise InputError(
                 f"The metric of {self.name} must be one of {', '.join(METRICS)}, not {self.metric!r}."
             )
+
+
+def check_terms(species: Sequence[Species], terms: Iterable[Term], x: Expr) -> None:
+    """Refuse terms of an energy that do not go with the species.
+
+    Args:
+        species: The species.
+        terms: The terms.
+        x: The coordinates, as UFL.
+
+    Raises:
+        InputError: Two species with one name, a term of an unknown species, or a part of an energy that does
+            not go with the metric of its species.
+    """
+    names = [s.name for s in species]
+    if len(set(names)) < len(names):
+        raise InputError(f"The species {', '.join(names)} need names of their own: two are the same.")
+    for term in terms:
+        for name in term.of:
+            if name not in names:
+                raise InputError(
+                    f"The energy term {term.name} is of {name!r}, which is not a species: "
+                    f"they are {', '.join(names)}."
+                )
+        metrics = {s.name: s.metric for s in species}
+        for name in term.entropy:
+            if metrics[name] != "wasserstein":
+                raise InputError(
+                    f"The entropy {term.name} needs the Wasserstein metric, but that of {name} is "
+                    f"{metrics[name]}."
+                )
+        for name in term.stiffness(x):
+            if metrics[name] == "wasserstein":
+                raise InputError(
+                    f"The Dirichlet energy {term.name} needs a field of the L² metric or a static one, "
+                    f"but {name} is a density (its flow would be of fourth order)."
+                )

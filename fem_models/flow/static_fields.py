@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from petsc4py import PETSc
 
 from fem_models.core.errors import SolveError
 from fem_models.flow.edge_averaged import EdgeAveraged
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.species import State
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
+
+if TYPE_CHECKING:
+    from fem_models.flow.gradient_flow import GradientFlow
 
 _OPTIONS: dict[str, Option] = {"ksp_type": "bcgs", "ksp_rtol": 1e-12, "ksp_max_it": 500, "pc_type": "gamg"}
 

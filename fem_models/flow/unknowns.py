@@ -13,13 +13,18 @@ y_s = w_s + β z_s δψ with a share 0 ≤ β ≤ 1.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from mpi4py import MPI
 
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.species import State
 from fem_models.flow.vacuum import for_derivatives
 from fem_models.linalg.exchange import sums
+
+if TYPE_CHECKING:
+    from fem_models.flow.gradient_flow import GradientFlow
 
 _Array = npt.NDArray[np.float64]
 
@@ -41,11 +46,11 @@ class Unknowns:
     def __init__(self, flow: GradientFlow) -> None:
         self._flow = flow
         self._conductances = np.zeros((flow.nodes, 1))
-        self._rigidity = np.ones((flow.nodes, len(flow.names)))
+        self._diagonals = np.ones((flow.nodes, len(flow.names)))
         if flow.static.any():
             edges, index_map = flow.geometry, flow.space.dofmap.index_map
             self._conductances[:, 0] = sums(index_map, edges.pairs.T, np.abs(edges.kappa))
-            self._rigidity = np.where(flow.static, flow.couplings.rigidity(), 1.0)
+            self._diagonals = np.where(flow.static, flow.couplings.stiffness_diagonals(), 1.0)
 
     def __call__(self, state: State, tau: float, entropy: float = 0.0) -> _Array:
         """Matrices B at the nodes with δρ = B y, shape (nodes, species, species).
@@ -66,7 +71,7 @@ class Unknowns:
             charges = hessian[:, :, flow.static]
             screening = np.where(flow.transported, state / np.maximum(theta + state * own, _NOTHING), 0.0)
             conductivity = np.einsum("nst,ns->nt", charges**2, state * flow.transported)
-            rate = tau * conductivity * self._conductances / self._rigidity[:, flow.static]
+            rate = tau * conductivity * self._conductances / self._diagonals[:, flow.static]
             share = rate / (1.0 + rate)
             change[:, :, flow.static] -= share[:, None, :] * screening[:, :, None] * charges
         stiffness = self._where_mass_is(theta, state) + own

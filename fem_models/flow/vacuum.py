@@ -7,10 +7,15 @@ says what of the largest or of the mean density counts as vacuum for one purpose
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from fem_models.flow.gradient_flow import GradientFlow, State
+from fem_models.flow.species import State
+
+if TYPE_CHECKING:
+    from fem_models.flow.gradient_flow import GradientFlow
 
 DERIVATIVES = 1e-12
 """Where derivatives of the energy are infinite in vacuum, as for ψ ~ ρ^β with 0 < β < 1, they are taken at

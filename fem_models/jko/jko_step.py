@@ -44,7 +44,7 @@ class Jko:
     of them, on obtuse meshes, steps may fail.
 
     Args:
-        flow: The gradient flow; with the flux "average" in 3D, with lumping="cells".
+        flow: The gradient flow; with the flux "average" in 3D, that of `with_lumping("cells")`.
         flux: "average" (pair P1-DG0) or, for one slab, "upwind", see
             `fem_models.nodal.mobilities`.
         settings: For Newton's method.

@@ -84,7 +84,7 @@ class Couplings:
                 found[number] += float(weighted[:, a] @ convolution.apply(state[:, b])[: self._owned])
         return found
 
-    def tension(self, state: _Array) -> _Array:
+    def stiffness_products(self, state: _Array) -> _Array:
         """K c of each field, the derivative of the Dirichlet energies by nodal values: shape (nodes, fields).
 
         Collective.
@@ -107,7 +107,7 @@ class Couplings:
             out[:, b] += convolution.adjoint(state[:, a])
         return out
 
-    def rigidity(self) -> _Array:
+    def stiffness_diagonals(self) -> _Array:
         """The diagonal of |K| for each field, at all nodes: a scale for its equations. Collective."""
         out = np.zeros((len(self._volumes), len(self._names)))
         for _, s, stiffness in self.stiffnesses:

@@ -28,7 +28,14 @@ import numpy.typing as npt
 from dolfinx import fem
 
 from fem_models.core.errors import InputError
-from fem_models.nodal.edges import EDGE_VERTICES, EdgeGeometry, basis_gradients, cell_corners, cell_volumes
+from fem_models.nodal.edges import (
+    EDGE_VERTICES,
+    EdgeGeometry,
+    Lumping,
+    basis_gradients,
+    cell_corners,
+    cell_volumes,
+)
 
 _Array = npt.NDArray[np.float64]
 _Indices = npt.NDArray[np.int32]
@@ -151,6 +158,18 @@ class CellMobility:
         return self._volumes @ (means * (gradients**2).sum(axis=2))
 
 
+def lumping_of(name: str) -> Lumping:
+    """The nodal volumes that a mobility goes with.
+
+    Args:
+        name: "upwind" or "average".
+
+    Returns:
+        "cells" for "average", which is consistent with shares of the cells only; otherwise "voronoi".
+    """
+    return "cells" if name == "average" else "voronoi"
+
+
 def mobility(name: str, space: fem.FunctionSpace, geometry: EdgeGeometry, cells: _Indices | None) -> Mobility:
     """The mobility of a name.
 
@@ -169,8 +188,8 @@ def mobility(name: str, space: fem.FunctionSpace, geometry: EdgeGeometry, cells:
         raise InputError(f"The flux must be upwind or average, not {name!r}.")
     if geometry.voronoi_volumes:
         raise InputError(
-            "The average flux of JKO steps needs nodal volumes that are shares of the cells: build the flow "
-            'with lumping="cells".'
+            "The average flux of JKO steps needs nodal volumes that are shares of the cells: take "
+            'flow.with_lumping("cells") in place of the flow.'
         )
     return CellMobility(space, cells)
 

@@ -61,7 +61,7 @@ class FieldEquations:
         for k, column in enumerate(self.columns):
             if column in flow.fixed:
                 self._held[flow.fixed[column][0], k] = True
-        self._rigidity = flow.couplings.rigidity()[:, self.columns]
+        self._diagonals = flow.couplings.stiffness_diagonals()[:, self.columns]
         if len(self.columns):
             self._set_up()
 
@@ -69,12 +69,12 @@ class FieldEquations:
         """The equations, and the size of the terms that cancel in them: shape (owned nodes, fields) each."""
         flow, owned = self._flow, self._owned
         local = (flow.geometry.volumes[:, None] * self._local.smooth_potentials(state))[owned, self.columns]
-        residual = self._sign * (local + flow.couplings.tension(state)[owned, self.columns])
+        residual = self._sign * (local + flow.couplings.stiffness_products(state)[owned, self.columns])
         residual[self._held[owned]] = 0.0
         # Rounding of the masses may leave a net charge where none can be; it is spread over the domain.
         net = np.where(flow.free_constants[self.columns], flow.comm.allreduce(residual.sum(axis=0)), 0.0)
         residual -= net * flow.geometry.volumes[owned, None] / flow.volume
-        rigid = np.abs(self._rigidity * state[:, self.columns])[owned]
+        rigid = np.abs(self._diagonals * state[:, self.columns])[owned]
         return residual, self._sources(state) + np.abs(local) + rigid
 
     def balanced(self, state: State) -> bool:
@@ -225,7 +225,7 @@ class FieldEquations:
         free = ~self._held
         blocks = self._sign[:, None] * blocks * (free[:, :, None] & free[:, None, :])
         nodes, fields = np.nonzero(self._held)
-        blocks[nodes, fields, fields] = self._rigidity[self._held]
+        blocks[nodes, fields, fields] = self._diagonals[self._held]
         values = np.concatenate([blocks[self._owned].ravel(), self._stiff])
         self._matrix.setValuesCOO(values, PETSc.InsertMode.INSERT_VALUES)
         self._solver.set_operators(self._matrix)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fem_models.core.protocols import Row, Step
-from fem_models.flow.observed import Observed, State
+from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.species import State
 from fem_models.steady.decay import fit_decay
 
 # What an energy may be below that of the steady state by rounding and by Newton's tolerance.
@@ -26,7 +27,7 @@ class Relaxation:
 
     table = ""
 
-    def __init__(self, flow: Observed, steady: State | None) -> None:
+    def __init__(self, flow: NodalFields, steady: State | None) -> None:
         self._steady = None if steady is None else math.fsum(flow.energy_terms(steady).values())
         self._times: list[float] = []
         self._energies: list[float] = []

@@ -14,7 +14,6 @@ from fem_models.energies import Density, Dirichlet, Energy, Potential, diffusion
 from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.meshes.marks import MarkedMesh
-from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import Coupling
 
 DENSITY, SIGNAL = "rho", "c"
@@ -27,7 +26,6 @@ def chemotaxis(
     epsilon: float = 1.0,
     kappa: float = 1.0,
     phi: Callable[[Expr], Any] = lambda c: -c,
-    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow of a density ρ and of a signal c that it follows.
 
@@ -48,7 +46,6 @@ def chemotaxis(
         epsilon: ε ≥ 0, dimensionless.
         kappa: κ ≥ 0, the rate at which the signal decays, dimensionless.
         phi: φ as a function of c (UFL).
-        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Returns:
         The flow; its species are the density "rho" and the signal "c".
@@ -72,4 +69,4 @@ def chemotaxis(
             lambda fields, x: phi(fields[SIGNAL]) * fields[DENSITY], (DENSITY, SIGNAL), coefficient=epsilon
         ),
     ]
-    return GradientFlow(mesh, [Species(DENSITY), Species(SIGNAL, "l2")], Energy(terms), lumping=lumping)
+    return GradientFlow(mesh, [Species(DENSITY), Species(SIGNAL, "l2")], Energy(terms))

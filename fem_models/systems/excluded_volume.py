@@ -8,14 +8,12 @@ from fem_models.energies import Boltzmann, Potential, Quadratic
 from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.meshes.marks import MarkedMesh
-from fem_models.nodal.edges import Lumping
 
 
 def excluded_volume(
     mesh: MarkedMesh | Mesh,
     potential: FunctionOfX = 0.0,
     coefficient: float = 0.0,
-    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow ∂tρ = div((1 + cρ)∇ρ + ρ∇V) of E = ∫ρ log ρ + ½cρ² + Vρ.
 
@@ -27,7 +25,6 @@ def excluded_volume(
             of x with UFL functions.
         coefficient: c = α_u (N-1) ε^d, see `fem_models.particles.excluded_volume`, in units of length^d; 0
             for independent particles.
-        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Returns:
         The flow; its species are the density "rho".
@@ -36,4 +33,4 @@ def excluded_volume(
         InputError: A coefficient that is not finite.
     """
     energy = Boltzmann() + Quadratic(coefficient, name="excluded-volume") + Potential(potential)
-    return GradientFlow(mesh, Species("rho"), energy, lumping=lumping)
+    return GradientFlow(mesh, Species("rho"), energy)

@@ -12,7 +12,6 @@ from fem_models.energies import diffusion as diffusion_energy
 from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.meshes.marks import MarkedMesh
-from fem_models.nodal.edges import Lumping
 
 
 def fokker_planck(
@@ -20,7 +19,6 @@ def fokker_planck(
     m: float = 1.0,
     diffusion: float = 1.0,
     potential: FunctionOfX = 0.0,
-    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow ∂tρ = D Δρ^m + div(ρ∇V) of E = D ∫ρ^m/(m-1) + ∫Vρ, with ρ log ρ for m = 1.
 
@@ -31,7 +29,6 @@ def fokker_planck(
         diffusion: D ≥ 0, dimensionless; 0 for transport alone.
         potential: V, dimensionless: a number, text such as "x**2", a UFL scalar, or a function of x with UFL
             functions.
-        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Returns:
         The flow; its species are the density "rho".
@@ -45,4 +42,4 @@ def fokker_planck(
     if diffusion > 0.0:
         name = "boltzmann" if m == 1.0 else "power-law"
         energy = diffusion_energy(m, name=name, coefficient=diffusion) + energy
-    return GradientFlow(mesh, Species("rho"), energy, lumping=lumping)
+    return GradientFlow(mesh, Species("rho"), energy)

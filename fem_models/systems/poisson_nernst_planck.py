@@ -20,7 +20,6 @@ from fem_models.expressions.functions import FunctionOfX, as_ufl
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.meshes.marks import MarkedMesh, boundary_nodes, marked
 from fem_models.meshes.whole_space import BALL, INFINITY, SHELL, space_coefficient
-from fem_models.nodal.edges import Lumping
 from fem_models.nodal.values import nodal_values
 
 FIELD = "psi"
@@ -55,7 +54,6 @@ def poisson_nernst_planck(
     doping: FunctionOfX = 0.0,
     electrodes: Mapping[str, FunctionOfX] | None = None,
     region: str | None = None,
-    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow of densities ρ_s with valences z_s in their own electrostatic potential ψ.
 
@@ -77,7 +75,6 @@ def poisson_nernst_planck(
         electrodes: Where ψ is given: by the name of a boundary its values there, a number, text, or a
             function of x with UFL or NumPy functions. Where two meet, the first counts.
         region: The region of the mesh where there are ions; by default all of the mesh, or the ball in space.
-        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Returns:
         The flow; its species are the ions and the static field "psi".
@@ -106,7 +103,7 @@ def poisson_nernst_planck(
     terms.append(Electrostatic(charges, FIELD, permittivity, doping))
     species = [*(Species(ion.name) for ion in ions), Species(FIELD, "static")]
     cells = None if region is None else parts.regions[region]
-    return GradientFlow(parts, species, Energy(terms), cells, _given_potentials(parts, electrodes), lumping)
+    return GradientFlow(parts, species, Energy(terms), cells, _given_potentials(parts, electrodes))
 
 
 def electrode_fault(mesh: MarkedMesh, boundary: str) -> str:

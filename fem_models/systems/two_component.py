@@ -22,7 +22,6 @@ from fem_models.energies import (
 from fem_models.expressions.functions import FunctionOfX
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.meshes.marks import MarkedMesh
-from fem_models.nodal.edges import Lumping
 from fem_models.systems.coupling import COUPLING, Coupling
 
 NAMES = ("rho1", "rho2")
@@ -72,7 +71,6 @@ def two_component(
     epsilon: float = 0.0,
     coupling: Callable[[Fields], Any] | None = None,
     kernel: Kernel | None = None,
-    lumping: Lumping = "voronoi",
 ) -> GradientFlow:
     """The flow of two densities in potentials of their own, coupled by a function H of both.
 
@@ -93,7 +91,6 @@ def two_component(
         coupling: H as a function of the densities rho1 and rho2 (UFL); `relatively_bounded` by default.
         kernel: K, in place of H: a function of differences of shape (dim, n) with NumPy functions, or text
             such as "exp(-r**2)".
-        lumping: Nodal volumes in 3D, see `fem_models.nodal.edges.EdgeGeometry`.
 
     Returns:
         The flow; its species are the densities "rho1" and "rho2".
@@ -116,4 +113,4 @@ def two_component(
     else:
         H = coupling or relatively_bounded(m)
         terms.append(Coupling(lambda fields, x: H(fields), NAMES, coefficient=epsilon))
-    return GradientFlow(mesh, [Species(name) for name in NAMES], Energy(terms), lumping=lumping)
+    return GradientFlow(mesh, [Species(name) for name in NAMES], Energy(terms))

@@ -21,7 +21,6 @@ from mpi4py import MPI
 from fem_models.exact.spectral import LegendreElement, evolve
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.log_density import LogDensityFlow
-from fem_models.flow.static_fields import StaticFields
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.log_density_euler import LogDensity
 from fem_models.systems.chemotaxis import chemotaxis
@@ -119,10 +118,7 @@ class Problem:
 
     def march(self, flow: GradientFlow, scheme, steps: int):
         """The state at the end after equal steps."""
-        if isinstance(flow, LogDensityFlow):
-            state = scheme.balanced(self.start(flow))
-        else:
-            state = StaticFields(flow).settled(self.start(flow))
+        state = self.start(flow)
         for _ in range(steps):
             state = scheme.step(state, END / steps).state
         return state

@@ -18,7 +18,6 @@ import ufl
 from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import GradientFlow, State
-from fem_models.flow.static_fields import StaticFields
 from fem_models.jko.jko_step import Jko
 from fem_models.jko.total_distance import hoelder_bound, total_distance_bound
 from fem_models.jko.wasserstein import wasserstein
@@ -60,7 +59,7 @@ def main() -> None:
             name: lambda x, centre=centre: np.exp(-40.0 * ((x[0] - centre) ** 2 + (x[1] - 0.5) ** 2))
             for name, centre in (("u", 0.7), ("v", 0.3))
         }
-        states = [StaticFields(flow).settled(flow.state(clouds, {"u": 1.0, "v": 1.0}))]
+        states = [flow.state(clouds, {"u": 1.0, "v": 1.0})]
         scheme = Jko(flow, slabs=slabs)
         squares = []
         for _ in range(round(END / step)):

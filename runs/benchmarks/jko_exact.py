@@ -30,8 +30,8 @@ CONFINED = Boltzmann() + Potential(lambda x: 2.0 * ufl.dot(x, x))
 def flow_on(dim: int, half: float, cells: int, energy: Energy) -> GradientFlow:
     """The flow of one density on (-half, half)^dim, with so many cells along an edge."""
     lower, upper, count = (value if dim == 1 else [value] * dim for value in (-half, half, cells))
-    mesh = meshes.build(MPI.COMM_WORLD, DOMAINS[dim], lower=lower, upper=upper, cells=count).mesh
-    return GradientFlow(mesh, Species(), energy, lumping="cells")
+    mesh = meshes.build(MPI.COMM_WORLD, DOMAINS[dim], lower=lower, upper=upper, cells=count)
+    return GradientFlow(mesh, Species(), energy).with_lumping("cells")
 
 
 def moment(flow: GradientFlow, state: np.ndarray) -> float:

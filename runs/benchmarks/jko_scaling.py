@@ -42,7 +42,7 @@ def work(slabs: int, quick: bool) -> None:
     n = (QUICK if quick else CELLS)[slabs]
     begin = time.perf_counter()
     energy = PowerLaw(2.0, "rho") + Potential(lambda x: ufl.inner(x, x), "rho")
-    flow = GradientFlow(create_unit_cube(comm, n, n, n), Species("rho"), energy, lumping="cells")
+    flow = GradientFlow(create_unit_cube(comm, n, n, n), Species("rho"), energy).with_lumping("cells")
     mesh_seconds = time.perf_counter() - begin
     scheme = Jko(flow, "average", NewtonSettings(linear="krylov"), slabs=slabs)
     setup = time.perf_counter() - begin - mesh_seconds

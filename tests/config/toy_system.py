@@ -65,9 +65,9 @@ class Toy(FlowSystem):
     def formulas(self):
         yield "potential", self.potential, COORDINATES
 
-    def flow(self, config, marked, lumping):
+    def flow(self, config, marked):
         V = formula(self.potential, "[system] potential", config.constants)
-        return GradientFlow(marked, Species("rho"), Boltzmann() + Potential(V), lumping=lumping)
+        return GradientFlow(marked, Species("rho"), Boltzmann() + Potential(V))
 
     def steady(self, flow, masses):
         state = np.exp(-flow.external_potentials)

@@ -116,7 +116,7 @@ def test_potentials_of_a_signal_represent_the_derivative_of_the_energy(degree):
 @each_degree
 def test_charges_and_their_size(degree):
     flow = LogDensityFlow(charged(mesh_of("rectangle", cells=(4, 4)), doping=0.5), degree)
-    state = flow.state({"u": 1.0, "v": 1.0})
+    state = flow.nodal_values({"u": 1.0, "v": 1.0})
     # u - 2v + .5 = -.5 everywhere.
     np.testing.assert_allclose(flow.charges(state), [[0.0, 0.0, -0.5], [0.0, 0.0, 0.5]], atol=1e-13)
     np.testing.assert_array_equal(flow.free_constants, [False, False, True])

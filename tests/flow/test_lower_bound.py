@@ -104,7 +104,7 @@ UNBOUNDED = {
 
 def state_of(flow):
     """A state with some of everything."""
-    return flow.state({name: lambda x, s=s: 0.5 + s + x[0] for s, name in enumerate(flow.names)})
+    return flow.nodal_values({name: lambda x, s=s: 0.5 + s + x[0] for s, name in enumerate(flow.names)})
 
 
 @pytest.mark.parallel

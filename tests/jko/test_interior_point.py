@@ -18,7 +18,7 @@ TAU = 5e-3
 
 
 def flow_of(energy, domain="disk", **keys):
-    return GradientFlow(mesh_of(domain, **(keys or {"h": 0.2})), Species(), energy, lumping="cells")
+    return GradientFlow(mesh_of(domain, **(keys or {"h": 0.2})), Species(), energy).with_lumping("cells")
 
 
 def problem(flow, slabs=1, flux="average", end=None, settings=None):

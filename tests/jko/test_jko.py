@@ -21,7 +21,7 @@ def brick(dim, half, cells, energy, alone=False):
     """The flow of one density on (-half, half)^dim."""
     lower, upper, cells = (value if dim == 1 else [value] * dim for value in (-half, half, cells))
     mesh = mesh_of_brick(dim, lower, upper, cells, alone)
-    return GradientFlow(mesh, Species(), energy, lumping="cells")
+    return GradientFlow(mesh, Species(), energy).with_lumping("cells")
 
 
 def mesh_of_brick(dim, lower, upper, cells, alone):
@@ -152,7 +152,7 @@ def test_compound_metrics_lower_the_energy_by_both_distances():
     species = (Species("rho"), Species("c", "l2"))
     coupled = Density(lambda f, x: 0.5 * f["c"] ** 2 - 0.3 * f["rho"] * f["c"], of=("rho", "c"))
     energy = PowerLaw(2, of="rho") + coupled + Dirichlet(of="c", name="gradient")
-    flow = GradientFlow(mesh_of("disk", h=0.25), species, energy, lumping="cells")
+    flow = GradientFlow(mesh_of("disk", h=0.25), species, energy).with_lumping("cells")
     old = flow.state({"rho": bump((0.2, 0.0), 0.2), "c": lambda x: x[0]}, {"rho": 1.0})
     step = Jko(flow).step(old, 0.05)
     change = total(flow, flow.geometry.volumes * (step.state[:, 1] - old[:, 1]) ** 2)
@@ -195,7 +195,7 @@ def test_stationary_densities_stay(flux, tau):
 def test_steps_on_several_ranks_are_those_on_one(flux, slabs):
     energies = []
     for alone in (True, False):
-        flow = GradientFlow(mesh_of("disk", alone, h=0.15), Species(), PowerLaw(2), lumping="cells")
+        flow = GradientFlow(mesh_of("disk", alone, h=0.15), Species(), PowerLaw(2)).with_lumping("cells")
         state = flow.state(bump((0.2, 0.1), 0.2), 1.0)
         scheme = Jko(flow, flux, slabs=slabs)
         found = []
@@ -285,8 +285,10 @@ def test_masses_of_different_sizes_do_not_disturb_each_other(slabs):
     light, heavy = 1e-6, 1e6
     energy = PowerLaw(2, of="u", coefficient=1.0 / light, name="a")
     energy += PowerLaw(2, of="v", coefficient=1.0 / heavy, name="b")
-    both = GradientFlow(mesh, (Species("u"), Species("v")), energy, lumping="cells")
-    alone = GradientFlow(mesh, Species("u"), PowerLaw(2, coefficient=1.0 / light, of="u"), lumping="cells")
+    both = GradientFlow(mesh, (Species("u"), Species("v")), energy).with_lumping("cells")
+    alone = GradientFlow(mesh, Species("u"), PowerLaw(2, coefficient=1.0 / light, of="u")).with_lumping(
+        "cells"
+    )
     clouds = {"u": bump([0.4, 0.5]), "v": bump([0.6, 0.5])}
     step = Jko(both, slabs=slabs).step(both.state(clouds, {"u": light, "v": heavy}), 1e-2)
     other = Jko(alone, slabs=slabs).step(alone.state(clouds["u"], light), 1e-2)

@@ -14,32 +14,32 @@ TAU = 0.3
 
 
 def porous(mesh):
-    return GradientFlow(mesh, Species(), PowerLaw(3) + quadratic_potential(4.0), lumping="cells")
+    return GradientFlow(mesh, Species(), PowerLaw(3) + quadratic_potential(4.0)).with_lumping("cells")
 
 
 def two_components(mesh):
     species = (Species("u"), Species("v"))
     coupled = Density(lambda f, x: f["u"] ** 2 * f["v"] + x[0] * f["v"], of=("u", "v"))
     energy = PowerLaw(2, of="u", name="a") + Boltzmann(of="v", coefficient=0.5, name="b") + coupled
-    return GradientFlow(mesh, species, energy, lumping="cells")
+    return GradientFlow(mesh, species, energy).with_lumping("cells")
 
 
 def chemotaxis(mesh):
     species = (Species("rho"), Species("c", "l2"))
     coupled = Density(lambda f, x: 0.5 * f["c"] ** 2 - 0.3 * f["rho"] * f["c"], of=("rho", "c"))
     energy = Boltzmann(of="rho") + coupled + Dirichlet(of="c", name="d")
-    return GradientFlow(mesh, species, energy, lumping="cells")
+    return GradientFlow(mesh, species, energy).with_lumping("cells")
 
 
 def attracted(mesh):
     energy = Quadratic(1.5) + Interaction(lambda z: np.exp(-0.2 * (z**2).sum(axis=0)), ("rho", "rho"))
-    return GradientFlow(mesh, Species(), energy, lumping="cells")
+    return GradientFlow(mesh, Species(), energy).with_lumping("cells")
 
 
 def charged(mesh):
     species = (Species("u"), Species("v"), Species("psi", "static"))
     energy = PowerLaw(2, of="u", name="a") + PowerLaw(2, of="v", name="b")
-    return GradientFlow(mesh, species, energy + Electrostatic({"u": 1, "v": -1}), lumping="cells")
+    return GradientFlow(mesh, species, energy + Electrostatic({"u": 1, "v": -1})).with_lumping("cells")
 
 
 FLOWS = [porous, two_components, chemotaxis, attracted]

@@ -26,7 +26,9 @@ class Problem:
     """A step of E = Σ m (ρ log ρ + Vρ) on a mesh of one rank, its functional written out."""
 
     def __init__(self, slabs, flux, seed=0):
-        flow = GradientFlow(mesh_of("rectangle", True, **RECTANGLE), Species(), Boltzmann(), lumping="cells")
+        flow = GradientFlow(mesh_of("rectangle", True, **RECTANGLE), Species(), Boltzmann()).with_lumping(
+            "cells"
+        )
         rng = np.random.default_rng(seed)
         self.slabs, self.flux, self.delta = slabs, flux, 0.05 / slabs
         self.volumes, self.nodes = flow.geometry.volumes, flow.nodes
@@ -194,7 +196,7 @@ def test_computed_steps(slabs, flux):
     # PME without vacuum: the conditions hold as equations at every node.
     mesh = mesh_of("disk", h=0.35)
     flow, steeper = (
-        GradientFlow(mesh, Species(), PowerLaw(2) + quadratic_potential(strength), lumping="cells")
+        GradientFlow(mesh, Species(), PowerLaw(2) + quadratic_potential(strength)).with_lumping("cells")
         for strength in (0.5, 1.0)
     )
     old = 1.0 + 0.3 * waves(flow.points, 6)
@@ -218,7 +220,7 @@ def test_computed_steps(slabs, flux):
 def test_shared_between_ranks(flux):
     values = []
     for alone in (True, False):
-        flow = GradientFlow(mesh_of("disk", alone, h=0.4), Species(), PowerLaw(2), lumping="cells")
+        flow = GradientFlow(mesh_of("disk", alone, h=0.4), Species(), PowerLaw(2)).with_lumping("cells")
         densities, potentials = waves(flow.points, 3, 8).T, waves(flow.points, 4, 6).T
         pair = [
             Candidate(densities[4 * n : 4 * n + 4], potentials[3 * n : 3 * n + 3], densities[4 * n] ** 2)

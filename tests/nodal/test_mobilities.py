@@ -17,7 +17,7 @@ DOMAINS = [
 
 
 def flow_on(domain, keys):
-    return GradientFlow(mesh_of(domain, **keys), Species(), PowerLaw(2), lumping="cells")
+    return GradientFlow(mesh_of(domain, **keys), Species(), PowerLaw(2)).with_lumping("cells")
 
 
 def made(name, flow):
@@ -152,5 +152,5 @@ def test_unknown_names_and_voronoi_volumes_are_refused():
     with pytest.raises(InputError, match="upwind or average, not 'central'"):
         made("central", flow)
     voronoi = GradientFlow(mesh_of("ball", h=0.6), Species(), PowerLaw(2))
-    with pytest.raises(InputError, match='lumping="cells"'):
+    with pytest.raises(InputError, match=r'with_lumping\("cells"\)'):
         made("average", voronoi)

@@ -10,7 +10,6 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import fsolve
 
 from fem_models.exact.spectral import LegendreElement, SpectralFields
-from fem_models.flow.static_fields import StaticFields
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.schemes.bdf2 import Bdf2
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
@@ -51,7 +50,7 @@ def slit(cells, m, permittivity=0.2, ends=ENDS):
     given = {"left": ends[0], "right": ends[1]}
     flow = poisson_nernst_planck(marked, m=m, permittivity=permittivity, electrodes=given)
     state = flow.state({"u": lambda x: wave_u(x[0]), "v": lambda x: wave_v(x[0])})
-    return flow, StaticFields(flow).settled(state)
+    return flow, state
 
 
 @pytest.mark.parametrize("m", [1.0, 2.0])
@@ -142,7 +141,7 @@ def test_potential_decays_over_the_debye_length(ions, densities):
         electrodes={"left": 1e-3, "right": -1e-3},
     )
     state = flow.state(dict(zip(names, densities, strict=True)))
-    state = march(flow, StaticFields(flow).settled(state), 50.0, 5)
+    state = march(flow, flow.settled(state), 50.0, 5)
     x, psi = flow.points[:, 0], state[:, -1]
     window = (x > 0.5 * length) & (x < 2.5 * length)
     slope = np.polyfit(x[window], np.log(psi[window]), 1)[0]

@@ -13,7 +13,6 @@ from fem_models.exact.coulomb import gaussian_interaction, gaussian_potential
 from fem_models.exact.profiles import Gaussian
 from fem_models.expressions import Expression
 from fem_models.flow.neutrality import check_neutral
-from fem_models.flow.static_fields import StaticFields
 from fem_models.meshes.whole_space import space_coefficient
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
@@ -58,7 +57,7 @@ def whole_space(m, alone=False):
 
 def settled(problem):
     flow, state = problem
-    return flow, StaticFields(flow).settled(state)
+    return flow, flow.settled(state)
 
 
 def check_promises(flow, state, flux, tau, steps=3):
@@ -120,7 +119,6 @@ def test_newton_converges_for_charges_that_screen_each_other_strongly(m):
     state = flow.state(
         {"u": Gaussian.isotropic((0.3, 0.5), 0.16), "v": Gaussian.isotropic((0.7, 0.5), 0.16)}, ONE_OF_EACH
     )
-    state = StaticFields(flow).settled(state)
     for tau in STEPS:
         check_promises(flow, state, "upwind", tau)
 
@@ -143,8 +141,6 @@ def test_potential_and_energy_of_gaussians_in_space(charges):
             name: Gaussian.isotropic(*at) for name, *at in zip("uv", centers, widths, charges, strict=True)
         }
         state = flow.state(densities, dict(zip("uv", charges, strict=True)))
-        check_neutral(flow, state)  # asks for nothing here
-        state = StaticFields(flow).settled(state)
         exact = gaussian_potential(flow.points.T, centers[0], widths[0], p)
         exact += gaussian_potential(flow.points.T, centers[1], widths[1], -q)
         norms = [total(flow, flow.geometry.volumes * f**2) for f in (state[:, -1] - exact, exact)]
@@ -163,7 +159,7 @@ def test_dissipation_is_the_loss_of_energy(m):
         {"u": lambda x: 1.0 + 0.5 * np.cos(np.pi * x[0]), "v": lambda x: 1.0 + 0.5 * np.cos(np.pi * x[1])},
         ONE_OF_EACH,
     )
-    start = StaticFields(flow).settled(state)
+    start = flow.settled(state)
     gaps = []
     for steps in (5, 10, 20):
         scheme, state, dissipated = BackwardEuler(flow, "upwind", DIRECT), start, 0.0
@@ -181,9 +177,12 @@ def test_dissipation_is_the_loss_of_energy(m):
 @pytest.mark.parallel
 def test_charges_that_do_not_balance_are_refused_with_their_numbers():
     flow = poisson_nernst_planck(marked_mesh("rectangle", h=0.13))
-    state = flow.state({"u": 1.0, "v": 1.0}, {"u": 1.0, "v": 1.5})
+    masses = {"u": 1.0, "v": 1.5}
+    state = flow.nodal_values({"u": 1.0, "v": 1.0}, masses)
     with pytest.raises(InputError, match=r"add up to -0\.5 \(positive 1, negative 1\.5\)"):
         check_neutral(flow, state)
+    with pytest.raises(InputError, match=r"add up to -0\.5 \(positive 1, negative 1\.5\)"):
+        flow.state({"u": 1.0, "v": 1.0}, masses)
     # Balanced to rounding, and equal at every node to rounding as well.
     check_neutral(flow, flow.state({"u": 1.0, "v": 3.0}, ONE_OF_EACH))
 
@@ -232,7 +231,7 @@ def test_where_electrodes_meet_the_first_counts():
     marked = marked_mesh("rectangle", cells=(4, 4))
     given = {"left": 3.0, "top": -1.0}
     flow = poisson_nernst_planck(marked, electrodes=given)
-    state = flow.state({"u": 1.0, "v": 1.0})
+    state = flow.nodal_values({"u": 1.0, "v": 1.0})
     corner = np.flatnonzero(np.abs(flow.points - [0.0, 1.0]).max(axis=1) < 1e-12)
     other = np.flatnonzero(np.abs(flow.points - [1.0, 1.0]).max(axis=1) < 1e-12)
     assert state[corner, -1] == 3.0

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from fem_models.core.protocols import Study
     from fem_models.flow.gradient_flow import GradientFlow, State
     from fem_models.meshes.marks import MarkedMesh
-    from fem_models.nodal.edges import Lumping
 
 
 class Chemotaxis(FlowSystem):
@@ -57,7 +56,7 @@ class Chemotaxis(FlowSystem):
         return 2.0 * self.kappa if self.kappa > 0.0 else None
 
     @override
-    def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
+    def flow(self, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         """∂tρ = Δρ^m + div(ρ∇[V + εφ(c)]), ∂tc = Δc - κc - εφ'(c)ρ."""
         import ufl
 
@@ -70,7 +69,7 @@ class Chemotaxis(FlowSystem):
         def effect(c: Any) -> Any:
             return phi.ufl(ufl.SpatialCoordinate(marked.mesh), {"c": c})
 
-        return chemotaxis(marked.mesh, potential.ufl, self.m, self.epsilon, self.kappa, effect, lumping)
+        return chemotaxis(marked.mesh, potential.ufl, self.m, self.epsilon, self.kappa, effect)
 
     @override
     def studies(

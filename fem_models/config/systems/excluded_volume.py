@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from fem_models.config.run_file import RunConfig
     from fem_models.flow.gradient_flow import GradientFlow
     from fem_models.meshes.marks import MarkedMesh
-    from fem_models.nodal.edges import Lumping
 
 
 class ExcludedVolume(FlowSystem):
@@ -76,13 +75,13 @@ class ExcludedVolume(FlowSystem):
         return f"{sentence.removesuffix('.')}, or one of {', '.join(INTERACTIONS)}."
 
     @override
-    def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
+    def flow(self, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         """∂tρ = div((1 + cρ)∇ρ + ρ∇V), (4.1) with (1.6)."""
         from fem_models.systems.excluded_volume import excluded_volume
 
         potential = formula(self.potential, "[system] potential", config.constants)
         coefficient = self._coefficient(config, marked.mesh.geometry.dim)
-        return excluded_volume(marked.mesh, potential.ufl, coefficient, lumping)
+        return excluded_volume(marked.mesh, potential.ufl, coefficient)
 
     def _coefficient(self, config: RunConfig, dimension: int) -> float:
         """The coefficient of the excluded volume, given or from the interaction of the particles."""

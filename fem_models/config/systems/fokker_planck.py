@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fem_models.config.run_file import RunConfig
     from fem_models.flow.gradient_flow import GradientFlow
     from fem_models.meshes.marks import MarkedMesh
-    from fem_models.nodal.edges import Lumping
 
 
 class FokkerPlanck(FlowSystem):
@@ -32,12 +31,12 @@ class FokkerPlanck(FlowSystem):
         yield "potential", self.potential, COORDINATES
 
     @override
-    def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
+    def flow(self, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         """∂tρ = D Δρ^m + div(ρ∇V)."""
         from fem_models.systems.fokker_planck import fokker_planck
 
         potential = formula(self.potential, "[system] potential", config.constants)
-        return fokker_planck(marked.mesh, self.m, self.diffusion, potential.ufl, lumping)
+        return fokker_planck(marked.mesh, self.m, self.diffusion, potential.ufl)
 
 
 SYSTEMS.add("fokker-planck", FokkerPlanck)

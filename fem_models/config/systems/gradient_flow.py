@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fem_models.config.run_file import RunConfig
     from fem_models.flow.gradient_flow import GradientFlow
     from fem_models.meshes.marks import MarkedMesh
-    from fem_models.nodal.edges import Lumping
 
 # Names of series.csv that an energy term cannot have.
 _COLUMNS = ("step", "time", "dt", "energy", "dissipation", "newton", "linear")
@@ -35,13 +34,13 @@ class AnyFlow(FlowSystem):
         return ()
 
     @override
-    def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
+    def flow(self, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         """The flow of the terms of [[energy]] in the metrics of [[species]]."""
         from fem_models.energies import Energy
         from fem_models.flow.gradient_flow import GradientFlow, Species
 
         species = [Species(name=s.name, metric=s.metric) for s in config.species]
-        return GradientFlow(marked.mesh, species, Energy(list(_terms(config))), lumping=lumping)
+        return GradientFlow(marked.mesh, species, Energy(list(_terms(config))))
 
 
 def _terms(config: RunConfig) -> Iterator[energies.Term]:

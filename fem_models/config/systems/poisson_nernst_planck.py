@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from fem_models.core.protocols import Study
     from fem_models.flow.gradient_flow import GradientFlow, State
     from fem_models.meshes.marks import MarkedMesh
-    from fem_models.nodal.edges import Lumping
 
 
 class Ion(Table):
@@ -82,7 +81,7 @@ class PoissonNernstPlanck(FlowSystem):
         yield from repeated("[system]", "ions.name", [ion.name for ion in self.ions])
 
     @override
-    def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
+    def flow(self, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         """∂tρ_s = Δρ_s^m + div(ρ_s ∇(U_s + z_sψ)), -div(a∇ψ) = Σ z_sρ_s + C: (1.1) and (1.2)."""
         from fem_models.systems.poisson_nernst_planck import Ion as Charge
         from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
@@ -99,7 +98,6 @@ class PoissonNernstPlanck(FlowSystem):
             formula(self.permittivity, "[system] permittivity", constants),
             formula(self.doping, "[system] doping", constants),
             self._electrodes(config, marked),
-            lumping=lumping,
         )
 
     def _electrodes(self, config: RunConfig, marked: MarkedMesh) -> dict[str, Any]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fem_models.core.protocols import Study
     from fem_models.flow.gradient_flow import GradientFlow, State
     from fem_models.meshes.marks import MarkedMesh
-    from fem_models.nodal.edges import Lumping
 
 Centers = Annotated[tuple[Numbers, ...], BeforeValidator(as_tuple), Field(min_length=2, max_length=2)]
 Potentials = Annotated[tuple[Text, ...], BeforeValidator(as_tuple), Field(min_length=2, max_length=2)]
@@ -90,7 +89,7 @@ class TwoComponent(FlowSystem):
         return None if self.centers is None else 2.0 * self.convexity
 
     @override
-    def flow(self, config: RunConfig, marked: MarkedMesh, lumping: Lumping) -> GradientFlow:
+    def flow(self, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         """∂tρ_i = Δρ_i^m + div(ρ_i ∇[V_i + ε ∂_iH(ρ₁, ρ₂)]), or a kernel in place of H."""
         import ufl
 
@@ -107,7 +106,7 @@ class TwoComponent(FlowSystem):
         if self.kernel is not None:
             kernel = formula(self.kernel, "[system] kernel", config.constants).numpy
         potentials = self._potentials(config, marked.mesh.geometry.dim)
-        return two_component(marked.mesh, potentials, self.m, self.epsilon, coupling, kernel, lumping)
+        return two_component(marked.mesh, potentials, self.m, self.epsilon, coupling, kernel)
 
     def _potentials(self, config: RunConfig, dimension: int) -> Any:
         """The two potentials, given or quadratic about the centres."""

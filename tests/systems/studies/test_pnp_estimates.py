@@ -9,7 +9,6 @@ from pnp_problems import in_space, marked_mesh
 from references import DIRECT
 
 from fem_models.core.errors import InputError
-from fem_models.flow.static_fields import StaticFields
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 from fem_models.systems.studies.pnp_estimates import (
@@ -26,7 +25,7 @@ def interval(cells=16):
 
 
 def begin(flow, densities, start=0.0):
-    state = StaticFields(flow).settled(flow.state(densities))
+    state = flow.state(densities)
     return Estimates(flow, state, start), state
 
 
