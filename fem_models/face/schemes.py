@@ -79,17 +79,13 @@ class BoundScheme:
             InputError: A state of another flow, or a size that is not positive.
             SolveError: The equations of the step could not be solved; the message is the report.
         """
-        if not isinstance(old, State):
-            kind = type(old).__name__
-            hint = "; a step has its state in .state" if isinstance(old, Step) else ""
-            raise InputError(f"old must be a state of the flow, from flow.state(…), not a {kind}{hint}.")
         step = self.discrete.step(self.adopted(old).nodal, tau)
         movement = step.movement if isinstance(step, MovingStep) else None
         counts = (step.newton, step.linear, step.clipped, step.rejected)
         return StepOfFlow(State(self.flow, step.state), *counts, movement=movement)
 
     def adopted(self, state: State) -> State:
-        """A state of the user's flow as one of the flow with the scheme's nodal volumes, with the same masses.
+        """A state of the user's flow as one with the scheme's nodal volumes, and with the same masses.
 
         Args:
             state: Of either flow.
@@ -100,10 +96,16 @@ class BoundScheme:
         Raises:
             InputError: A state of another flow.
         """
+        if not isinstance(state, State):
+            kind = type(state).__name__
+            hint = "; a step has its state in .state" if isinstance(state, Step) else ""
+            raise InputError(f"A step begins at a state of the flow, from flow.state(…), not a {kind}{hint}.")
         if state.flow is self.flow:
             return state
         if state.flow is not self._given:
-            raise InputError("old must be a state of the flow that the scheme is for: it is of another flow.")
+            raise InputError(
+                "A step begins at a state of the flow that the scheme is for, not of another flow."
+            )
         found, wanted = self.flow.discrete.masses(state.nodal), state.masses()
         kept = self.flow.discrete.kept
         factors = [wanted[name] / found[name] if name in kept else 1.0 for name in self.flow.names]

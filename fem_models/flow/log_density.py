@@ -34,11 +34,12 @@ from ufl.core.expr import Expr
 from fem_models.core.errors import InputError
 from fem_models.flow.affine_terms import AffineTerms
 from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.flow.initial_values import Values
 from fem_models.flow.log_density_steps import LogDensitySteps
 from fem_models.flow.neutrality import check_neutral
 from fem_models.flow.nodal_fields import NodalFields
 from fem_models.flow.polynomial_space import MassMatrix, NodalWeights, on_facets
-from fem_models.flow.species import State, Values
+from fem_models.flow.species import State
 from fem_models.nodal.evaluation import NodalExpression
 
 DEGREES = (1, 2)

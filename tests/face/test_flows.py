@@ -156,15 +156,15 @@ def test_a_steady_state_has_the_masses_of_a_state(flow, rho):
 WRONG_STEPS = {
     "an array": (
         lambda flow, rho: fm.BackwardEuler(flow).step(rho.array, 0.1),
-        "old must be a state .*not a ndarray",
+        "begins at a state of the flow.*not a ndarray",
     ),
     "a step": (
         lambda flow, rho: fm.BackwardEuler(flow).step(fm.BackwardEuler(flow).step(rho, 0.1), 0.1),
-        r"old must be a state .*a step has its state in \.state",
+        r"begins at a state .*a step has its state in \.state",
     ),
     "another flow": (
         lambda flow, rho: fm.BackwardEuler(flow).step(fm.Flow(flow.mesh, fm.PowerLaw(3)).state(1.0), 0.1),
-        "old must be a state of the flow that the scheme is for",
+        "begins at a state of the flow that the scheme is for, not of another",
     ),
     "no flow": (lambda flow, rho: fm.BackwardEuler().step(rho, 0.1), r"write BackwardEuler\(flow\)"),
     "a flux for a flow": (
@@ -190,7 +190,7 @@ WRONG_STEPS = {
     ),
     "an array to begin with": (
         lambda flow, rho: next(fm.evolve(flow, rho.array, fm.Bdf2(), step=1, until=2)),
-        "state must be a state of the flow, from flow.state",
+        "begins at a state of the flow, from flow.state",
     ),
     "no flow to evolve": (
         lambda flow, rho: next(fm.evolve(flow.mesh, rho, fm.Bdf2(), step=1, until=2)),
