@@ -23,7 +23,7 @@ from petsc4py import PETSc
 from ufl.core.expr import Expr
 
 from fem_models.linearised.forms import Assembled, Measures, assembled, assembled_vector
-from fem_models.linearised.slab_data import Moments
+from fem_models.linearised.slab_data import SlabData
 
 _Array = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ class FollowedDiffusion:
     Args:
         q: The density q > 0.
         phi: The potential φ.
-        moments: The slabs, and what loads q and φ.
+        data: The slabs, and what loads q and φ.
         measures: The integrals.
 
     Attributes:
@@ -48,8 +48,8 @@ class FollowedDiffusion:
         tensor: D or such a mean, constant on cells, shape (d, d).
     """
 
-    def __init__(self, q: Expr, phi: Expr, moments: Moments, measures: Measures) -> None:
-        self._moments, self._slabs = moments, moments.slabs
+    def __init__(self, q: Expr, phi: Expr, data: SlabData, measures: Measures) -> None:
+        self._data, self._slabs = data, data.slabs
         mesh, dx = measures.mesh, measures.dx
         self._points = mesh.geometry.x
         self._comm, self._dim = mesh.comm, mesh.geometry.dim
@@ -123,7 +123,7 @@ class FollowedDiffusion:
         self.tensor.x.array.reshape(-1, self._dim, self._dim)[cells] = on_cells
 
     def _load_velocity(self, k: int) -> None:
-        self._moments.load(k)
+        self._data.load(k)
         _solve(self._mass, assembled_vector(self._slope_load), self.velocity)
 
     def _density(self) -> _Array:
