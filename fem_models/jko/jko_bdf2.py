@@ -13,7 +13,7 @@ from fem_models.jko.geodesic_extrapolation import GeodesicExtrapolation
 from fem_models.jko.jko_step import Jko
 from fem_models.jko.movement import MovingStep
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.schemes.step_checks import require_memory, require_step
+from fem_models.schemes.checks import require_memory, require_step
 
 # Shares of the extrapolation to try, and the share of the mass that may be cut from it: where more is
 # negative, the mesh does not resolve how far the mass moved.

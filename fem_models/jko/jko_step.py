@@ -17,7 +17,7 @@ from fem_models.jko.path_solver import PathSolver
 from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.nodal.mobilities import mobility
-from fem_models.schemes.step_checks import require_memory, require_step
+from fem_models.schemes.checks import require_memory, require_step
 
 # Newton iterations from the guess before the interior point method is taken, and after it.
 _FIRST_ATTEMPT = 25

@@ -6,7 +6,7 @@ Minimise (Bruna, Burger and Carrillo, (2.13))
 
 with multiplier f. There are S slabs of length δ, with densities h̃_k = (1-a) h_{k-1} + a h_k; a = 1 for S = 1
 and a = ½ otherwise. With the mass matrix M and, for each slab k = 1..S at its middle, the transport A_k, the
-flux mass G_k and the coupling B of `fem_models.linearised.slab_fluxes` the equations are
+flux mass G_k and the coupling B of `fem_models.linearised.constraint` the equations are
 
     M(h_k - h_{k-1}) - δ A_k h̃_k + δ B g_k = c_k,    G_k g_k + Bᵀf_k = l_k                       (2.14)
     M(f_k - f_{k+1}) - δ(a A_kᵀf_k + (1-a) A_{k+1}ᵀf_{k+1}) = r_k,  k < S                        (2.12b)
@@ -37,11 +37,11 @@ from petsc4py import PETSc
 
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
+from fem_models.linearised.constraint import CellwiseFluxes, ConformingFluxes
 from fem_models.linearised.data_checks import require_continuous, require_positive
 from fem_models.linearised.elements import PAIRS, MixedSpaces, pair_named
 from fem_models.linearised.forms import Assembled, Measures, assembled
 from fem_models.linearised.slab_data import InTime, SlabData, Slabs
-from fem_models.linearised.slab_fluxes import CellwiseFluxes, ConformingFluxes
 from fem_models.linearised.slab_transport import transports
 from fem_models.linearised.terminal_costs import TerminalCost, curvature
 

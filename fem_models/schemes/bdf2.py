@@ -10,8 +10,8 @@ from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.edge_averaged import Flux
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.linalg.newton import NewtonSettings
+from fem_models.schemes.checks import require_memory, require_step
 from fem_models.schemes.resolvent import ResolventScheme
-from fem_models.schemes.step_checks import require_memory, require_step
 
 
 class Bdf2(ResolventScheme):

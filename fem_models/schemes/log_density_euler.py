@@ -17,7 +17,7 @@ from fem_models.flow.flow_equations import FlowEquations
 from fem_models.flow.gradient_flow import State
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.linalg.newton import Newton, NewtonSettings, Outcome
-from fem_models.schemes.step_checks import require_step
+from fem_models.schemes.checks import require_step
 
 # Newton iterations from the old state before the way over smaller time steps is taken.
 _FIRST_ATTEMPT = 25

@@ -13,7 +13,7 @@ from fem_models.flow.edge_averaged import EdgeAveraged, Flux
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.vacuum import lifted, without_dust
 from fem_models.linalg.newton import Newton, NewtonSettings, Outcome
-from fem_models.schemes.step_checks import require_step
+from fem_models.schemes.checks import require_step
 
 # Newton iterations from the guess before the way over added entropies is taken, which seldom needs more than
 # 25 in all.

@@ -6,6 +6,7 @@ import ufl
 from references import COMM, mesh_of, waves
 
 from fem_models.core.errors import InputError
+from fem_models.linearised.constraint import CellwiseFluxes, ConformingFluxes
 from fem_models.linearised.data_checks import require_positive
 from fem_models.linearised.elements import MixedSpaces, pair_named
 from fem_models.linearised.forms import (
@@ -16,7 +17,6 @@ from fem_models.linearised.forms import (
 )
 from fem_models.linearised.reconstruction import linear_reconstruction
 from fem_models.linearised.slab_data import SlabData, Slabs
-from fem_models.linearised.slab_fluxes import CellwiseFluxes, ConformingFluxes
 from fem_models.linearised.slab_transport import transports
 
 from dolfinx import fem  # isort: skip
