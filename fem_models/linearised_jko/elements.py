@@ -45,11 +45,6 @@ class Pair:
         """Whether potentials are continuous, and fluxes need not be."""
         return self.potential[0] == "Lagrange"
 
-    @property
-    def order(self) -> int:
-        """The order of the L² error of smooth potentials."""
-        return self.potential[1] + 1
-
 
 PAIRS = {
     pair.name: pair

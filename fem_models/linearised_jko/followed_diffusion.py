@@ -27,7 +27,7 @@ from ufl.core.expr import Expr
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
 from fem_models.linearised_jko.forms import Assembled, Measures, assembled, assembled_vector
-from fem_models.linearised_jko.slab_data import Moments
+from fem_models.linearised_jko.slab_data import SlabData
 
 _Array = npt.NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class FollowedDiffusion:
     Args:
         q: The density q > 0.
         phi: The potential φ.
-        moments: The slabs, and what loads q and φ.
+        data: The slabs, and what loads q and φ.
         measures: The integrals.
         petsc: PETSc options with the prefixes `follow_mass_` and `follow_transport_`, for the linear solvers.
 
@@ -58,12 +58,12 @@ class FollowedDiffusion:
         self,
         q: Expr,
         phi: Expr,
-        moments: Moments,
+        data: SlabData,
         measures: Measures,
         petsc: Mapping[str, Option] | None = None,
     ) -> None:
         self._petsc = petsc or {}
-        self._moments, self._slabs = moments, moments.slabs
+        self._data, self._slabs = data, data.slabs
         mesh, dx = measures.mesh, measures.dx
         self._points = mesh.geometry.x
         self._comm, self._dim = mesh.comm, mesh.geometry.dim
@@ -140,7 +140,7 @@ class FollowedDiffusion:
         self.tensor.x.array.reshape(-1, self._dim, self._dim)[cells] = on_cells
 
     def _load_velocity(self, k: int) -> None:
-        self._moments.load(k)
+        self._data.load(k)
         _solve(self._mass, assembled_vector(self._slope_load), self.velocity)
 
     def _density(self) -> _Array:

@@ -1,4 +1,4 @@
-"""What the forms of the linearised JKO problem share: quadrature, matrices, vectors, and checks of data."""
+"""What the forms of the linearised JKO problem share: quadrature, matrices and vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from mpi4py import MPI
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
-from fem_models.core.errors import InputError
 from fem_models.linearised_jko.elements import MixedSpaces
 
 _Array = npt.NDArray[np.float64]
@@ -114,14 +113,3 @@ def cell_blocks(entries: _Array, rows: npt.NDArray[np.int32], columns: npt.NDArr
     # A row has its columns by number, which need not be the order of nodes on the cell.
     position = np.argsort(np.argsort(columns, axis=1), axis=1)
     return np.take_along_axis(found, position[:, None, :].repeat(nodes, axis=1), axis=2)
-
-
-def require_positive(least: float, what: str, where: str) -> None:
-    """Refuse a value that must be positive; `least` is the same on all ranks.
-
-    Raises:
-        InputError: It is not positive, or not finite.
-    """
-    if not 0.0 < least < np.inf:
-        found = f"its least value is {least:.3g}" if np.isfinite(least) else "it is not finite"
-        raise InputError(f"{what} must be positive at every point: {where}, {found}.")

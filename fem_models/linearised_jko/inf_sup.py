@@ -55,6 +55,7 @@ from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
 from fem_models.linalg.eigenvalues import Columns, Pencil, dual_norm, slepc_module, smallest_eigenvalue
+from fem_models.linearised_jko.data_checks import require_continuous
 from fem_models.linearised_jko.elements import MixedSpaces, Pair
 
 Boundary = Literal["no-flux", "free"]
@@ -109,7 +110,7 @@ class InfSup:
             potential: φ as a function of the coordinates, UFL.
 
         Raises:
-            InputError: A duration that is not positive, no slabs, or a φ that is not finite.
+            InputError: A duration that is not positive, no slabs, or a φ that jumps or is not finite.
             SolveError: The eigenvalue solver did not converge.
         """
         integration = float(np.linalg.norm(time_integration(duration, slabs), 2))
@@ -156,6 +157,7 @@ class InfSup:
     def _transport(self, potential: Formula) -> PETSc.Vec:
         # The second term keeps the gradient of a number from being no form at all.
         phi = potential(self._x) + fem.Constant(self.mesh, 0.0) * self._x[0]
+        require_continuous(phi, "The potential φ of the transport")
         form = ufl.inner(ufl.grad(phi), ufl.grad(self._test)) * self._over(ufl.dx)
         if not self.pair.conforming:
             jump = ufl.jump(self._test, ufl.FacetNormal(self.mesh))

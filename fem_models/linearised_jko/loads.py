@@ -27,18 +27,22 @@ Without sources this is 2J = -∫f(0) h₀ + C∫h(Δt) q in the limit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 
 import ufl
 from dolfinx import fem
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
+from fem_models.core.errors import InputError
 from fem_models.expressions.functions import FunctionOfX, as_ufl
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
+from fem_models.linearised_jko.data_checks import require_shape
 from fem_models.linearised_jko.forms import assembled_vector
 from fem_models.linearised_jko.problem import LinearisedJko
 from fem_models.linearised_jko.slab_data import InTime
@@ -114,23 +118,26 @@ class LoadAssembly:
     Args:
         problem: The linearised problem.
         sources: The sources.
+
+    Raises:
+        InputError: A source that is no function of x and s of its shape.
     """
 
     def __init__(self, problem: LinearisedJko, sources: Sources | None = None) -> None:
         self._problem, sources = problem, sources or Sources()
-        moments, dx = problem.moments, problem.measures.dx
+        data, dx = problem.data, problem.measures.dx
 
-        def expression(given: InTime | None, shape: tuple[int, ...] = ()) -> Expr:
+        def expression(given: InTime | None, name: str, shape: tuple[int, ...] = ()) -> Expr:
             if given is None:
                 # Of a constant that is zero: forms that are nothing but zero cannot be compiled.
-                return moments.zero * (ufl.as_vector([1.0] * shape[0]) if shape else moments.x[0])
-            return ufl.as_ufl(given(moments.x, moments.time))
+                return data.zero * (ufl.as_vector([1.0] * shape[0]) if shape else data.x[0])
+            return data.evaluated(given, f"The source {name}", shape)
 
-        flux = expression(sources.flux, (problem.spaces.mesh.geometry.dim,))
+        flux = expression(sources.flux, "flux", (problem.spaces.mesh.geometry.dim,))
         v = ufl.TestFunction(problem.spaces.potentials)
-        end = fem.Constant(problem.spaces.mesh, problem.C) * problem.q - expression(sources.end)
-        self._constraint = fem.form(expression(sources.constraint) * v * dx)
-        self._adjoint = fem.form(expression(sources.adjoint) * v * dx)
+        end = fem.Constant(problem.spaces.mesh, problem.C) * problem.q - expression(sources.end, "end")
+        self._constraint = fem.form(expression(sources.constraint, "constraint") * v * dx)
+        self._adjoint = fem.form(expression(sources.adjoint, "adjoint") * v * dx)
         self._flux = problem.fluxes.load(flux)
         self._end = fem.form(end * v / problem.curvature * dx)
         self._flux_square = fem.form(ufl.inner(flux, flux) / problem.q * dx)
@@ -143,20 +150,26 @@ class LoadAssembly:
         Args:
             h0: The initial perturbation: a number, a UFL scalar or a function of x that gives one; its L²
                 projection is used.
+
+        Returns:
+            The right-hand sides.
+
+        Raises:
+            InputError: h0 is none of these, has functions of another mesh, or is not finite.
         """
         problem = self._problem
         delta, a, comm = problem.delta, problem.a, problem.spaces.mesh.comm
         constraint, reduced, flux, rates = [], [], [], []
         flux_square = 0.0
         for k in range(problem.slabs):
-            problem.moments.load(k)
+            problem.data.load(k)
             constraint.append(assembled_vector(self._constraint))
             constraint[k].scale(delta)
             rates.append(assembled_vector(self._adjoint))
             flux.append(problem.fluxes.held(assembled_vector(self._flux)))
             flux_square += delta * fem.assemble_scalar(self._flux_square)
             reduced.append(self._reduced(constraint[k], flux[k]))
-        problem.moments.load(problem.slabs)
+        problem.data.load(problem.slabs)
         nothing = rates[0].duplicate()
         rates = [nothing, *rates, nothing]
         adjoint = []
@@ -179,11 +192,17 @@ class LoadAssembly:
         return found
 
     def _projected(self, h0: FunctionOfX) -> fem.Function:
-        problem = self._problem
+        problem, data = self._problem, self._problem.data
         v = ufl.TestFunction(problem.spaces.potentials)
-        given = as_ufl(h0, problem.moments.x, "The data h0") + problem.moments.zero * problem.moments.x[0]
+        if isinstance(h0, Real) and not math.isfinite(h0):
+            raise InputError(f"h0 must be finite at every point, not {h0!r}.")
+        given = as_ufl(h0, data.x, "h0")
+        require_shape(given, data.mesh, "h0")
+        load = assembled_vector(fem.form((given + data.zero * data.x[0]) * v * problem.measures.dx))
+        if not math.isfinite(load.norm()):
+            raise InputError("h0 must be finite at every point.")
         found = fem.Function(problem.spaces.potentials, name="h")
-        self._mass.solve(assembled_vector(fem.form(given * v * problem.measures.dx)), found.x.petsc_vec)
+        self._mass.solve(load, found.x.petsc_vec)
         found.x.scatter_forward()
         return found
 
@@ -204,7 +223,7 @@ class Evaluation:
         """The fluxes of potentials at the middles of slabs, where they are eliminated cell by cell."""
         found = []
         for k, potential in enumerate(f):
-            self._problem.moments.load(k)
+            self._problem.data.load(k)
             found.append(self._problem.fluxes.solve(potential, loads.flux[k]))
         return found
 
@@ -239,7 +258,7 @@ class Evaluation:
         """The sum of ∫|g_k|²/q over the slabs."""
         found = 0.0
         for k, flux in enumerate(g):
-            self._problem.moments.load(k)
+            self._problem.data.load(k)
             self._g.x.array[:] = flux.x.array
             found += fem.assemble_scalar(self._square)
         return self._problem.spaces.mesh.comm.allreduce(found)

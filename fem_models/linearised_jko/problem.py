@@ -38,9 +38,10 @@ from petsc4py import PETSc
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
 from fem_models.linearised_jko.constraint import CellwiseFluxes, ConformingFluxes
+from fem_models.linearised_jko.data_checks import require_continuous, require_positive
 from fem_models.linearised_jko.elements import PAIRS, MixedSpaces, pair_named
-from fem_models.linearised_jko.forms import Assembled, Measures, assembled, require_positive
-from fem_models.linearised_jko.slab_data import InTime, Moments, Slabs
+from fem_models.linearised_jko.forms import Assembled, Measures, assembled
+from fem_models.linearised_jko.slab_data import InTime, SlabData, Slabs
 from fem_models.linearised_jko.slab_transport import transports
 from fem_models.linearised_jko.terminal_costs import TerminalCost, curvature
 from fem_models.meshes.marks import MarkedMesh, mesh_of
@@ -64,8 +65,9 @@ class LinearisedJko:
     Attributes:
         spaces: The spaces of potentials and fluxes.
         measures: The integrals of all forms.
-        moments: What follows the time: load a moment before q or φ are used in a form.
-        q, phi, curvature: q, φ and E'' as UFL scalars at the moment that is loaded.
+        data: The times: its method `load` gives q, φ and E'' their values for the forms that are assembled
+            next.
+        q, phi, curvature: q, φ and E'' as UFL scalars, with the values that are loaded.
         C: Of the terminal cost.
         slabs: S.
         delta: δ.
@@ -75,10 +77,12 @@ class LinearisedJko:
         end_mass: M_{1/E''}.
         fluxes: K_k as `fluxes.stiffnesses` (continuous potentials), or G_k and B as `fluxes.masses` and
             `fluxes.coupling`.
+        version: How often the matrices have been assembled.
 
     Raises:
         InputError: Names that are not known, a pair that is not stable, a duration that is not positive, no
-            slab, a constant C that is negative or without its cost, or q or E'' that is not positive.
+            slab, a constant C that is negative or without its cost, data that are no such functions or
+            lists, or on another mesh, a φ with jumps, or q or E'' that is not positive.
     """
 
     def __init__(
@@ -104,11 +108,12 @@ class LinearisedJko:
         self.slabs, self.delta, self.a = interval.count, interval.delta, interval.weight
         self.spaces = MixedSpaces(mesh, pair_named(pair))
         self.measures = Measures(self.spaces)
-        self.moments = Moments(mesh, interval)
-        self.q = self.moments.of(q, slabs + 1, "q")
-        self.phi = self.moments.of(phi, slabs, "phi")
+        self.data = SlabData(mesh, interval)
+        self.q = self.data.of(q, slabs + 1, "q")
+        self.phi = self.data.of(phi, slabs, "phi")
+        require_continuous(self.phi, "phi")
         self.C = C
-        self.curvature = curvature(terminal, self.q, self.moments.x, energy)
+        self.curvature = curvature(terminal, self.q, self.data.x, energy)
         if not isinstance(C, Real) or not 0.0 <= C < np.inf or (C and terminal != "paper"):
             raise InputError(
                 f"C must be a number, zero or more, and zero unless the terminal cost is paper, not {C!r}."
@@ -124,6 +129,7 @@ class LinearisedJko:
         self.end_mass = self._end_mass.matrices[0]
         kind = CellwiseFluxes if self.eliminates else ConformingFluxes
         self.fluxes = kind(self.spaces, self.q, self.measures, slabs)
+        self.version = 0
         self.assemble()
 
     @property
@@ -145,20 +151,21 @@ class LinearisedJko:
         return self.fluxes.coupling
 
     def assemble(self) -> None:
-        """Assemble all matrices again; call it when the values of q or φ have changed.
+        """Assemble all matrices again, with the present values of the functions that q or φ are given by.
 
         Raises:
             InputError: q or E'' is not positive.
         """
         for k in range(self.slabs):
-            self.moments.load(k)
+            self.data.load(k)
             require_positive(self._least_q(), "The density q", f"in the middle of slab {k + 1}")
             self.fluxes.assemble(k)
             self._transport.assemble(k)
-        self.moments.load(self.slabs)
+        self.data.load(self.slabs)
         require_positive(self._least_q(), "The density q", "at the end")
         require_positive(self._least_curvature(), "E'' of the terminal cost", "at the end")
         self._end_mass.assemble(0)
+        self.version += 1
 
     def implicit_step(self, k: int) -> PETSc.Mat:
         """A new matrix M - aδA_k."""

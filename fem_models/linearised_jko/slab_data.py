@@ -1,8 +1,8 @@
 """The slabs of a time interval (0, Δt), and what is given on them.
 
 Data in time are functions (x, s) → UFL of the coordinates and the time, or functions of one space, a list
-with one for each moment. Both become one UFL expression whose values are loaded for a moment, so that forms
-are compiled once for all slabs. Everything is dimensionless.
+with one for each time. Both become one UFL expression whose values are loaded for a time, so that forms are
+compiled once for all slabs. Everything is dimensionless.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dolfinx.mesh import Mesh
 from ufl.core.expr import Expr
 
 from fem_models.core.errors import InputError
+from fem_models.linearised_jko.data_checks import require_shape
 
 InTime = Callable[[Expr, Expr], Any]
 """A function of the coordinates, a UFL vector, and of the time, a UFL scalar, that gives UFL or a number."""
@@ -55,32 +56,34 @@ class Slabs:
         """The weight a of the density (1-a) h_{k-1} + a h_k in a slab: 1 for one slab, else ½."""
         return 1.0 if self.count == 1 else 0.5
 
-    def moment(self, k: int) -> float:
-        """The middle of slab k; Δt for k = S."""
+    def time(self, k: int) -> float:
+        """The time at which data of slab k are taken.
+
+        Args:
+            k: The number of the slab, from 0; S for the end.
+
+        Returns:
+            The middle of the slab, or Δt.
+        """
         return self.duration if k == self.count else (k + 0.5) * self.delta
 
 
 class _Loaded(Protocol):
-    """An expression with values for one moment at a time."""
+    """An expression with values for one time at a time."""
 
-    expression: Expr
+    @property
+    def expression(self) -> Expr:
+        """The expression."""
 
     def load(self, k: int) -> None:
         """Give it the values for the middle of slab k, or for the end if k = S."""
 
 
 class _Formula:
-    """A function of x and s; the time of all of them is the same constant, loaded by `Moments`."""
+    """A function of x and s; the time of all of them is the same constant, loaded by `SlabData`."""
 
-    def __init__(self, moments: Moments, given: InTime, name: str) -> None:
-        try:
-            # With constants of the mesh, numbers have a mesh and a gradient too.
-            self.expression = given(moments.x, moments.time) + moments.zero * moments.x[0]
-        except (TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{name} must be a function of the coordinates x and the time s, (x, s), that gives a scalar "
-                f"of UFL, with ufl.exp where NumPy has numpy.exp: {error}."
-            ) from error
+    def __init__(self, data: SlabData, given: InTime, name: str) -> None:
+        self.expression = data.evaluated(given, name)
 
     def load(self, k: int) -> None:
         """Nothing to do: the time is loaded."""
@@ -89,24 +92,25 @@ class _Formula:
 class _Listed:
     """Functions of one space."""
 
-    def __init__(self, given: Sequence[fem.Function], moments: int, name: str) -> None:
+    def __init__(self, given: Sequence[fem.Function], count: int, name: str) -> None:
         if not all(isinstance(function, fem.Function) for function in given):
             raise InputError(f"As a list, {name} needs functions of DOLFINx, not {given[0]!r}.")
-        if len(given) != moments or len({id(function.function_space) for function in given}) > 1:
+        spaces = len({id(function.function_space) for function in given})
+        if len(given) != count or spaces > 1:
             raise InputError(
-                f"As a list, {name} needs {moments} functions of one space, one for each moment: there are "
-                f"{len(given)}, of {len({id(f.function_space) for f in given})} spaces."
+                f"As a list, {name} needs {count} functions of one space, one for each time: there are "
+                f"{len(given)}, of {spaces} spaces."
             )
         self._given = given
-        self.expression = fem.Function(given[0].function_space, name=name)
+        self.expression: Any = fem.Function(given[0].function_space, name=name)
 
     def load(self, k: int) -> None:
-        """Copy the values of the function for this moment."""
+        """Copy the values of the function for this time."""
         if k < len(self._given):
             self.expression.x.array[:] = self._given[k].x.array
 
 
-class Moments:
+class SlabData:
     """Data at the middles of slabs and at the end.
 
     Args:
@@ -114,44 +118,83 @@ class Moments:
         slabs: The slabs.
 
     Attributes:
+        mesh: The mesh.
         slabs: The slabs.
         x: The coordinates, a UFL vector.
-        time: The time of the moment that is loaded.
+        time: The time that is loaded.
+        zero: A constant 0.
     """
 
     def __init__(self, mesh: Mesh, slabs: Slabs) -> None:
+        self.mesh = mesh
         self.slabs = slabs
         self.x = ufl.SpatialCoordinate(mesh)
-        self.time = fem.Constant(mesh, 0.0)
+        self.time: Any = fem.Constant(mesh, 0.0)
         self.zero = fem.Constant(mesh, 0.0)
         self._data: list[_Loaded] = []
 
-    def of(self, given: InTime | Sequence[fem.Function], moments: int, name: str) -> Expr:
+    def of(self, given: InTime | Sequence[fem.Function], count: int, name: str) -> Expr:
         """Data as one UFL expression that follows `load`.
 
         Args:
             given: A function of x and s, or a list of functions of one space: the values at the middles of
                 the slabs and, where the end counts, there.
-            moments: How many moments count: S without the end, S + 1 with it.
+            count: The number of times that count: S without the end, S + 1 with it.
             name: For messages.
 
+        Returns:
+            A UFL scalar with the values of the time that is loaded.
+
         Raises:
-            InputError: Neither, a function that fails, or a list of another length or of several spaces.
+            InputError: Neither, a function that fails, a list of another length or of several spaces, values
+                that are no scalars, or functions of another mesh.
         """
         if isinstance(given, Sequence):
-            data: _Loaded = _Listed(given, moments, name)
+            data: _Loaded = _Listed(given, count, name)
         elif callable(given) and not isinstance(given, Expr):
             data = _Formula(self, given, name)
         else:
             raise InputError(
                 f"{name} must be a function of x and s that gives UFL, as in lambda x, s: 1 + x[0], or a "
-                f"list of {moments} functions of one space, not {type(given).__name__}."
+                f"list of {count} functions of one space, not {type(given).__name__}."
             )
+        require_shape(data.expression, self.mesh, name)
         self._data.append(data)
         return data.expression
 
+    def evaluated(self, given: InTime, name: str, shape: tuple[int, ...] = ()) -> Expr:
+        """A function of x and s as UFL.
+
+        Args:
+            given: The function.
+            name: For messages.
+            shape: Of its values: () for a scalar.
+
+        Returns:
+            An expression of that shape, with the time that is loaded for s.
+
+        Raises:
+            InputError: The function fails, its values have another shape, or functions of another mesh.
+        """
+        # With constants of the mesh, numbers have a mesh and a gradient too.
+        zero = self.zero * self.x[0]
+        try:
+            found = ufl.as_ufl(given(self.x, self.time))
+        except (TypeError, ValueError, AttributeError) as error:
+            what = "a vector" if shape else "a scalar"
+            raise InputError(
+                f"{name} must be a function of the coordinates x and the time s, (x, s), that gives {what} "
+                f"of UFL, with ufl.exp where NumPy has numpy.exp: {error}."
+            ) from error
+        require_shape(found, self.mesh, name, shape)
+        return found + (zero * ufl.as_vector([1.0] * shape[0]) if shape else zero)
+
     def load(self, k: int) -> None:
-        """Give all expressions their values at the middle of slab k, or at the end if k = S."""
-        self.time.value = self.slabs.moment(k)
+        """Give all expressions their values at the middle of a slab, or at the end.
+
+        Args:
+            k: The number of the slab, from 0; S for the end.
+        """
+        self.time.value = self.slabs.time(k)
         for data in self._data:
             data.load(k)

@@ -102,7 +102,7 @@ class _Sparse:
         self._matrix.setOption(PETSc.Mat.Option.SPD, True)
 
     def assemble(self) -> None:
-        self._problem.moments.load(self._problem.slabs)
+        self._problem.data.load(self._problem.slabs)
         self._form.assemble(0)
 
     def product(self, u: PETSc.Vec) -> PETSc.Vec:
@@ -125,7 +125,7 @@ class _Mixed:
         self._problem, self._parts, self._petsc = problem, hybridised, petsc
 
     def assemble(self) -> None:
-        self._problem.moments.load(self._problem.slabs)
+        self._problem.data.load(self._problem.slabs)
         self._parts.assemble()
         # A new one: factors and levels are those of a matrix.
         facets = PETSc.PC().create(self._parts.multipliers.comm)

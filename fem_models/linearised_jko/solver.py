@@ -104,6 +104,8 @@ class Solution:
 class LinearisedSolver:
     """Conjugate gradients for a linearised JKO problem. Collective; build it once.
 
+    Where the matrices of the problem were assembled again, the next call of `solve` takes the new ones.
+
     Args:
         problem: The linearised problem.
         settings: The preconditioner and options.
@@ -112,24 +114,24 @@ class LinearisedSolver:
         problem: The same.
         displacement: Δt max|∇φ| as a share of the largest extent of the domain.
         preconditioner: "plain" or "follow".
+
+    Raises:
+        InputError: PETSc refuses the options.
     """
 
     def __init__(self, problem: LinearisedJko, settings: LinearisedSettings | None = None) -> None:
         self.problem = problem
         self._settings = settings or LinearisedSettings()
         petsc = self._settings.petsc
-        self._diffusion = FollowedDiffusion(problem.q, problem.phi, problem.moments, problem.measures, petsc)
+        self._diffusion = FollowedDiffusion(problem.q, problem.phi, problem.data, problem.measures, petsc)
         self._smooth = smooth_part(problem, self._diffusion, petsc)
         self._options = managed(_DEFAULTS | self._smooth.defaults, petsc)
         self._evaluation = Evaluation(problem)
-        self.update()
+        self._set_up()
 
-    def update(self) -> None:
-        """Set the solver up again; call it after `assemble` of the problem.
-
-        Raises:
-            InputError: PETSc refuses the options.
-        """
+    def _set_up(self) -> None:
+        """Take the present matrices of the problem."""
+        self._version = self.problem.version
         collect(self.problem.spaces.mesh)
         self.displacement = self._diffusion.displacement()
         self.preconditioner = self._settings.preconditioner
@@ -169,10 +171,18 @@ class LinearisedSolver:
     def solve(self, loads: Loads) -> Solution:
         """The minimiser for given loads.
 
+        Args:
+            loads: Of the same problem.
+
+        Returns:
+            The minimiser, and how it was found.
+
         Raises:
             SolveError: The conjugate gradients failed, and MUMPS as well.
             InputError: PETSc refuses the options.
         """
+        if self._version != self.problem.version:
+            self._set_up()
         y = self._reduced.vector()
         self._reduced.failed = ""
         right = self._damping(self._reduced.right_side(loads), adjoint=True)

@@ -7,16 +7,16 @@ from references import COMM, mesh_of, waves
 
 from fem_models.core.errors import InputError
 from fem_models.linearised_jko.constraint import CellwiseFluxes, ConformingFluxes
+from fem_models.linearised_jko.data_checks import require_positive
 from fem_models.linearised_jko.elements import MixedSpaces, pair_named
 from fem_models.linearised_jko.forms import (
     Measures,
     assembled,
     assembled_vector,
     cell_blocks,
-    require_positive,
 )
 from fem_models.linearised_jko.reconstruction import linear_reconstruction
-from fem_models.linearised_jko.slab_data import Moments, Slabs
+from fem_models.linearised_jko.slab_data import SlabData, Slabs
 from fem_models.linearised_jko.slab_transport import transports
 
 from dolfinx import fem  # isort: skip
@@ -226,27 +226,27 @@ def _inner_cells(mesh):
 
 
 @pytest.mark.parametrize(
-    ("count", "weight_", "moments"), [(1, 1.0, [0.3, 0.6]), (3, 0.5, [0.1, 0.3, 0.5, 0.6])]
+    ("count", "weight_", "times"), [(1, 1.0, [0.3, 0.6]), (3, 0.5, [0.1, 0.3, 0.5, 0.6])]
 )
-def test_moments_of_slabs(count, weight_, moments):
+def test_times_of_slabs(count, weight_, times):
     slabs = Slabs(0.6, count)
     assert slabs.weight == weight_
-    np.testing.assert_allclose([slabs.moment(k) for k in range(count + 1)], moments)
+    np.testing.assert_allclose([slabs.time(k) for k in range(count + 1)], times)
 
 
-def test_data_follow_the_moment_as_formulas_and_as_lists():
+def test_data_follow_the_time_as_formulas_and_as_lists():
     mesh = mesh_of("interval", cells=4)
     space = fem.functionspace(mesh, ("Lagrange", 1))
     slabs = Slabs(1.0, 2)
     given = [fem.Function(space) for _ in range(3)]
     for k, function in enumerate(given):
-        function.x.array[:] = slabs.moment(k) * (2.0 + space.tabulate_dof_coordinates()[:, 0])
-    moments = Moments(mesh, slabs)
-    listed = moments.of(given, 3, "q")
-    formula = moments.of(lambda x, s: 2.0 * s + x[0] * s, 3, "q")
+        function.x.array[:] = slabs.time(k) * (2.0 + space.tabulate_dof_coordinates()[:, 0])
+    data = SlabData(mesh, slabs)
+    listed = data.of(given, 3, "q")
+    formula = data.of(lambda x, s: 2.0 * s + x[0] * s, 3, "q")
     values = [fem.form(e * ufl.dx) for e in (listed, formula)]
     for k, s in enumerate([0.25, 0.75, 1.0]):
-        moments.load(k)
+        data.load(k)
         for form in values:
             assert COMM.allreduce(fem.assemble_scalar(form)) == pytest.approx(2.5 * s)
 
@@ -254,11 +254,11 @@ def test_data_follow_the_moment_as_formulas_and_as_lists():
 def test_lists_of_another_length_or_of_several_spaces_are_refused():
     mesh = mesh_of("interval", cells=4)
     one, other = (fem.Function(fem.functionspace(mesh, ("Lagrange", k))) for k in (1, 2))
-    moments = Moments(mesh, Slabs(1.0, 2))
+    data = SlabData(mesh, Slabs(1.0, 2))
     with pytest.raises(InputError, match=r"q needs 3 functions of one space.*there are 2"):
-        moments.of([one, one], 3, "q")
+        data.of([one, one], 3, "q")
     with pytest.raises(InputError, match="of 2 spaces"):
-        moments.of([one, other, one], 3, "q")
+        data.of([one, other, one], 3, "q")
 
 
 @pytest.mark.parallel

@@ -5,6 +5,7 @@ import pytest
 import ufl
 from linearised_problems import SOURCES, STABLE, C, built, phi, q, solved, start
 from references import COMM, mesh_of
+from ufl.domain import extract_unique_domain
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.energies import Boltzmann, Energy, Interaction, Potential, PowerLaw, Quadratic
@@ -122,11 +123,11 @@ def test_value_of_the_minimiser_follows_from_its_potential(sources, slabs, pair)
         dx, problem_q = problem.measures.dx, problem.q
         value = 0.0
         for k, flux in enumerate(found.g):
-            problem.moments.load(k)
+            problem.data.load(k)
             value += problem.delta * fem.assemble_scalar(
                 fem.form(0.5 * ufl.inner(flux, flux) / problem_q * dx)
             )
-        problem.moments.load(slabs)
+        problem.data.load(slabs)
         end = found.h[-1]
         value += fem.assemble_scalar(fem.form((0.5 * end**2 / problem_q + C * end * problem_q) * dx))
         np.testing.assert_allclose(COMM.allreduce(value), found.value, rtol=0.02)
@@ -145,7 +146,7 @@ def test_value_is_the_least_among_admissible_fluxes(pair):
     for solution in (best, other):
         value = 0.0
         for k, flux in enumerate(solution.g):
-            problem.moments.load(k)
+            problem.data.load(k)
             value += problem.delta * fem.assemble_scalar(fem.form(0.5 * flux[0] ** 2 / problem.q * dx))
         weighted = problem.end_mass.createVecLeft()
         problem.end_mass.mult(solution.p.x.petsc_vec, weighted)
@@ -205,6 +206,12 @@ def test_matrices_follow_data_that_change(pair):
 
 # Bad input
 
+
+def finite(family, cells=6):
+    """A function of degree 1 on an interval."""
+    return fem.Function(fem.functionspace(mesh_of("interval", cells=cells), (family, 1)))
+
+
 REFUSED = {
     "no slab": ({"slabs": 0}, "number of slabs.*not 0"),
     "half a slab": ({"slabs": 1.5}, "number of slabs.*not 1.5"),
@@ -238,6 +245,27 @@ REFUSED = {
         {"terminal": "second-variation", "energy": Interaction(lambda z: z[0] ** 2)},
         "interaction is not local",
     ),
+    "vector q": ({"q": lambda x, s: ufl.grad(x[0] ** 2)}, r"q must be a scalar: its shape is \(1,\)"),
+    "another mesh": (
+        {"q": lambda x, s: 1.0 + finite("Lagrange", 7) ** 2},
+        "q has functions of another mesh",
+    ),
+    "discontinuous phi": (
+        {"phi": lambda x, s: s * finite("DG")},
+        "phi must be continuous.* function of a discontinuous space",
+    ),
+    "discontinuous phis": (
+        {"phi": lambda x, s: finite("DG")},
+        "phi must be continuous.* function of a discontinuous space",
+    ),
+    "slope as phi": (
+        {"phi": lambda x, s: finite("Lagrange").dx(0)},
+        "phi must be continuous.* derivative of a function",
+    ),
+    "size as phi": (
+        {"phi": lambda x, s: x[0] * ufl.CellVolume(extract_unique_domain(x))},
+        "phi must be continuous.* CellVolume",
+    ),
     "negative q": ({"q": lambda x, s: 0.5 - x[0]}, "density q must be positive.*slab 1, its least"),
     "vacuum at the end": ({"q": lambda x, s: 0.2 - s}, "density q must be positive.*at the end"),
     "infinite q": ({"q": lambda x, s: 1.0 / (s - 0.2) + 0.0 * x[0]}, "density q must be positive"),
@@ -250,6 +278,22 @@ def test_bad_input_is_refused(case):
     keys = {"pair": "P1-DG0", "q": q, "phi": phi, "duration": 0.2, "slabs": 2, **given}
     with pytest.raises(InputError, match=message):
         LinearisedJko(mesh_of("interval", cells=6), **keys)
+
+
+def test_lists_of_discontinuous_potentials_are_refused():
+    given = finite("DG")
+    with pytest.raises(InputError, match="phi must be continuous"):
+        LinearisedJko(given.function_space.mesh, "P1-DG0", q, [given, given], 0.2, 2)
+
+
+@pytest.mark.parametrize("pair", STABLE)
+def test_continuous_potentials_of_any_kind_are_taken(pair):
+    mesh = mesh_of("interval", cells=6)
+    function = fem.Function(fem.functionspace(mesh, ("Lagrange", 2)))
+    function.interpolate(lambda x: x[0] ** 2)
+    bent = ufl.conditional(ufl.lt(ufl.SpatialCoordinate(mesh)[0], 0.5), 0.25, function)
+    for given in (lambda x, s: bent, [function, function], lambda x, s: ufl.grad(x[0] ** 2)[0], phi):
+        LinearisedJko(mesh, pair, q, given, 0.2, 2)
 
 
 @pytest.mark.parallel

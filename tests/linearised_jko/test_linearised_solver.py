@@ -16,6 +16,8 @@ from fem_models.linearised_jko.reduced import ReducedJko
 from fem_models.linearised_jko.saddle_point import SaddlePoint
 from fem_models.linearised_jko.solver import LinearisedSettings, LinearisedSolver
 
+from dolfinx import fem  # isort: skip
+
 STABLE = [name for name, pair in PAIRS.items() if pair.stable]
 SOURCES = Sources(
     constraint=lambda x, s: ufl.sin(7.0 * x[0] + s),
@@ -146,7 +148,7 @@ def test_diffusion_follows_the_flow():
         duration=1.0,
         slabs=slabs,
     )
-    diffusion = FollowedDiffusion(linearised.q, linearised.phi, linearised.moments, linearised.measures)
+    diffusion = FollowedDiffusion(linearised.q, linearised.phi, linearised.data, linearised.measures)
     assert diffusion.displacement() == pytest.approx(speed, rel=1e-5)
     diffusion.update(1.0)
     space = diffusion.tensor.function_space
@@ -172,7 +174,7 @@ def test_diffusion_is_stretched_by_the_flow():
         duration=1.0,
         slabs=slabs,
     )
-    diffusion = FollowedDiffusion(linearised.q, linearised.phi, linearised.moments, linearised.measures)
+    diffusion = FollowedDiffusion(linearised.q, linearised.phi, linearised.data, linearised.measures)
     diffusion.update(1.0)
     x = diffusion.tensor.function_space.tabulate_dof_coordinates()[:, 0]
     expected = sum(math.exp(0.25 * rate * k) for k in range(slabs)) / slabs
@@ -246,6 +248,32 @@ def test_the_reference_is_right_where_pivots_are_replaced():
     assert found.dual_value == pytest.approx(found.value, rel=1e-11)
     iterated = LinearisedSolver(linearised, LinearisedSettings(petsc={"ksp_rtol": 1e-12})).solve(given)
     assert iterated.minimiser.value == pytest.approx(found.value, rel=1e-11)
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("pair", ["P1-DG0", "DG0-RT1"])
+def test_a_solver_takes_matrices_that_were_assembled_again(pair):
+    mesh = mesh_of("rectangle", cells=(6, 6))
+    space = fem.functionspace(mesh, ("Lagrange", 1))
+    x = space.tabulate_dof_coordinates()[:, 0]
+    densities, potentials = ([fem.Function(space) for _ in range(count)] for count in (3, 2))
+
+    def give(density, potential):
+        for functions, values in ((densities, density), (potentials, potential)):
+            for function in functions:
+                function.x.array[:] = values
+
+    give(1.0 + x, 0.0 * x)
+    linearised = LinearisedJko(mesh, pair, densities, potentials, 0.5, 2, C=0.5)
+    solver = LinearisedSolver(linearised, LinearisedSettings(petsc={"ksp_rtol": 1e-10}))
+    assert solver.preconditioner == "plain"
+    give(2.0 - x, 0.2 * x**2)
+    linearised.assemble()
+    given = loads(linearised)
+    found = solver.solve(given)
+    assert found.preconditioner == solver.preconditioner == "follow"
+    assert not found.direct
+    assert distance(found.minimiser.f, SaddlePoint(linearised).solve(given).f) < 1e-7
 
 
 @pytest.mark.parallel
