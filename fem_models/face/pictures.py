@@ -16,6 +16,27 @@ from fem_models.meshes.pvd import write_pvd
 
 
 @contextmanager
+def scratch_file(comm: MPI.Comm, name: str) -> Iterator[Path]:
+    """A file in a directory that all ranks see, and that is gone after the block. Collective.
+
+    Args:
+        comm: The ranks.
+        name: Of the file.
+
+    Yields:
+        Its path.
+    """
+    # Beside the results of the user: a directory for temporary files may be local to a machine.
+    folder = Path(on_rank_zero(comm, lambda: tempfile.mkdtemp(prefix=".fem-models-", dir=Path())))
+    try:
+        yield folder / name
+    finally:
+        comm.Barrier()
+        if comm.rank == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def scratch_pvd(comm: MPI.Comm, frames: Sequence[tuple[float, Sequence[Function]]]) -> Iterator[Path]:
     """Functions over time in files that are gone after the block. Collective.
 
@@ -26,13 +47,7 @@ def scratch_pvd(comm: MPI.Comm, frames: Sequence[tuple[float, Sequence[Function]
     Yields:
         The .pvd file, in a directory that all ranks see.
     """
-    # Beside the results of the user: a directory for temporary files may be local to a machine.
-    folder = Path(on_rank_zero(comm, lambda: tempfile.mkdtemp(prefix=".fem-models-", dir=Path())))
-    try:
-        write_pvd(comm, folder / "fields.pvd", frames)
+    with scratch_file(comm, "fields.pvd") as path:
+        write_pvd(comm, path, frames)
         comm.Barrier()
-        yield folder / "fields.pvd"
-    finally:
-        comm.Barrier()
-        if comm.rank == 0:
-            shutil.rmtree(folder, ignore_errors=True)
+        yield path

@@ -18,7 +18,7 @@ from pathlib import Path
 from dolfinx import fem
 
 from fem_models.core.errors import InputError
-from fem_models.energies import Coefficient
+from fem_models.expressions.functions import FunctionOfX
 from fem_models.linearised_jko.loads import LoadAssembly, Sources
 from fem_models.linearised_jko.problem import LinearisedJko
 from fem_models.linearised_jko.solver import LinearisedSettings, LinearisedSolver
@@ -138,7 +138,7 @@ class Linearisation:
         self._loads = LoadAssembly(problem, sources)
         self._solver = LinearisedSolver(problem, settings)
 
-    def solve(self, h0: Coefficient = 0.0) -> Perturbation:
+    def solve(self, h0: FunctionOfX = 0.0) -> Perturbation:
         """What becomes of a perturbation.
 
         Args:
@@ -171,7 +171,7 @@ class Linearisation:
 
 def perturbation(
     problem: LinearisedJko,
-    h0: Coefficient = 0.0,
+    h0: FunctionOfX = 0.0,
     sources: Sources | None = None,
     settings: LinearisedSettings | None = None,
 ) -> Perturbation:
