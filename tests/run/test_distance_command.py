@@ -9,6 +9,7 @@ from mpi4py import MPI
 from fem_models.cli import main
 from fem_models.config.io import from_dict
 from fem_models.exact.distances import interval_square
+from fem_models.plotting.geodesic import draw_geodesic
 from fem_models.results.densities import DensityRequest
 from fem_models.run.distance import compute, default_directory
 from fem_models.run.runner import run
@@ -54,7 +55,8 @@ def test_two_runs_on_one_mesh(shared_tmp_path):
         make_alone(second, initial={"rho": "1", "mass": 2.0})
     COMM.Barrier()
     out = shared_tmp_path / "out"
-    found = compute(DensityRequest(first, 0.0), DensityRequest(second, 0.0), COMM, slabs=8, out=out)
+    ends = DensityRequest(first, 0.0), DensityRequest(second, 0.0)
+    found = compute(*ends, COMM, slabs=8, out=out, draw=draw_geodesic)
     assert found.geodesic.square == pytest.approx(on_interval(linear, uniform), rel=2e-3)
     assert found.notes == []
     result = json.loads((out / "distance.json").read_text())
