@@ -2,11 +2,13 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from benchmark_checks import CHECKS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -20,9 +22,11 @@ def blocks(kind):
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 FLOW = next(block for block in blocks("toml") if "fokker-planck" in block)
 
+# Not run here: the tests of the benchmarks run them with --quick and check their tables.
+BENCHMARKS = [command for command in COMMANDS if "runs/benchmarks/" in command]
+
 # Shorter than written, where the length is not the point.
 SHORTER = {
-    "runs/benchmarks/": " --quick",
     "run runs/": " --set time.end=0.03 --set output.field_times=[0.03] --set output.figures=[]",
 }
 
@@ -47,13 +51,22 @@ def run(command, folder):
     )
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("make ")])
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if c not in BENCHMARKS and not c.startswith("make ")]
+)
 def test_command(command, tmp_path):
     (tmp_path / "flow.toml").write_text(FLOW)
     result = run(command, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     if out := re.search(r" run \S+ --out (\S+)", command):
         assert (tmp_path / out[1] / "summary.json").is_file()
+
+
+@pytest.mark.parametrize("command", BENCHMARKS)
+def test_benchmark_is_tested(command):
+    python, script, *options = shlex.split(command)
+    assert python == "python" and Path(script).parent == Path("runs/benchmarks")
+    assert (Path(script).name, *options) in CHECKS
 
 
 @pytest.mark.parametrize("target", [c.split()[1] for c in COMMANDS if c.startswith("make ")])

@@ -26,7 +26,14 @@ _HALVINGS = 54
 
 
 def same_mass(first: float, second: float) -> float:
-    """The mass of two densities, their mean; equal up to 1e-9 of it.
+    """The mass of two densities, which must agree.
+
+    Args:
+        first: The mass of one.
+        second: The mass of the other, equal up to 1e-9 of it.
+
+    Returns:
+        The mean of both.
 
     Raises:
         InputError: Masses that are not positive, or that differ; the message names both.
@@ -45,6 +52,13 @@ def gaussian_square(first: Gaussian, second: Gaussian) -> float:
 
     It is evaluated as min_U |A^½ - B^½U|² over the orthogonal matrices U, a sum of squares in which nothing
     cancels; the singular vectors of A^½B^½ give U.
+
+    Args:
+        first: M, a and A.
+        second: M, b and B.
+
+    Returns:
+        W₂².
 
     Raises:
         InputError: Masses or dimensions that differ.
@@ -65,6 +79,9 @@ def translation_square(shift: npt.ArrayLike, mass: float = 1.0) -> float:
         shift: b, shape (d,) or a number.
         mass: M.
 
+    Returns:
+        W₂².
+
     Raises:
         InputError: A mass that is not positive.
     """
@@ -81,6 +98,9 @@ def dilation_square(factor: float, second_moment: float) -> float:
         factor: s ≥ 0.
         second_moment: M₂ = ∫|x - c|²ρ, not divided by the mass. The center of mass is the usual c, but the
             formula holds for any.
+
+    Returns:
+        W₂².
 
     Raises:
         InputError: A negative factor or moment.
@@ -102,6 +122,9 @@ def interval_square(
         first: Nodes in increasing order and the nodal densities ≥ 0, each of shape (nodes,). Outside of the
             nodes the density is zero.
         second: Likewise; the nodes may be others.
+
+    Returns:
+        W₂².
 
     Raises:
         InputError: Nodes out of order, densities that are negative or not finite, or masses that differ.
@@ -125,13 +148,16 @@ def radial_square(
         second: Likewise; the radii may be others.
         dimension: d.
 
+    Returns:
+        W₂².
+
     Raises:
         InputError: As for `interval_square`, and negative radii or a dimension below 1.
     """
     if dimension < 1:
         raise InputError(f"Radial densities need a dimension of 1 or more, not {dimension}.")
     for radii, _ in (first, second):
-        if np.min(radii, initial=math.inf) < 0.0:
+        if np.min(np.asarray(radii, dtype=float), initial=math.inf) < 0.0:
             raise InputError("Radii must be 0 or more.")
     area = 2.0 * math.pi ** (0.5 * dimension) / gamma(0.5 * dimension)
     return _square(_Quantiles(*first, dimension, area), _Quantiles(*second, dimension, area))

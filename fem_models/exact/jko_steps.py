@@ -56,6 +56,9 @@ def fokker_planck_step(density: Gaussian, convexity: float, tau: float) -> Exact
         convexity: λ; it may be negative while 1 + λτ > 0.
         tau: τ.
 
+    Returns:
+        The step; its state is the Gaussian ρ'.
+
     Raises:
         InputError: A step that is not positive, or 1 + λτ ≤ 0: then no minimiser exists.
     """
@@ -91,6 +94,9 @@ def porous_medium_step(density: Barenblatt, tau: float) -> ExactStep[Barenblatt]
     Args:
         density: ρ.
         tau: τ.
+
+    Returns:
+        The step; its state is the profile ρ'.
 
     Raises:
         InputError: A step that is not positive.

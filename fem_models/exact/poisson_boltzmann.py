@@ -35,15 +35,36 @@ class SteadyIons:
     _external: tuple[_Potential, ...]
 
     def potential(self, x: npt.ArrayLike) -> _Array:
-        """ψ at points x of shape (n,), shape (n,)."""
+        """ψ at points.
+
+        Args:
+            x: Points of [0, 1], shape (n,).
+
+        Returns:
+            ψ, shape (n,).
+        """
         return self._solution(np.asarray(x, dtype=float))[0]
 
     def slope(self, x: npt.ArrayLike) -> _Array:
-        """ψ' at points x of shape (n,), shape (n,)."""
+        """ψ' at points.
+
+        Args:
+            x: Points of [0, 1], shape (n,).
+
+        Returns:
+            ψ', shape (n,).
+        """
         return self._solution(np.asarray(x, dtype=float))[1]
 
     def densities(self, x: npt.ArrayLike) -> _Array:
-        """u_k at points x of shape (n,), shape (ions, n)."""
+        """u_k at points.
+
+        Args:
+            x: Points of [0, 1], shape (n,).
+
+        Returns:
+            u_k, shape (ions, n).
+        """
         points = np.asarray(x, dtype=float)
         psi = self.potential(points)
         exponents = [-z * psi - V(points) for z, V in zip(self._charges, self._external, strict=True)]

@@ -35,7 +35,7 @@ def positive(name: str, *values: float) -> None:
             raise InputError(f"{name} must be positive and finite, not {value:g}.")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Gaussian:
     """The density M (2π)^{-d/2} det(Σ)^{-½} exp(-½ (x - a)·Σ⁻¹(x - a)).
 
@@ -48,12 +48,12 @@ class Gaussian:
         InputError: Shapes that do not fit, a covariance that is none, or a mass that is not positive.
     """
 
-    mean: npt.ArrayLike
-    covariance: npt.ArrayLike
-    mass: float = 1.0
+    mean: _Array
+    covariance: _Array
+    mass: float
 
-    def __post_init__(self) -> None:
-        mean, covariance = np.asarray(self.mean, dtype=float), np.asarray(self.covariance, dtype=float)
+    def __init__(self, mean: npt.ArrayLike, covariance: npt.ArrayLike, mass: float = 1.0) -> None:
+        mean, covariance = np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float)
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
             raise InputError("A Gaussian needs a mean of shape (d,) and a covariance of shape (d, d).")
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
@@ -62,17 +62,37 @@ class Gaussian:
         asymmetry = np.abs(covariance - covariance.T).max()
         if asymmetry > slack or np.linalg.eigvalsh(covariance)[0] < -slack:
             raise InputError("A covariance must be symmetric and have no negative eigenvalue.")
-        positive("Masses", self.mass)
+        positive("Masses", mass)
         object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "covariance", covariance)
+        object.__setattr__(self, "mass", mass)
 
     @classmethod
     def isotropic(cls, mean: npt.ArrayLike, width: float, mass: float = 1.0) -> Gaussian:
-        """The Gaussian N(a, σ²I) times a mass, with the width σ."""
+        """The Gaussian N(a, σ²I) times a mass.
+
+        Args:
+            mean: a, shape (d,).
+            width: σ ≥ 0.
+            mass: M.
+
+        Returns:
+            The Gaussian.
+
+        Raises:
+            InputError: A mean that is not finite, or a mass that is not positive.
+        """
         return cls(mean, width**2 * np.eye(len(np.asarray(mean))), mass)
 
     def __call__(self, x: _Array) -> _Array:
-        """Values at points x of shape (d, n), or (3, n) with unused rows at the end; shape (n,)."""
+        """The density at points.
+
+        Args:
+            x: Points, shape (d, n), or (3, n) with unused rows at the end.
+
+        Returns:
+            Its values, shape (n,).
+        """
         offset = x[: len(self.mean)] - self.mean[:, None]
         exponent = -0.5 * np.einsum("in,in->n", offset, np.linalg.solve(self.covariance, offset))
         return self.mass * np.exp(exponent) / math.sqrt(np.linalg.det(2.0 * math.pi * self.covariance))
@@ -129,7 +149,14 @@ class Barenblatt:
         object.__setattr__(self, "center", tuple(center))
 
     def __call__(self, x: _Array) -> _Array:
-        """Values at points x of shape (d, n), or (3, n) with unused rows at the end; shape (n,)."""
+        """The density at points.
+
+        Args:
+            x: Points, shape (d, n), or (3, n) with unused rows at the end.
+
+        Returns:
+            Its values, shape (n,).
+        """
         squares = ((x[: self.dimension] - np.array(self.center)[:, None]) ** 2).sum(axis=0)
         return self.height * np.maximum(1.0 - squares / self.radius**2, 0.0) ** (1.0 / (self.exponent - 1.0))
 
@@ -155,5 +182,16 @@ class Barenblatt:
         return float(sphere * self.radius**d * 0.5 * beta(0.5 * (d + moment), p + power + 1.0))
 
     def dilated(self, factor: float) -> Barenblatt:
-        """The profile pushed forward by x ↦ c + s (x - c): radius sR, height s^{-d}H, the same mass."""
+        """The profile pushed forward by x ↦ c + s (x - c), with the same mass.
+
+        Args:
+            factor: s > 0.
+
+        Returns:
+            The profile with the radius sR and the height s^{-d}H.
+
+        Raises:
+            InputError: A factor that is not positive.
+        """
+        positive("Factors of dilations", factor)
         return replace(self, height=self.height * factor**-self.dimension, radius=self.radius * factor)

@@ -149,13 +149,13 @@ def linearised(
     preconditioner: Literal["auto", "plain", "follow"] = "auto",
     petsc: Mapping[str, Option] | None = None,
 ) -> LinearisedProblem:
-    """The linearised JKO problem around a density q and a potential φ. Collective; everything is dimensionless.
+    """The linearised JKO problem around a density q and a potential φ. Collective.
 
     For a perturbation h₀ at the beginning of a step, the flux g and the perturbation h minimise
 
         ∫₀^Δt ∫ |g|²/(2q) + ½ (terminal cost of h at Δt)   under   ∂s h + div(h∇φ + g) = 0,  h = h₀ at s = 0,
 
-    with the multiplier f: (2.12)–(2.14) of Bruna, Burger and Carrillo.
+    with the multiplier f: (2.12)–(2.14) of Bruna, Burger and Carrillo. Everything is dimensionless.
 
     Args:
         mesh: Of triangles, tetrahedra or intervals.

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fem_models.core.errors import InputError
-from fem_models.plotting.style import LEGEND, TIME, colour, dashes, new_figure, plain, symbol
+from fem_models.plotting.style import LEGEND, TIME, Look, colour, dashes, new_figure, plain, symbol
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -14,6 +14,12 @@ _VERTICES, _SHARE = "vertices_half_", "largest_share_"
 def concentration_figure(run: RunData) -> Figure:
     """Draw the number of vertices with half of the mass and the share of one, for the run and its variants.
 
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
     Raises:
         InputError: If the run has no such table.
     """
@@ -22,7 +28,7 @@ def concentration_figure(run: RunData) -> Figure:
     vertices, share = figure.subplots(1, 2)
     for number, item in enumerate(runs):
         table = item.table(layout.STUDY, ("time",), 'the figure "concentration" needs a chemotaxis model')
-        look = {"color": colour(number), "linestyle": dashes(number), "linewidth": 2.0}
+        look: Look = {"color": colour(number), "linestyle": dashes(number), "linewidth": 2.0}
         for axes, prefix in ((vertices, _VERTICES), (share, _SHARE)):
             axes.plot(table["time"], _column(item, table, prefix), label=symbol(item.name), **look)
     vertices.set_yscale("log")

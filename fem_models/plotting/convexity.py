@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from fem_models.plotting.style import LEGEND, colour, new_figure, plain
+from fem_models.plotting.style import LEGEND, Look, colour, new_figure, plain
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -14,6 +14,12 @@ _FREQUENCY = "frequency k (dimensionless)"
 def convexity_figure(run: RunData) -> Figure:
     """Draw the second variation along a translation, which grows like -k², and the flat one.
 
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
     Raises:
         InputError: If the run has no such table.
     """
@@ -21,13 +27,10 @@ def convexity_figure(run: RunData) -> Figure:
     k, displacement = table["k"], table["displacement"]
     figure = new_figure(height=4.2, width=11.0)
     along, flat = figure.subplots(1, 2)
-    for sign, label, look in (
-        (1.0, "positive", {"markerfacecolor": "none"}),
-        (-1.0, "negative", {}),
-    ):
+    look: Look = {"marker": "o", "linestyle": "", "color": colour(0)}
+    for sign, label, face in ((1.0, "positive", "none"), (-1.0, "negative", colour(0))):
         shown = sign * displacement > 0.0
-        style = {"marker": "o", "linestyle": "", "color": colour(0)} | look
-        along.plot(k[shown], np.abs(displacement[shown]), label=label, **style)
+        along.plot(k[shown], np.abs(displacement[shown]), label=label, markerfacecolor=face, **look)
     last = int(np.argmax(k))
     if displacement[last] < 0.0:
         look = {"color": "black", "linewidth": 1.0}

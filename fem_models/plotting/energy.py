@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fem_models.plotting.style import LEGEND, TIME, colour, dashes, new_figure, note, plain, symbol
+from fem_models.plotting.style import LEGEND, TIME, Look, colour, dashes, new_figure, note, plain, symbol
 from fem_models.results.run_data import RelativeEnergy, RunData
 
 # Below this share of the largest relative energy there is nothing but round-off.
@@ -13,14 +13,32 @@ _FEW = 30
 
 
 def energy_figure(run: RunData) -> Figure:
-    """Draw the relative energy of the run and its variants on a log axis, with the fitted rates."""
+    """Draw the relative energy of the run and its variants on a log axis, with the fitted rates.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If a series or a summary cannot be read.
+    """
     figure = new_figure(height=5.2, width=8.6)
     draw_decay(figure.subplots(), run)
     return figure
 
 
 def draw_decay(axes: Axes, run: RunData) -> None:
-    """Draw the relative energy of the run and its variants on a log axis, with the fitted rates."""
+    """Draw the relative energy of the run and its variants on a log axis, with the fitted rates.
+
+    Args:
+        axes: Where to draw.
+        run: The run.
+
+    Raises:
+        InputError: If a series or a summary cannot be read.
+    """
     runs = [run, *run.variants]
     curves = [item.relative_energy for item in runs]
     largest = max((float(np.nanmax(curve.value)) for curve in curves), default=0.0)
@@ -31,7 +49,7 @@ def draw_decay(axes: Axes, run: RunData) -> None:
     for number, (item, curve) in enumerate(zip(runs, curves, strict=True)):
         visible = np.where(curve.value > _DEEPEST * largest, curve.value, np.nan)
         # Variants are dashed: curves that agree stay visible below each other.
-        look = {"color": colour(number), "linestyle": dashes(number), "linewidth": 2.2}
+        look: Look = {"color": colour(number), "linestyle": dashes(number), "linewidth": 2.2}
         look["marker"] = "." if len(visible) <= _FEW else None
         axes.plot(curve.time, visible, label=_label(item, curve, alone=len(runs) == 1), **look)
         if curve.decay is not None:
@@ -56,7 +74,17 @@ def _label(run: RunData, curve: RelativeEnergy, alone: bool) -> str:
 
 
 def terms_figure(run: RunData) -> Figure:
-    """Draw the energy of each term and their total over time."""
+    """Draw the energy of each term and their total over time.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If the series cannot be read.
+    """
     figure = new_figure(height=4.8, width=8.6)
     axes = figure.subplots()
     time = run.series["time"]

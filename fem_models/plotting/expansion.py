@@ -5,7 +5,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fem_models.plotting.style import LEGEND, TIME, colour, dashes, new_figure, plain, symbol
+from fem_models.plotting.style import LEGEND, TIME, Look, colour, dashes, new_figure, plain, symbol
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -16,6 +16,12 @@ _DEEPEST = 1e-14
 
 def expansion_figure(run: RunData) -> Figure:
     """Draw E, L and A, the dissipations, and the quotient |∂E|²/(2E) of the run and its variants.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
 
     Raises:
         InputError: If the run has no such table.
@@ -54,7 +60,7 @@ def _visible(values: npt.NDArray[np.float64], curves: dict) -> npt.NDArray[np.fl
 def _draw_logarithmic(axes: Axes, time: npt.NDArray[np.float64], curves: dict) -> None:
     for number, (label, values) in enumerate(curves.items()):
         # Dashed, because the second one is next to the first.
-        look = {"color": colour(number), "linestyle": dashes(min(number, 1)), "linewidth": 2.0}
+        look: Look = {"color": colour(number), "linestyle": dashes(min(number, 1)), "linewidth": 2.0}
         axes.plot(time, _visible(values, curves), label=label, **look)
     axes.set_yscale("log")
     axes.set_xlabel(TIME)
@@ -68,13 +74,15 @@ def _draw_quotients(axes: Axes, run: RunData) -> None:
     for number, item in enumerate(runs):
         table = _expansion(item)
         label = symbol(item.name) if len(runs) > 1 else r"$|\partial E^\varepsilon|^2 / (2E^\varepsilon)$"
-        look = {"color": colour(number), "linestyle": dashes(number), "linewidth": 2.0}
+        look: Look = {"color": colour(number), "linestyle": dashes(number), "linewidth": 2.0}
         axes.plot(table["time"], table["quotient"], label=label, **look)
     rate = run.config.system.exponential_rate
     if rate is not None:
         axes.axhline(0.5 * rate, color="black", linewidth=1.0, label=f"{0.5 * rate:g} (without coupling)")
         # A fast start would hide what comes later.
-        largest = max(float(np.nanmax(line.get_ydata(), initial=0.0)) for line in axes.get_lines()[:-1])
+        largest = max(
+            float(np.nanmax(np.asarray(line.get_ydata()), initial=0.0)) for line in axes.get_lines()[:-1]
+        )
         axes.set_ylim(0.0, min(1.5 * rate, 1.05 * max(largest, 0.5 * rate)))
     axes.set_xlabel(TIME)
     axes.set_ylabel(r"$|\partial E^\varepsilon|^2 / (2E^\varepsilon)$ (dimensionless)")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from fem_models.plotting.panels import colour_range, paint
@@ -26,7 +27,10 @@ def draw_geodesic(fields: Path, name: str, distance: float, path: Path) -> Path:
         fields: The .pvd file with the densities, s for the time.
         name: The density in it.
         distance: W₂.
-        path: The picture, a .png file, which is returned.
+        path: The picture, a .png file.
+
+    Returns:
+        The picture.
 
     Raises:
         InputError: If the fields cannot be read, or the picture cannot be written.
@@ -43,6 +47,12 @@ def geodesic_figure(fields: WrittenFields, name: str, distance: float) -> Figure
         fields: The densities, s for the time.
         name: The density.
         distance: W₂, for the title.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If the fields cannot be read.
     """
     dimension = fields.first.dimension
     figure = _curves(fields, name) if dimension == 1 else _panels(fields, name, dimension)
@@ -82,7 +92,7 @@ def _panels(fields: WrittenFields, name: str, dimension: int) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, fields: WrittenFields, name: str, s: float, scale, dimension: int) -> None:
+def _panel(axes: Axes, fields: WrittenFields, name: str, s: float, scale: Normalize, dimension: int) -> None:
     if dimension == 2:
         paint(axes, fields.at(s), name, scale)
         axes.locator_params(nbins=3)

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fem_models.core.errors import InputError
-from fem_models.plotting.style import LEGEND, TIME, colour, dashes, new_figure, note, plain, symbol
+from fem_models.plotting.style import LEGEND, TIME, Look, colour, dashes, new_figure, note, plain, symbol
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -17,7 +17,15 @@ _DEEPEST = 1e-14
 
 
 def jko_figure(run: RunData) -> Figure:
-    """Draw the distances of the steps, their actions below the energy lost, and (4.1) of the PNP paper.
+    """Draw the distances of the steps, their actions below the energy lost, and their total squared distance.
+
+    The total is held against its bound Σ d²/(2τ) ≤ E(0) - E(t), (4.1) of Kinderlehrer, Monsaingeon and Xu.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
 
     Raises:
         InputError: If the run has no such table, or no step.
@@ -46,7 +54,12 @@ def _draw_distances(axes: Axes, run: RunData, table: dict[str, np.ndarray], mark
     names = [name.removeprefix(_DISTANCE) for name in table if name.startswith(_DISTANCE)]
     for number, name in enumerate(names):
         metric = r"$W_2$" if metrics.get(name) == "wasserstein" else r"$L^2$"
-        look = {"color": colour(number), "linestyle": dashes(number), "linewidth": 2.0, "marker": marker}
+        look: Look = {
+            "color": colour(number),
+            "linestyle": dashes(number),
+            "linewidth": 2.0,
+            "marker": marker,
+        }
         values = table[_DISTANCE + name]
         axes.plot(
             table["time"], np.where(values > 0.0, values, np.nan), label=f"{metric} of {symbol(name)}", **look
@@ -59,7 +72,7 @@ def _draw_distances(axes: Axes, run: RunData, table: dict[str, np.ndarray], mark
 def _draw_law(
     axes: Axes, time: np.ndarray, actions: np.ndarray, lost: np.ndarray, size: float, marker: str | None
 ) -> None:
-    look = {"linewidth": 2.0, "marker": marker}
+    look: Look = {"linewidth": 2.0, "marker": marker}
     for number, (values, label) in enumerate(
         ((lost, "energy lost"), (actions, r"action $\sum d^2/(2\tau)$"))
     ):
@@ -76,7 +89,7 @@ def _draw_law(
 def _draw_total(
     axes: Axes, time: np.ndarray, total: np.ndarray, bound: np.ndarray, marker: str | None
 ) -> None:
-    look = {"linewidth": 2.0, "marker": marker}
+    look: Look = {"linewidth": 2.0, "marker": marker}
     axes.plot(time, bound, color=colour(0), label=r"bound $E(0) - E(t)$", **look)
     label = r"$\sum_n d^2/(2\tau)$ up to $t$"
     axes.plot(time, total, color=colour(1), linestyle=dashes(1), label=label, **look)

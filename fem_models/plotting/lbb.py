@@ -23,7 +23,10 @@ def draw_lbb(request: InfSupRequest, rows: Sequence[InfSupRow], path: Path) -> P
     Args:
         request: What was computed.
         rows: By pair, boundary and mesh; at least one.
-        path: The picture, a .png file, which is returned.
+        path: The picture, a .png file.
+
+    Returns:
+        The picture.
 
     Raises:
         InputError: The picture cannot be written.
@@ -36,11 +39,15 @@ def lbb_figure(request: InfSupRequest, rows: Sequence[InfSupRow]) -> Figure:
 
     Stable pairs are solid lines and the controls dashed ones; fluxes that are free at the boundary have open
     symbols. Constants that are zero, which have no place on the axis, are crosses at its lower end. With a
-    transport, a second panel has the constants of the whole constraint (Bruna, Burger and Carrillo, (2.14)).
+    transport, a second panel has the constants of the whole constraint, for fluxes and densities together
+    (Bruna, Burger and Carrillo, (2.14)).
 
     Args:
         request: What was computed.
         rows: By pair, boundary and mesh; at least one.
+
+    Returns:
+        The figure.
     """
     transported = request.moves
     figure = new_figure(height=5.0, width=12.0 if transported else 8.5)

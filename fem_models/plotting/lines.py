@@ -10,7 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fem_models.core.errors import InputError
-from fem_models.plotting.style import axis_label, dashes, new_figure, plain, sequence, symbol, time_labels
+from fem_models.plotting.style import (
+    Look,
+    axis_label,
+    dashes,
+    new_figure,
+    plain,
+    sequence,
+    symbol,
+    time_labels,
+)
 from fem_models.results.fields import POTENTIAL, STEADY, Snapshot
 from fem_models.results.run_data import RunData
 
@@ -56,7 +65,15 @@ class Segment:
         return f"{_AXES[self.axis]}  (at {place})"
 
     def sample(self, snapshot: Snapshot, name: str) -> tuple[_Array, _Array]:
-        """Return the coordinate along the segment and a field there, not a number outside the domain.
+        """The coordinate along the segment, and a field there.
+
+        Args:
+            snapshot: The fields.
+            name: The field.
+
+        Returns:
+            The coordinate and the values, each of shape (samples,); in 1D the samples are the nodes. Outside
+            of the domain a value is not a number.
 
         Raises:
             InputError: If the segment does not meet the domain.
@@ -82,7 +99,13 @@ class Segment:
 
 
 def segment_of(run: RunData) -> Segment:
-    """Return the segment of [output] profile, or else one along x through the middle of the domain.
+    """The segment of [output] profile, or else one along x through the middle of the domain.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The segment.
 
     Raises:
         InputError: If the points of the profile do not have as many entries as the domain dimensions.
@@ -99,11 +122,21 @@ def segment_of(run: RunData) -> Segment:
 
 
 def draw_curves(axes: Axes, run: RunData, segment: Segment, names: tuple[str, ...]) -> None:
-    """Draw densities along a segment at some written times, dark to light, one line style a species."""
+    """Draw densities along a segment at some written times, dark to light, one line style a species.
+
+    Args:
+        axes: Where to draw.
+        run: The run.
+        segment: The segment.
+        names: The densities.
+
+    Raises:
+        InputError: If fields cannot be read, or the segment does not meet the domain.
+    """
     times = run.fields.some_times(_MOST_CURVES)
     for number, name in enumerate(names):
         for time, label, colour in zip(times, time_labels(times), sequence(len(times)), strict=True):
-            look = {"color": colour, "linestyle": dashes(number), "linewidth": 1.6}
+            look: Look = {"color": colour, "linestyle": dashes(number), "linewidth": 1.6}
             axes.plot(*segment.sample(run.fields.at(time), name), label=None if number else label, **look)
     for number, name in enumerate(names if len(names) > 1 else ()):
         axes.plot([], [], color="0.3", linestyle=dashes(number), label=symbol(name))
@@ -112,7 +145,17 @@ def draw_curves(axes: Axes, run: RunData, segment: Segment, names: tuple[str, ..
 
 
 def curves_figure(run: RunData) -> Figure:
-    """Draw every density along the segment, with its steady state and, faintly, the potential."""
+    """Draw every density along the segment, with its steady state and, faintly, the potential.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If fields cannot be read, or the segment does not meet the domain.
+    """
     segment = segment_of(run)
     species = run.fields.species
     figure = new_figure(height=1.2 + 3.6 * len(species))

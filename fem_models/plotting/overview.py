@@ -7,10 +7,11 @@ from matplotlib.lines import Line2D
 
 from fem_models.plotting.energy import draw_decay
 from fem_models.plotting.lines import Segment, draw_curves, segment_of
-from fem_models.plotting.panels import colour_range, paint
+from fem_models.plotting.panels import colour_range, limits, paint, triangles
 from fem_models.plotting.style import (
     LEGEND,
     WIDTH,
+    Look,
     axis_label,
     colour,
     dashes,
@@ -30,6 +31,15 @@ def overview_figure(run: RunData) -> Figure:
 
     In 2D with one density and without [output] profile, potential and steady states are maps of the plane;
     otherwise they are curves along the profile, or along x through the middle of the domain.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If fields or series cannot be read, or the profile does not meet the domain.
     """
     segment = segment_of(run)
     flat = segment.dimension == 2 and run.config.output.profile is None and len(run.fields.species) == 1
@@ -89,7 +99,7 @@ def _draw_potential(axes: Axes, run: RunData, segment: Segment, flat: bool) -> N
         axes.set(xlabel="x", ylabel="y")
     else:
         for number, (name, label) in enumerate(found.items()):
-            look = {"color": "black", "linestyle": dashes(number), "linewidth": 1.6}
+            look: Look = {"color": "black", "linestyle": dashes(number), "linewidth": 1.6}
             axes.plot(*segment.sample(snapshot, name), label=f"of {label}", **look)
         if len(found) > 1:
             axes.legend(fontsize="small", **LEGEND)
@@ -105,7 +115,7 @@ def _draw_steady_curves(axes: Axes, run: RunData, segment: Segment) -> None:
             # One run has a colour for each species, several have one each.
             shade = kind if len(_comparable(run)) == 1 else number
             style = dashes(kind if len(item.fields.species) > 1 else number)
-            look = {"color": colour(shade), "linestyle": style, "linewidth": 1.8}
+            look: Look = {"color": colour(shade), "linestyle": style, "linewidth": 1.8}
             axes.plot(where, values, label=label, **look)
     axes.set(xlabel=segment.label, ylabel=_density_label(run))
     axes.legend(fontsize="small", **LEGEND)
@@ -118,6 +128,7 @@ def _draw_steady_map(axes: Axes, run: RunData) -> None:
     runs = _comparable(run)
     states = [item.fields.last.values[_steady_name(item, species)] for item in runs]
     scale = colour_range(states[:1])
+    low, high = limits(scale)
     picture = paint(axes, run.fields.last, _steady_name(run, species), scale)
     axes.figure.colorbar(picture, ax=axes, label=_density_label(run))
     axes.set(xlabel="x", ylabel="y")
@@ -127,10 +138,10 @@ def _draw_steady_map(axes: Axes, run: RunData) -> None:
     handles = []
     for number, (item, values) in enumerate(zip(runs, states, strict=True)):
         snapshot, shade = item.fields.last, "white" if number == 0 else colour(number)
-        levels = scale.vmin + _LEVELS * (scale.vmax - scale.vmin)
         if np.ptp(values) > 0.0:
-            x, y = snapshot.points[:, :2].T
-            axes.tricontour(x, y, snapshot.cells, values, levels, colors=shade, linewidths=1.2)
+            axes.tricontour(
+                triangles(snapshot), values, low + _LEVELS * (high - low), colors=shade, linewidths=1.2
+            )
         handles.append(Line2D([], [], color=shade, label=symbol(item.name)))
-    look = {"facecolor": "0.35", "framealpha": 0.8, "labelcolor": "white"}
+    look: Look = {"facecolor": "0.35", "framealpha": 0.8, "labelcolor": "white"}
     axes.legend(handles=handles, fontsize="small", **look).set_zorder(10)

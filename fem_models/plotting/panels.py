@@ -8,6 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import TriMesh
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.tri import Triangulation
 
 from fem_models.plotting.scene import render, slice_plane
 from fem_models.plotting.style import WIDTH, axis_label, new_figure, time_labels
@@ -25,7 +26,14 @@ _SIDES = 1.7
 
 
 def colour_range(arrays: Sequence[np.ndarray]) -> Normalize:
-    """Return one colour scale for several fields; it begins at zero where they do so nearly."""
+    """One colour scale for several fields; it begins at zero where they do so nearly.
+
+    Args:
+        arrays: Values of the fields, of any shapes.
+
+    Returns:
+        The scale.
+    """
     low, high = min(array.min() for array in arrays), max(array.max() for array in arrays)
     if 0.0 < low < 0.1 * high or -1e-12 * high < low < 0.0:
         low = 0.0
@@ -35,32 +43,71 @@ def colour_range(arrays: Sequence[np.ndarray]) -> Normalize:
     return Normalize(float(low), float(high))
 
 
+def limits(scale: Normalize) -> tuple[float, float]:
+    """The ends of a colour scale.
+
+    Args:
+        scale: A scale from `colour_range`.
+
+    Returns:
+        Its least and its largest value.
+    """
+    assert scale.vmin is not None and scale.vmax is not None
+    return scale.vmin, scale.vmax
+
+
 def _spread_range(arrays: Sequence[np.ndarray]) -> Normalize:
-    """Return one colour scale for several times: of the square root where the later ones are much smaller."""
+    """One colour scale for several times: of the square root where the later ones are much smaller."""
     scale = colour_range(arrays)
-    if scale.vmin == 0.0 and max(arrays[-1].max(), 0.0) < 0.5 * scale.vmax:
-        return PowerNorm(0.5, scale.vmin, scale.vmax)
+    low, high = limits(scale)
+    if low == 0.0 and max(arrays[-1].max(), 0.0) < 0.5 * high:
+        return PowerNorm(0.5, low, high)
     return scale
 
 
+def triangles(snapshot: Snapshot) -> Triangulation:
+    """The mesh of the plane.
+
+    Args:
+        snapshot: The fields, on triangles.
+
+    Returns:
+        Its triangles, as matplotlib takes them.
+    """
+    return Triangulation(snapshot.points[:, 0], snapshot.points[:, 1], snapshot.cells)
+
+
 def paint(axes: Axes, snapshot: Snapshot, name: str, scale: Normalize) -> TriMesh:
-    """Draw a field of the plane, linear on every triangle of its mesh."""
-    picture = axes.tripcolor(
-        snapshot.points[:, 0],
-        snapshot.points[:, 1],
-        snapshot.cells,
-        snapshot.values[name],
-        shading="gouraud",
-        cmap="viridis",
-        norm=scale,
-    )
+    """Draw a field of the plane, linear on every triangle of its mesh.
+
+    Args:
+        axes: Where to draw.
+        snapshot: The fields, on triangles.
+        name: The field.
+        scale: The colour scale.
+
+    Returns:
+        What was drawn, for a colour bar.
+    """
+    values = snapshot.values[name]
+    picture = axes.tripcolor(triangles(snapshot), values, shading="gouraud", cmap="viridis", norm=scale)
     axes.set_aspect("equal")
     axes.locator_params(nbins=5)
     return picture
 
 
 def plane_figure(run: RunData) -> Figure:
-    """Draw every density of a 2D run at some of the written times, one colour scale a species."""
+    """Draw every density of a 2D run at some of the written times, one colour scale a species.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If fields cannot be read.
+    """
     fields = run.fields
     times = fields.some_times(_MOST_TIMES)
     # One species fills a grid; several have a row each.
@@ -92,6 +139,15 @@ def space_figure(run: RunData) -> Figure:
     """Draw every density of a 3D run at some of the written times, cut open along three slices.
 
     The slices of a single density are drawn flat, too, a row each.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If fields cannot be read.
     """
     fields = run.fields
     times = fields.some_times(_MOST_SCENES)
@@ -151,5 +207,6 @@ def _panel_size(columns: int, aspect: float) -> tuple[float, float]:
 
 
 def _fit_ticks(axes: Axes, size: tuple[float, float]) -> None:
-    for direction, length in zip("xy", size, strict=True):
-        axes.locator_params(axis=direction, nbins=min(5, max(1, int(2.2 * length))))
+    counts = [min(5, max(1, int(2.2 * length))) for length in size]
+    axes.locator_params(axis="x", nbins=counts[0])
+    axes.locator_params(axis="y", nbins=counts[1])

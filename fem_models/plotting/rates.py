@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fem_models.core.errors import InputError
-from fem_models.plotting.style import LEGEND, TIME, colour, new_figure, plain, sequence, symbol
+from fem_models.plotting.style import LEGEND, TIME, Look, colour, new_figure, plain, sequence, symbol
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -17,6 +17,12 @@ _DEEPEST = 1e-13
 def rates_figure(run: RunData) -> Figure:
     """Draw the relative energies of a sweep over time, and their decay rates over its values.
 
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
     Raises:
         InputError: If the run is no sweep, or its table cannot be read.
     """
@@ -24,13 +30,12 @@ def rates_figure(run: RunData) -> Figure:
         raise InputError('The figure "rates" needs a [sweep] in the run file.')
     figure = new_figure(height=4.4, width=11.0)
     energies, rates = figure.subplots(1, 2)
-    _draw_energies(energies, run)
+    _draw_energies(energies, run, [variant.name for variant in run.config.sweep.variants])
     _draw_rates(rates, run, run.config.sweep.label)
     return figure
 
 
-def _draw_energies(axes: Axes, run: RunData) -> None:
-    names = [variant.name for variant in run.config.sweep.variants]
+def _draw_energies(axes: Axes, run: RunData, names: list[str]) -> None:
     runs = [item for item in run.variants if item.name in names]
     for item, shade in zip(runs, sequence(len(runs)), strict=True):
         curve = item.relative_energy
@@ -52,7 +57,7 @@ def _draw_rates(axes: Axes, run: RunData, label: str) -> None:
     entry = run.summary.get("sweep") or {}
     reference, slope = entry.get("reference_rate"), entry.get("K")
     axes.plot(value, rate, "o", color=colour(0), label="decay rate")
-    look = {"marker": "s", "linestyle": "", "markerfacecolor": "none", "markeredgecolor": colour(1)}
+    look: Look = {"marker": "s", "linestyle": "", "markerfacecolor": "none", "markeredgecolor": colour(1)}
     axes.plot(value, 2.0 * quotient, **look, label=r"least $|\partial E|^2 / E$")
     if reference is not None:
         look = {"color": "0.5", "linewidth": 1.0, "linestyle": "--"}

@@ -1,5 +1,7 @@
 """Pictures of a 3D density, without a display."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyvista as pv
@@ -29,7 +31,7 @@ def render(snapshot: Snapshot, name: str, scale: Normalize) -> npt.NDArray[np.ui
     body = grid.extract_surface(algorithm=None).clip_box(box, invert=True)
     # Where VTK finds no display it says so before it goes on without one.
     with pv.vtk_verbosity("off"):
-        plotter = pv.Plotter(off_screen=True, window_size=(_PIXELS, _PIXELS))
+        plotter = pv.Plotter(off_screen=True, window_size=[_PIXELS, _PIXELS])
         try:
             _add(plotter, body, color="#e4e4e4", ambient=0.45, diffuse=0.55)
             for axis in range(3):
@@ -41,18 +43,23 @@ def render(snapshot: Snapshot, name: str, scale: Normalize) -> npt.NDArray[np.ui
                 edges = edges.translate(np.full(3, 0.003 * size.max()))
                 _add(plotter, edges, color="white", line_width=3)
             tips = centre + np.diag(0.5 * size + 0.08 * size.max())
-            look = {"shape": None, "show_points": False, "always_visible": True, "font_size": 40}
+            look: dict[str, Any] = {
+                "shape": None,
+                "show_points": False,
+                "always_visible": True,
+                "font_size": 40,
+            }
             plotter.add_point_labels(tips, ["x", "y", "z"], text_color="#555555", **look)
             plotter.enable_anti_aliasing("ssaa")
             plotter.camera_position = "iso"
-            plotter.reset_camera(bounds=np.column_stack([low, high]).ravel())
-            return _without_margins(plotter.screenshot(return_img=True))
+            plotter.renderer.reset_camera(bounds=np.column_stack([low, high]).ravel())
+            return _without_margins(np.asarray(plotter.screenshot(return_img=True)))
         finally:
             plotter.close()
 
 
 def slice_plane(snapshot: Snapshot, normal: int) -> Snapshot:
-    """Return the fields on the plane through the centre of a 3D domain that is normal to an axis.
+    """The fields on the plane through the centre of a 3D domain that is normal to an axis.
 
     Args:
         snapshot: The fields.
@@ -83,6 +90,6 @@ def _without_margins(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 
 
-def _add(plotter: pv.Plotter, mesh: pv.DataSet, **look) -> None:
+def _add(plotter: pv.Plotter, mesh: pv.DataSet, **look: Any) -> None:
     if mesh.n_cells:  # PyVista refuses an empty one, as a slice through a hollow centre may be
         plotter.add_mesh(mesh, show_scalar_bar=False, **look)

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from fem_models.core.errors import InputError
 from fem_models.plotting.lines import segment_of
-from fem_models.plotting.panels import colour_range, paint
-from fem_models.plotting.style import LEGEND, colour, new_figure, plain, symbol
+from fem_models.plotting.panels import colour_range, paint, triangles
+from fem_models.plotting.style import LEGEND, Look, colour, new_figure, plain, symbol
 from fem_models.results.fields import STEADY, Snapshot
 from fem_models.results.run_data import RunData
 
@@ -25,6 +25,12 @@ def steady_figure(run: RunData) -> Figure:
 
     In 2D without [output] profile they are maps, a row for each field, with the edges of both supports;
     otherwise they are curves along the profile, or along x through the middle of the domain.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
 
     Raises:
         InputError: If no steady state is known.
@@ -97,9 +103,8 @@ def _maps(runs: Sequence[RunData]) -> Figure:
 
 def _draw_edge(axes: Axes, snapshot: Snapshot, name: str, dashes: str) -> None:
     """The edge of the support of a density, in white; a field without vacuum has none."""
-    x, y = snapshot.points[:, :2].T
     values = snapshot.values[name + STEADY]
     level = _EDGE * values.max()
     if values.min() < level < values.max():
-        look = {"colors": "white", "linewidths": 1.0, "linestyles": dashes}
-        axes.tricontour(x, y, snapshot.cells, values, [level], **look)
+        look: Look = {"colors": "white", "linewidths": 1.0, "linestyles": dashes}
+        axes.tricontour(triangles(snapshot), values, [level], **look)

@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from fem_models.core.errors import InputError
 from fem_models.results.files import draft
 from fem_models.results.run_data import RunData
+
+Look = dict[str, Any]
+"""Options of matplotlib for a line, a marker or a legend, by name."""
 
 DPI = 150
 WIDTH = 10.0  # inches: 1500 pixels
@@ -19,7 +24,7 @@ TIME = "time t (dimensionless)"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 # For legends inside the axes: curves behind them do not get into the text.
-LEGEND = {"framealpha": 0.8, "edgecolor": "none", "borderpad": 0.2}
+LEGEND: Look = {"framealpha": 0.8, "edgecolor": "none", "borderpad": 0.2}
 _GREEK = {
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"),
     *("nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
@@ -27,39 +32,75 @@ _GREEK = {
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """Return an empty figure, sizes in inches."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
-    return figure
+    """An empty figure.
+
+    Args:
+        height: Its height in inches.
+        width: Its width in inches.
+
+    Returns:
+        The figure.
+    """
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout)
 
 
 def plain(axes: Axes) -> None:
-    """Leave the axes two sides and a faint grid."""
+    """Leave the axes two sides and a faint grid.
+
+    Args:
+        axes: The axes.
+    """
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="0.9", linewidth=0.7)
     axes.set_axisbelow(True)
 
 
 def sequence(count: int) -> list[tuple[float, ...]]:
-    """Return colours for `count` times, dark to light and never too light for a white page."""
+    """Colours for times, dark to light and never too light for a white page.
+
+    Args:
+        count: The number of times.
+
+    Returns:
+        Red, green, blue and opacity of each.
+    """
     colour_map = matplotlib.colormaps["viridis"]
     return [colour_map(shade) for shade in np.linspace(0.0, 0.9, max(count, 2))[:count]]
 
 
 def colour(index: int) -> str:
-    """Return the colour of a run, variant or energy term."""
+    """The colour of a run, variant or energy term.
+
+    Args:
+        index: Its number.
+
+    Returns:
+        The colour; after the last one they begin again.
+    """
     return COLOURS[index % len(COLOURS)]
 
 
 def dashes(index: int) -> str | tuple:
-    """Return the line style of a species."""
+    """The line style of a species.
+
+    Args:
+        index: Its number.
+
+    Returns:
+        The style; after the last one they begin again.
+    """
     return DASHES[index % len(DASHES)]
 
 
 def symbol(name: str) -> str:
-    """Return a name as matplotlib shows it: Greek letters by their sign, anything else as it is written.
+    """A name as matplotlib shows it: Greek letters by their sign, anything else as it is written.
 
-    A number after a Greek letter is its index: rho1 is ρ₁.
+    Args:
+        name: The name; a number after a Greek letter is its index: rho1 is ρ₁.
+
+    Returns:
+        The text for matplotlib.
     """
     letter = name.rstrip("0123456789")
     if letter in _GREEK:
@@ -71,13 +112,28 @@ def symbol(name: str) -> str:
 
 
 def axis_label(run: RunData, name: str) -> str:
-    """Return what an axis says of a field of a run: "density ρ", or the name alone where it is no density."""
+    """What an axis says of a field of a run.
+
+    Args:
+        run: The run.
+        name: The field.
+
+    Returns:
+        "density ρ", or the name alone where it is no density.
+    """
     is_density = dict(run.config.fields).get(name) == "wasserstein"
     return f"density {symbol(name)}" if is_density else symbol(name)
 
 
 def time_labels(times: Sequence[float]) -> list[str]:
-    """Return "t = ..." for every time, with as many digits as tell them apart."""
+    """Texts for times, with as many digits as tell them apart.
+
+    Args:
+        times: The times.
+
+    Returns:
+        "t = ..." for each of them.
+    """
     for digits in range(4, 17):
         texts = [f"{time:.{digits}g}" for time in times]
         if len(set(texts)) == len(set(times)):
@@ -86,13 +142,25 @@ def time_labels(times: Sequence[float]) -> list[str]:
 
 
 def note(axes: Axes, text: str) -> None:
-    """Say in empty axes why they are empty."""
+    """Say in empty axes why they are empty.
+
+    Args:
+        axes: The axes.
+        text: The reason.
+    """
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", color="0.4", transform=axes.transAxes)
 
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, whole or not at all.
+
+    Args:
+        figure: The figure.
+        path: The file; the directory that it is in is made where there is none.
+
+    Returns:
+        The file.
 
     Raises:
         InputError: If the file cannot be written.

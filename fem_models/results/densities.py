@@ -70,6 +70,12 @@ class Source:
 def find(request: DensityRequest) -> Source:
     """Find a density. Call it on one process.
 
+    Args:
+        request: What is asked for.
+
+    Returns:
+        The density, with the time and the name that were meant.
+
     Raises:
         InputError: A directory that is no run directory or holds no fields, or a density or a time that is
             not there.
@@ -113,12 +119,19 @@ def _time(run: "RunData", wanted: float | None) -> float:
 
 
 def domain_cells(marked: MarkedMesh) -> npt.NDArray[np.int32] | None:
-    """The cells, ghosts included, where densities live; None for all."""
+    """The cells where densities live.
+
+    Args:
+        marked: The mesh of a run.
+
+    Returns:
+        Those cells, ghosts included, shape (cells,); None for all.
+    """
     return marked.regions[_BALL] if _SHELL in marked.regions else None
 
 
 def nodal(source: Source, space: fem.FunctionSpace, cells: npt.NDArray[np.int32] | None) -> _Array:
-    """Written values at the nodes of this rank with its ghosts, shape (nodes,); 0 outside of `cells`.
+    """Written values at the nodes of this rank.
 
     Collective. Every rank reads the written pieces one after the other and keeps what lies at its own nodes.
 
@@ -126,6 +139,9 @@ def nodal(source: Source, space: fem.FunctionSpace, cells: npt.NDArray[np.int32]
         source: The density, from `find`.
         space: The P1 space on the mesh of the run.
         cells: As from `domain_cells`.
+
+    Returns:
+        Values at the nodes, ghosts included, shape (nodes,); 0 outside of `cells`.
 
     Raises:
         InputError: Pieces that are missing or damaged, or that are not on this mesh.
@@ -173,13 +189,16 @@ def interpolated(
     target: fem.FunctionSpace,
     cells: npt.NDArray[np.int32] | None,
 ) -> tuple[_Array, str]:
-    """Nodal values on another mesh, not yet scaled, and a note. Collective.
+    """Nodal values on another mesh, with the mass that comes out. Collective.
 
     Args:
         values: At the nodes of `source`, ghosts included, shape (nodes,).
         source: The P1 space that they are from.
         target: The P1 space on the other mesh.
         cells: As from `domain_cells`, of the other mesh.
+
+    Returns:
+        Values at the nodes of `target`, ghosts included, shape (nodes,), and a sentence on their mass.
 
     Raises:
         InputError: Meshes of other dimensions, or domains so different that mass is lost.

@@ -1,4 +1,7 @@
-"""Written fields of a run: plain simplices with values at their corners, at a few of the written times."""
+"""Written fields of a run: plain simplices with values at their corners, at a few of the written times.
+
+Files of any number of ranks are read on one process. Everything is dimensionless.
+"""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +72,7 @@ class Snapshot:
         return np.where(np.abs(middle) < 1e-9 * np.ptp([low, high], axis=0).max(), 0.0, middle)
 
     def grid(self) -> "pv.UnstructuredGrid":
-        """Return the fields as a PyVista grid of linear cells."""
+        """The fields as a PyVista grid of linear cells."""
         pv = _pyvista()
         grid = pv.UnstructuredGrid({_LINEAR[self.dimension]: self.cells}, self.points)
         for name, values in self.values.items():
@@ -82,23 +85,37 @@ class WrittenFields:
 
     Args:
         path: The .pvd file.
-        species: Names of the densities that it must hold.
+        species: Names of the fields that it must hold; without them all scalar fields that are there, but for
+            potentials and steady states.
 
     Raises:
         InputError: If the file cannot be read or names no time.
+
+    Attributes:
+        path: The file.
+        species: The names of the fields that are looked at.
+        times: The written times, in increasing order.
     """
 
-    def __init__(self, path: Path, species: Sequence[str]) -> None:
+    def __init__(self, path: Path, species: Sequence[str] = ()) -> None:
         self.path = path
-        self.species = tuple(species)
+        self.species: tuple[str, ...] = tuple(species)
         self._pieces = _files_by_time(path)
         self.times = tuple(sorted(self._pieces))
         self._mesh: tuple[_Array, npt.NDArray[np.int64]] | None = None
         # The pieces of one time take a while to read, and several figures show the same few times.
         self._snapshot = lru_cache(maxsize=16)(self._read)
+        if not self.species:
+            self.species = tuple(name for name in self.first.values if not _is_static(name))
 
     def at(self, time: float) -> Snapshot:
-        """Return the fields at one of the written times.
+        """The fields at one of the written times.
+
+        Args:
+            time: One of `times`.
+
+        Returns:
+            The fields of the whole domain.
 
         Raises:
             InputError: If a piece is missing or damaged, or a species is not in it.
@@ -116,12 +133,25 @@ class WrittenFields:
         return self.at(self.times[-1])
 
     def some_times(self, count: int) -> tuple[float, ...]:
-        """Return at most `count` of the written times, the first and the last among them."""
+        """Some of the written times, the first and the last among them.
+
+        Args:
+            count: How many there may be, at least 1.
+
+        Returns:
+            The times, in increasing order.
+        """
         chosen = np.linspace(0, len(self.times) - 1, min(count, len(self.times))).round().astype(int)
         return tuple(self.times[index] for index in chosen)
 
     def parts(self, time: float) -> Iterator[Snapshot]:
-        """The fields at one of the written times in the pieces that the ranks wrote, one after the other.
+        """The fields at one of the written times in the pieces that the ranks wrote.
+
+        Args:
+            time: One of `times`.
+
+        Yields:
+            The pieces, one after the other.
 
         Raises:
             InputError: As for `at`.
@@ -157,6 +187,11 @@ class WrittenFields:
             if name not in part.values:
                 raise InputError(f"{path} has no field {name}; run the run file again to write it.")
         return part
+
+
+def _is_static(name: str) -> bool:
+    """Whether a field is one that a run writes beside its state: a potential, or a steady state."""
+    return name == POTENTIAL or name.startswith(f"{POTENTIAL}_") or name.endswith(STEADY)
 
 
 def _files_by_time(path: Path) -> dict[float, list[str]]:
@@ -206,12 +241,13 @@ def _simplices(grid: "pv.UnstructuredGrid") -> Snapshot | None:
     # VTKFile writes Lagrange cells of any degree: the corners come first.
     if np.any(grid.celltypes != kind) or kind not in _SIMPLICES or np.ptp(corners):
         return None
-    cells = grid.cell_connectivity.reshape(-1, corners[0])[:, : dimension + 1]
+    connected = grid.cell_connectivity.reshape(-1, corners[0])[:, : dimension + 1]
     if "vtkGhostType" in grid.cell_data:  # cells that another rank owns and writes, too
-        cells = cells[grid.cell_data["vtkGhostType"] == 0]
-    used, cells = np.unique(cells, return_inverse=True)
+        connected = connected[grid.cell_data["vtkGhostType"] == 0]
+    used, numbers = np.unique(connected, return_inverse=True)
+    cells = numbers.reshape(-1, dimension + 1).astype(np.int64)
     values = {name: np.asarray(grid.point_data[name])[used] for name in _scalars(grid)}
-    return Snapshot(np.asarray(grid.points, dtype=float)[used], cells.reshape(-1, dimension + 1), values)
+    return Snapshot(np.asarray(grid.points, dtype=float)[used], cells, values)
 
 
 def _scalars(grid: "pv.UnstructuredGrid") -> Iterable[str]:

@@ -102,17 +102,27 @@ class InfSupRow:
 
 
 def by_label(rows: Sequence[InfSupRow]) -> list[tuple[str, list[InfSupRow]]]:
-    """Rows of one pair and boundary together, from coarse to fine, with their label."""
+    """Rows of one pair and boundary together.
+
+    Args:
+        rows: By pair, boundary and mesh.
+
+    Returns:
+        For each pair and boundary the label and the rows from coarse to fine.
+    """
     return [(label, list(group)) for label, group in groupby(rows, key=lambda row: row.label)]
 
 
 def verdict(rows: Sequence[InfSupRow]) -> str:
-    """What the constants of fluxes alone of a pair do on a sequence of meshes: "stable", or how they fail.
+    """What the constants of fluxes alone of a pair do on a sequence of meshes.
 
     Where the constants do not fall, or there is but one mesh, what is known of the pair counts.
 
     Args:
         rows: Of one pair and boundary, from coarse to fine.
+
+    Returns:
+        "stable", or how they fail, as the end of a sentence.
     """
     first, last = rows[0], rows[-1]
     if last.beta == 0.0:

@@ -28,7 +28,7 @@ _UNSAFE = re.compile(r'[/\\:*?"<>|]')
 
 
 def default_directory(run_file: Path) -> Path:
-    """Return the directory of a run that names none.
+    """The directory of a run that names none.
 
     Args:
         run_file: The run file.
@@ -41,7 +41,15 @@ def default_directory(run_file: Path) -> Path:
 
 
 def variant_directory(directory: Path, name: str) -> Path:
-    """Return the directory of a variant of [[compare]]: `compare/NAME`, with `-` for unsafe characters."""
+    """The directory of a variant of [[compare]].
+
+    Args:
+        directory: The run directory.
+        name: The variant.
+
+    Returns:
+        `compare/NAME` in it, with `-` for characters that file systems refuse.
+    """
     safe = _UNSAFE.sub("-", name.strip()).lstrip(".") or "variant"
     return directory / COMPARE / safe
 
@@ -88,6 +96,9 @@ def _check_free(directory: Path, overwrite: bool, mark: str) -> None:
 
 def make(directory: Path) -> None:
     """Make the directory of a run; of an earlier run in it all files are removed, and nothing else.
+
+    Args:
+        directory: The run directory.
 
     Raises:
         InputError: The file system refuses.

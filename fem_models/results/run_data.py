@@ -59,10 +59,10 @@ class RunData:
 
     @cached_property
     def fields(self) -> WrittenFields:
-        """The written fields.
+        """The written fields: those that the run file names, or all where it names none.
 
         Raises:
-            InputError: If there are none, or one of a species is missing.
+            InputError: If there are none, or one that the run file names is missing.
         """
         return WrittenFields(self.directory / layout.FIELDS, self.config.species_names)
 
@@ -93,6 +93,9 @@ class RunData:
             name: The file, one of `layout`.
             needed: Columns that it must have.
             purpose: What writes it, for the message where it is not there.
+
+        Returns:
+            The columns by name.
 
         Raises:
             InputError: If there is no such file, or it has not got the columns.

@@ -34,7 +34,14 @@ class Decay:
     used: tuple[float, float]
 
     def __call__(self, time: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return the fit at the times, of their shape (dimensionless)."""
+        """The fit at some times.
+
+        Args:
+            time: The times, of any shape (dimensionless).
+
+        Returns:
+            The fit there, of their shape (dimensionless).
+        """
         return self.amplitude * np.exp(-self.rate * (np.asarray(time, dtype=float) - self.used[0]))
 
 
@@ -110,14 +117,19 @@ def _straight_window(t: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> 
     return chosen
 
 
-def _deviations(t, y, first, last) -> npt.NDArray[np.float64]:
+def _deviations(
+    t: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    first: npt.NDArray[np.int64],
+    last: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float64]:
     """Root mean square distance of y from its line over every window, from running sums."""
     # Centring and scaling keep the differences of the sums accurate.
     t = (t - t.mean()) / max(np.ptp(t), np.finfo(float).tiny)
     y = y - y.mean()
     count = last - first + 1
 
-    def mean(values):
+    def mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         sums = np.concatenate(([0.0], np.cumsum(values)))
         return (sums[last + 1] - sums[first]) / count
 

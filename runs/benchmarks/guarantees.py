@@ -1,6 +1,6 @@
 """Mass, sign, energy and vacuum over domains, energies, fluxes and steps from 1e-4 to 10: the worst of each.
 
-    python runs/benchmarks/guarantees.py [--quick]
+    python runs/benchmarks/guarantees.py [--quick] [--output FILE]
     mpiexec -n 2 python runs/benchmarks/guarantees.py
 
 A row is a mesh, an energy and a flux; it starts from the indicator of a ball and takes backward Euler steps
@@ -9,8 +9,11 @@ of every size in turn. Mass drift is relative; the energy's largest increase is 
 step of 1e-6 (no energy with an entropy keeps vacuum). All quantities are dimensionless.
 """
 
-import argparse
+from pathlib import Path
 
+from common import Report, arguments
+
+# isort: split
 import numpy as np
 from mpi4py import MPI
 
@@ -22,6 +25,7 @@ from fem_models.schemes.backward_euler import BackwardEuler
 
 STEPS = (1e-4, 1e-2, 1.0, 10.0)
 RADIUS = 0.3
+MESHES = Path(__file__).parents[2] / "meshes"
 
 
 def energies(center) -> dict[str, Energy | Term]:
@@ -41,15 +45,15 @@ def energies(center) -> dict[str, Energy | Term]:
 def mesh_table(quick: bool):
     """Name, mesh file or domain, its keys, and the centre of the first support."""
     if quick:
-        yield "disk", "meshes/disk.geo", {"h": 0.12}, (0.1, 0.0)
-        yield "ball", "meshes/ball.geo", {"h": 0.14}, (0.0, 0.0, 0.0)
+        yield "disk", MESHES / "disk.geo", {"h": 0.12}, (0.1, 0.0)
+        yield "ball", MESHES / "ball.geo", {"h": 0.14}, (0.0, 0.0, 0.0)
         return
-    yield "disk", "meshes/disk.geo", {"h": 0.06}, (0.1, 0.0)
-    yield "dumbbell", "meshes/dumbbell.geo", {"h": 0.08}, (-1.5, 0.0)
-    yield "square with holes", "meshes/square_with_holes.geo", {"h": 0.02}, (0.5, 0.5)
-    yield "ball", "meshes/ball.geo", {"h": 0.12}, (0.0, 0.0, 0.0)
+    yield "disk", MESHES / "disk.geo", {"h": 0.06}, (0.1, 0.0)
+    yield "dumbbell", MESHES / "dumbbell.geo", {"h": 0.08}, (-1.5, 0.0)
+    yield "square with holes", MESHES / "square_with_holes.geo", {"h": 0.02}, (0.5, 0.5)
+    yield "ball", MESHES / "ball.geo", {"h": 0.12}, (0.0, 0.0, 0.0)
     optimized = {"h": 0.12, "parameters": {"optimize": 1}}
-    yield "ball, gmsh's own 3D mesh", "meshes/ball.geo", optimized, (0.0, 0.0, 0.0)
+    yield "ball, gmsh's own 3D mesh", MESHES / "ball.geo", optimized, (0.0, 0.0, 0.0)
 
 
 def measure(flow: GradientFlow, flux: str, center, steps: int, cell: float):
@@ -78,29 +82,29 @@ def measure(flow: GradientFlow, flux: str, center, steps: int, cell: float):
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="coarse meshes and two steps of each size")
-    quick = parser.parse_args().quick
-    comm = MPI.COMM_WORLD
-    head = (
-        "| mesh | negative edges | energy | flux | mass drift | minimum | energy increase | vacuum | Newton |"
-    )
-    if comm.rank == 0:
-        print(f"{head}\n|{'---|' * head.count(' | ')}---|")
-    for name, file, keys, center in mesh_table(quick):
-        mesh = meshes.from_file(comm, file, **keys).mesh
+    args = arguments(__doc__)
+    report = Report(args.output)
+    columns = ("mass drift", "minimum", "energy increase", "vacuum", "Newton")
+    report.head("mesh", "negative edges", "energy", "flux", *columns)
+    for name, file, keys, center in mesh_table(args.quick):
+        mesh = meshes.from_file(MPI.COMM_WORLD, file, **keys)
         for label, energy in energies(center).items():
             flow = GradientFlow(mesh, Species(), energy)
             for flux in ("upwind", "average"):
-                row = measure(flow, flux, np.array(center), 2 if quick else 5, keys["h"])
+                row = measure(flow, flux, np.array(center), 2 if args.quick else 5, keys["h"])
                 drift, least, increase, vacuum, newton = row
-                if comm.rank == 0:
-                    kept = "–" if "m = 1" in label else f"{vacuum:.0%}"
-                    print(
-                        f"| {name} | {flow.geometry.negative_share:.2%} | {label} | {flux} | {drift:.0e} "
-                        f"| {least:.0e} | {increase:.0e} | {kept} | {newton:.1f} |",
-                        flush=True,
-                    )
+                report.row(
+                    name,
+                    f"{flow.geometry.negative_share:.2%}",
+                    label,
+                    flux,
+                    f"{drift:.0e}",
+                    f"{least:.0e}",
+                    f"{increase:.0e}",
+                    "–" if "m = 1" in label else f"{vacuum:.0%}",
+                    f"{newton:.1f}",
+                )
+    report.close()
 
 
 if __name__ == "__main__":
