@@ -26,6 +26,7 @@ from mpi4py import MPI
 
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
+from fem_models.linalg.garbage import collect
 from fem_models.nodal import fluxes
 from fem_models.nodal.couplings import Couplings, boundary_weights, region_rim
 from fem_models.nodal.edges import EdgeGeometry, Lumping
@@ -90,6 +91,7 @@ class GradientFlow:
         fixed: Mapping[str, tuple[npt.NDArray[np.int32], npt.ArrayLike]] | None = None,
         lumping: Lumping = "voronoi",
     ) -> None:
+        collect(mesh)
         self.mesh = mesh
         self.comm: MPI.Comm = mesh.comm
         self.species = (species,) if isinstance(species, Species) else tuple(species)

@@ -142,7 +142,7 @@ class FollowedDiffusion:
         self._explicit.assemble(0)
         solver = _solver(self._implicit.matrices[0], PETSc.KSP.Type.GMRES)
         logarithm = _of_eigenvalues(np.log, stretch @ diffusion @ stretch / growth)
-        right = self._component.x.petsc_vec.duplicate()
+        right = self._explicit.matrices[0].createVecLeft()
         for i in range(self._dim):
             for j in range(i + 1):
                 self._component.x.array[:] = logarithm[:, i, j]

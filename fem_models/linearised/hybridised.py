@@ -23,6 +23,7 @@ import numpy.typing as npt
 import ufl
 from dolfinx import fem
 from dolfinx.common import IndexMap
+from mpi4py import MPI
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
@@ -77,7 +78,7 @@ class Hybridised:
         self._held = held[shared]
         self._coupling *= ~self._held[:, None]
         self._signs = self._outward(spaces)
-        self._make_matrices(spaces.potentials.dofmap.index_map, index_map, shared)
+        self._make_matrices(mesh.comm, spaces.potentials.dofmap.index_map, index_map, shared)
         self.traces = self._traces(spaces, w, shared, measures)
 
     def _outward(self, spaces: MixedSpaces) -> _Array:
@@ -90,7 +91,9 @@ class Hybridised:
             signs[:, unknowns] = np.sign(through[:, unknowns[:1]])
         return signs
 
-    def _make_matrices(self, potentials: IndexMap, fluxes: IndexMap, shared: _Numbers) -> None:
+    def _make_matrices(
+        self, comm: MPI.Comm, potentials: IndexMap, fluxes: IndexMap, shared: _Numbers
+    ) -> None:
         u, g = (
             index_map.local_to_global(numbers.ravel()).reshape(numbers.shape)
             for index_map, numbers in ((potentials, self._u), (fluxes, shared))
@@ -100,12 +103,12 @@ class Hybridised:
         between[shared] = self._signs != 0.0
         self._apart = np.where(between[:owned], 0.0, 1.0)
         alone = fluxes.local_range[0] + np.arange(owned)
-        self.local = _matrix(potentials, potentials, *_entries(u, u))
-        self.coupling = _matrix(fluxes, potentials, *_entries(g, u))
-        self.potentials = _matrix(potentials, potentials, *_entries(u, u))
-        self.fluxes = _matrix(fluxes, fluxes, *_entries(g, g))
+        self.local = _matrix(comm, potentials, potentials, *_entries(u, u))
+        self.coupling = _matrix(comm, fluxes, potentials, *_entries(g, u))
+        self.potentials = _matrix(comm, potentials, potentials, *_entries(u, u))
+        self.fluxes = _matrix(comm, fluxes, fluxes, *_entries(g, g))
         rows, columns = (np.concatenate([numbers, alone]) for numbers in _entries(g, g))
-        self.multipliers = _matrix(fluxes, fluxes, rows, columns)
+        self.multipliers = _matrix(comm, fluxes, fluxes, rows, columns)
 
     def _traces(self, spaces: MixedSpaces, w: Expr, shared: _Numbers, measures: Measures) -> PETSc.Mat:
         """∫_∂T v g·n = ∫_T (g·∇v + v div g), the same from both cells of a facet up to the sign."""
@@ -120,7 +123,7 @@ class Hybridised:
         # Each facet that has a sign is in two cells.
         rows = fluxes.local_to_global(shared.ravel()).reshape(shared.shape)
         columns = index_map.local_to_global(vertices.ravel()).reshape(vertices.shape)
-        matrix = _matrix(fluxes, index_map, *_entries(rows, columns))
+        matrix = _matrix(spaces.mesh.comm, fluxes, index_map, *_entries(rows, columns))
         _set(matrix, 0.5 * self._signs[:, :, None] * moments)
         return matrix
 
@@ -167,8 +170,10 @@ def _entries(rows: _Numbers, columns: _Numbers) -> tuple[_Numbers, _Numbers]:
     )
 
 
-def _matrix(height: IndexMap, width: IndexMap, rows: _Numbers, columns: _Numbers) -> PETSc.Mat:
-    matrix = PETSc.Mat().create(height.comm)
+def _matrix(
+    comm: MPI.Comm, height: IndexMap, width: IndexMap, rows: _Numbers, columns: _Numbers
+) -> PETSc.Mat:
+    matrix = PETSc.Mat().create(comm)
     matrix.setSizes(tuple((index_map.size_local, index_map.size_global) for index_map in (height, width)))
     matrix.setType(PETSc.Mat.Type.AIJ)
     matrix.setPreallocationCOO(rows.astype(PETSc.IntType), columns.astype(PETSc.IntType))

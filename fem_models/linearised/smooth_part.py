@@ -17,6 +17,7 @@ import ufl
 from dolfinx import fem
 from petsc4py import PETSc
 
+from fem_models.linalg.callbacks import Applied, weak
 from fem_models.linalg.options import Option
 from fem_models.linearised.followed_diffusion import FollowedDiffusion
 from fem_models.linearised.forms import Assembled
@@ -142,7 +143,7 @@ class _Mixed:
         ksp.setFromOptions()
         # The options of the preconditioner are for S.
         ksp.getPC().setType(PETSc.PC.Type.PYTHON)
-        ksp.getPC().setPythonContext(self)
+        ksp.getPC().setPythonContext(Applied(weak(self.apply)))
 
     def apply(self, _: PETSc.PC, right: PETSc.Vec, found: PETSc.Vec) -> None:
         """P⁻¹, with the preconditioner of S for its inverse."""
