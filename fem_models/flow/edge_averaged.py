@@ -120,7 +120,7 @@ class EdgeAveraged(FlowEquations):
             for k in (0, 1)
         )
         self._values = np.empty(len(rows))
-        return coordinate_matrix(index_map, index_map, rows, columns, count)
+        return coordinate_matrix(flow.comm, index_map, index_map, rows, columns, count)
 
     def jacobian(
         self,

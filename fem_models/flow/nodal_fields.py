@@ -22,6 +22,7 @@ from fem_models.flow.checks import check_functions, checked_parts
 from fem_models.flow.initial_values import Values, initial_values
 from fem_models.flow.observed import Geometry, Observed
 from fem_models.flow.species import METRICS, Species, State, check_terms
+from fem_models.linalg.garbage import collect
 from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal.couplings import boundary_weights, region_rim
 from fem_models.nodal.nodal_energy import NodalEnergy
@@ -68,6 +69,7 @@ class NodalFields(Observed):
     ) -> None:
         self.mesh, self.species, self.terms = checked_parts(mesh, species, energy, cells)
         self.comm: MPI.Comm = self.mesh.comm
+        collect(self.mesh)
         self.x = ufl.SpatialCoordinate(self.mesh)
         self.names = tuple(s.name for s in self.species)
         self.transported, self.relaxed, self.static = (

@@ -81,7 +81,7 @@ class GeodesicExtrapolation:
         self._anchor[flow.owned :] = False
         i, j = numbers[self._mobility.pairs.T]
         rows, columns = np.concatenate([numbers, i, j]), np.concatenate([numbers, j, i])
-        self._matrix = coordinate_matrix(index_map, index_map, rows, columns)
+        self._matrix = coordinate_matrix(flow.comm, index_map, index_map, rows, columns)
         self._right, self._solution = self._matrix.createVecs()
         dimension = flow.mesh.topology.dim
         self._direct = factorises("geodesic", self._right.size, dimension, settings.linear)

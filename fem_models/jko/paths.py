@@ -219,7 +219,9 @@ class PathEquations:
         for side, found in enumerate((rows, columns)):
             found += self._stiff_entries(side)
         index_map = self.space.dofmap.index_map
-        return coordinate_matrix(index_map, index_map, np.concatenate(rows), np.concatenate(columns), size)
+        return coordinate_matrix(
+            self.comm, index_map, index_map, np.concatenate(rows), np.concatenate(columns), size
+        )
 
     def _stiff_entries(self, side: int) -> list[npt.NDArray]:
         if not self.end.stiffnesses:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from mpi4py import MPI
 from petsc4py import PETSc
@@ -13,16 +14,25 @@ Sizes = tuple[tuple[int, int], tuple[int, int]]
 
 
 def weak(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method for PETSc to call that does not keep its object alive.
+    """A method or function for PETSc to call, which PETSc does not keep alive.
 
     Python's garbage collector does not see the references that PETSc holds: an object that hands its own
     methods to a solver of its own would never go, nor would the communicators of its mesh, of which MPI has
-    a few thousand.
+    a few thousand. And what PETSc held alone would go with the solver, while `garbage.collect` frees that in
+    parallel: PETSc loses what is dropped during a collection, and never frees it.
+
+    Args:
+        method: A method, whose object the caller keeps as long as PETSc may call it, or a function that is
+            kept likewise.
+
+    Returns:
+        A function with the same arguments.
     """
-    reference = weakref.WeakMethod(method)
+    reference: weakref.ref[Callable[..., Any]]
+    reference = weakref.WeakMethod(method) if inspect.ismethod(method) else weakref.ref(method)
 
     def call(*arguments: Any) -> Any:
-        return reference()(*arguments)
+        return cast("Callable[..., Any]", reference())(*arguments)
 
     return call
 
@@ -41,13 +51,23 @@ def product_matrix(
 
     Args:
         sizes: Local and global numbers of rows, and of columns.
-        multiply: Takes the matrix, a vector, and where the product goes. A method of the object that holds
-            the matrix must be `weak`.
+        multiply: Takes the matrix, a vector, and where the product goes; made by `weak`.
         comm: The communicator.
     """
     matrix = PETSc.Mat().createPython(sizes, _Products(multiply), comm)
     matrix.setUp()
     return matrix
+
+
+class Applied:
+    """A context of PETSc's preconditioners of type "python".
+
+    Args:
+        apply: Takes the preconditioner, a vector, and where the result goes; made by `weak`.
+    """
+
+    def __init__(self, apply: Callable[[PETSc.PC, PETSc.Vec, PETSc.Vec], None]) -> None:
+        self.apply = apply
 
 
 def reason_name(reasons: type, value: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from dolfinx.common import IndexMap
+from mpi4py import MPI
 from petsc4py import PETSc
 
 _Numbers = npt.NDArray[Any]
@@ -29,11 +30,17 @@ def global_numbers(index_map: IndexMap, entries: npt.NDArray[np.int32] | None = 
 
 
 def coordinate_matrix(
-    height: IndexMap, width: IndexMap, rows: _Numbers, columns: _Numbers, block_size: int = 1
+    comm: MPI.Comm,
+    height: IndexMap,
+    width: IndexMap,
+    rows: _Numbers,
+    columns: _Numbers,
+    block_size: int = 1,
 ) -> PETSc.Mat:
     """A matrix whose values are set by `setValuesCOO`, in the order of the pattern. Collective.
 
     Args:
+        comm: The communicator of the mesh; those of index maps are not freed with it.
         height: The index map of the rows, in blocks.
         width: That of the columns.
         rows: The row of each value, over all ranks, shape (values,); several values may have one place and
@@ -44,7 +51,7 @@ def coordinate_matrix(
     Returns:
         The matrix, without values.
     """
-    matrix = PETSc.Mat().create(height.comm)
+    matrix = PETSc.Mat().create(comm)
     sizes = [(m.size_local * block_size, m.size_global * block_size) for m in (height, width)]
     matrix.setSizes(sizes, bsize=block_size)
     matrix.setType(PETSc.Mat.Type.AIJ)

@@ -18,7 +18,7 @@ from petsc4py import PETSc
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.linalg import mumps
-from fem_models.linalg.callbacks import product_matrix
+from fem_models.linalg.callbacks import Applied, product_matrix, weak
 from fem_models.linalg.krylov import KrylovSolver
 
 # Columns of distributed vectors: the entries of this rank, shape (owned, any).
@@ -80,7 +80,8 @@ def smallest_eigenvalue(pencil: Pencil) -> float:
     """
     slepc = slepc_module()
     sizes, comm = pencil.norm.getSizes(), pencil.norm.comm
-    operator, norm = (product_matrix(sizes, form.mult, comm) for form in (_Operator(pencil), _Norm(pencil)))
+    forms, inverse = (_Operator(pencil), _Norm(pencil)), _ShiftedInverse(pencil)
+    operator, norm = (product_matrix(sizes, weak(form.mult), comm) for form in forms)
     solver = slepc.EPS().create(norm.comm)
     solver.setOperators(operator, norm)
     solver.setProblemType(slepc.EPS.ProblemType.GHEP)
@@ -95,7 +96,7 @@ def smallest_eigenvalue(pencil: Pencil) -> float:
     inner = transformation.getKSP()
     inner.setType(PETSc.KSP.Type.PREONLY)
     inner.pc.setType(PETSc.PC.Type.PYTHON)
-    inner.pc.setPythonContext(_ShiftedInverse(pencil))
+    inner.pc.setPythonContext(Applied(weak(inverse.apply)))
     solver.solve()
     value = math.nan
     if solver.getConverged() > 0:

@@ -160,7 +160,7 @@ class FollowedDiffusion:
         matrix = self._implicit.matrices[0]
         solver = KrylovSolver(matrix.comm, "follow_transport_", _TRANSPORT, self._petsc, matrix)
         logarithm = _of_eigenvalues(np.log, stretch @ diffusion @ stretch / growth)
-        right = self._component.x.petsc_vec.duplicate()
+        right = self._explicit.matrices[0].createVecLeft()
         for i in range(self._dim):
             for j in range(i + 1):
                 self._component.x.array[:] = logarithm[:, i, j]

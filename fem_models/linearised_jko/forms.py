@@ -15,6 +15,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
+from fem_models.linalg.garbage import ghosted_vector
 from fem_models.linearised_jko.elements import MixedSpaces
 
 _Array = npt.NDArray[np.float64]
@@ -91,7 +92,8 @@ def assembled(form: ufl.Form) -> PETSc.Mat:
 
 def assembled_vector(form: fem.Form) -> PETSc.Vec:
     """The vector of a compiled linear form."""
-    vector = fem_petsc.assemble_vector(form)
+    vector = ghosted_vector(form)
+    fem_petsc.assemble_vector(vector, form)
     vector.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)
     return vector
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import ufl
 from dolfinx import fem
 from dolfinx.common import IndexMap
+from mpi4py import MPI
 from petsc4py import PETSc
 from ufl.core.expr import Expr
 
@@ -78,7 +79,7 @@ class Hybridised:
         self._held = held[shared]
         self._coupling *= ~self._held[:, None]
         self._signs = self._outward(spaces)
-        self._make_matrices(spaces.potentials.dofmap.index_map, index_map, shared)
+        self._make_matrices(mesh.comm, spaces.potentials.dofmap.index_map, index_map, shared)
         self.traces = self._traces(spaces, w, shared, measures)
 
     def _outward(self, spaces: MixedSpaces) -> _Array:
@@ -91,7 +92,9 @@ class Hybridised:
             signs[:, unknowns] = np.sign(through[:, unknowns[:1]])
         return signs
 
-    def _make_matrices(self, potentials: IndexMap, fluxes: IndexMap, shared: _Numbers) -> None:
+    def _make_matrices(
+        self, comm: MPI.Comm, potentials: IndexMap, fluxes: IndexMap, shared: _Numbers
+    ) -> None:
         u, g = (
             global_numbers(index_map, numbers)
             for index_map, numbers in ((potentials, self._u), (fluxes, shared))
@@ -101,12 +104,12 @@ class Hybridised:
         between[shared] = self._signs != 0.0
         self._apart = np.where(between[:owned], 0.0, 1.0)
         alone = fluxes.local_range[0] + np.arange(owned)
-        self.local = coordinate_matrix(potentials, potentials, *_entries(u, u))
-        self.coupling = coordinate_matrix(fluxes, potentials, *_entries(g, u))
-        self.potentials = coordinate_matrix(potentials, potentials, *_entries(u, u))
-        self.fluxes = coordinate_matrix(fluxes, fluxes, *_entries(g, g))
+        self.local = coordinate_matrix(comm, potentials, potentials, *_entries(u, u))
+        self.coupling = coordinate_matrix(comm, fluxes, potentials, *_entries(g, u))
+        self.potentials = coordinate_matrix(comm, potentials, potentials, *_entries(u, u))
+        self.fluxes = coordinate_matrix(comm, fluxes, fluxes, *_entries(g, g))
         rows, columns = (np.concatenate([numbers, alone]) for numbers in _entries(g, g))
-        self.multipliers = coordinate_matrix(fluxes, fluxes, rows, columns)
+        self.multipliers = coordinate_matrix(comm, fluxes, fluxes, rows, columns)
 
     def _traces(self, spaces: MixedSpaces, w: Expr, shared: _Numbers, measures: Measures) -> PETSc.Mat:
         """∫_∂T v g·n = ∫_T (g·∇v + v div g), the same from both cells of a facet up to the sign."""
@@ -120,7 +123,7 @@ class Hybridised:
         fluxes, index_map = spaces.fluxes.dofmap.index_map, linears.dofmap.index_map
         # Each facet that has a sign is in two cells.
         rows, columns = global_numbers(fluxes, shared), global_numbers(index_map, vertices)
-        matrix = coordinate_matrix(fluxes, index_map, *_entries(rows, columns))
+        matrix = coordinate_matrix(spaces.mesh.comm, fluxes, index_map, *_entries(rows, columns))
         _set(matrix, 0.5 * self._signs[:, :, None] * moments)
         return matrix
 

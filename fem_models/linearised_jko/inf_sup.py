@@ -57,6 +57,7 @@ from fem_models.core.errors import InputError
 from fem_models.linalg.eigenvalues import Columns, Pencil, dual_norm, slepc_module, smallest_eigenvalue
 from fem_models.linearised_jko.data_checks import require_continuous
 from fem_models.linearised_jko.elements import MixedSpaces, Pair
+from fem_models.linearised_jko.forms import assembled_vector
 
 Boundary = Literal["no-flux", "free"]
 Formula = Callable[[Expr], Expr]
@@ -209,6 +210,4 @@ def _assembled(form: ufl.Form, held: Sequence[fem.DirichletBC] = ()) -> PETSc.Ma
 
 
 def _assembled_vector(form: ufl.Form) -> PETSc.Vec:
-    vector = fem_petsc.assemble_vector(fem.form(form))
-    vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
-    return vector
+    return assembled_vector(fem.form(form))

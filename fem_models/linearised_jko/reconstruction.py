@@ -52,7 +52,7 @@ def linear_reconstruction(constants: fem.FunctionSpace, linears: fem.FunctionSpa
 
     # Negative numbers, of neighbours that do not exist, are left out.
     maps = (space.dofmap.index_map for space in (linears, constants))
-    matrix = coordinate_matrix(*maps, rows.ravel(), columns.ravel())
+    matrix = coordinate_matrix(mesh.comm, *maps, rows.ravel(), columns.ravel())
     matrix.setValuesCOO(weights.ravel())
     return matrix
 

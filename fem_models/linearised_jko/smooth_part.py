@@ -17,6 +17,7 @@ import ufl
 from dolfinx import fem
 from petsc4py import PETSc
 
+from fem_models.linalg.callbacks import Applied, weak
 from fem_models.linalg.options import Option
 from fem_models.linearised_jko.followed_diffusion import FollowedDiffusion
 from fem_models.linearised_jko.forms import Assembled
@@ -160,7 +161,7 @@ class _Mixed:
     def precondition(self, pc: PETSc.PC) -> None:
         # The options of the preconditioner are for S.
         pc.setType(PETSc.PC.Type.PYTHON)
-        pc.setPythonContext(self)
+        pc.setPythonContext(Applied(weak(self.apply)))
 
     def apply(self, _: PETSc.PC, right: PETSc.Vec, found: PETSc.Vec) -> None:
         """P⁻¹, with the preconditioner of S for its inverse."""

@@ -25,7 +25,7 @@ from petsc4py import PETSc
 from fem_models.core.errors import SolveError
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.neutrality import check_neutral
-from fem_models.linalg.callbacks import product_matrix
+from fem_models.linalg.callbacks import product_matrix, weak
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
 from fem_models.steady.field_equations import FieldEquations
@@ -268,7 +268,7 @@ class Equilibrium:
             y.array_w[:] = x.array_r - answer(x.array_r)[owned].ravel()
 
         sizes = (right[owned].size, PETSc.DETERMINE)
-        operator = product_matrix((sizes, sizes), multiply, self._flow.comm)
+        operator = product_matrix((sizes, sizes), weak(multiply), self._flow.comm)
         b, x = operator.createVecs()
         b.array_w[:] = right[owned].ravel()
         KrylovSolver(self._flow.comm, "nonlocal_", _NONLOCAL, operator=operator).solve(b, x)

@@ -211,7 +211,7 @@ class FieldEquations:
             stiff += [of_i, of_j, both, both]
         self._stiff = np.concatenate(stiff) if stiff else np.empty(0)
         pattern = np.concatenate(rows), np.concatenate(columns)
-        matrix = coordinate_matrix(index_map, index_map, *pattern, count)
+        matrix = coordinate_matrix(flow.comm, index_map, index_map, *pattern, count)
         self._matrix = matrix
         self._right, self._solution = matrix.createVecLeft(), matrix.createVecRight()
         self._exchange = Exchange(index_map, count)
