@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from mpi4py import MPI
 
-from fem_models.flow.gradient_flow import State
 from fem_models.flow.vacuum import ACTION
 from fem_models.jko.path_problem import DUAL_TOLERANCE, HOPELESS, PathOutcome, PathProblem
 
 _Array = npt.NDArray[np.float64]
+_Mask = npt.NDArray[np.bool_]
 
 # Between given densities linear systems along the barrier leave more than `DUAL_TOLERANCE`; actions err by
 # the square.
@@ -33,17 +33,17 @@ _TO_THE_BOUNDARY = 0.995
 _INTERIOR = 1.0
 
 
-def interior_point(problem: PathProblem, guess: _Array, old: State, tau: float) -> PathOutcome:
-    """Solve along the barrier.
+def interior_point(problem: PathProblem, guess: _Array) -> PathOutcome:
+    """Solve along the barrier. Collective.
 
     Args:
         problem: The problem.
         guess: First iterate; its densities are lifted into the interior, and its potentials, if the
             densities at the end are unknown, taken for their means: in long steps they mean nothing.
-        old: The state at the beginning, shape (nodes, fields).
-        tau: Time step.
+
+    Returns:
+        The last iterate, and whether it is a solution.
     """
-    problem.begin(guess, old, tau)
     equations = problem.equations
     owned, c = equations.owned, equations.columns
     bound = problem.free & problem.equations.inside[:, None]
@@ -78,8 +78,7 @@ def interior_point(problem: PathProblem, guess: _Array, old: State, tau: float) 
         first = min(first, primal) if iteration else primal
         if iteration == 2 * problem.settings.max_iterations or not primal <= HOPELESS * max(first, 1.0):
             break
-        problem.linearise(unknowns, slack / densities, held, floor)
-        rounding = problem.round_off()
+        rounding = problem.linearise(unknowns, slack / densities, held, floor)
         average = gap / max(count, 1.0)
         predictor = _direction(problem, residual, densities, slack, bound, 0.0)
         if predictor is None:
@@ -104,7 +103,7 @@ def interior_point(problem: PathProblem, guess: _Array, old: State, tau: float) 
 
 
 def _gap(
-    problem: PathProblem, products: _Array, bound: _Array, unknowns: _Array
+    problem: PathProblem, products: _Array, bound: _Mask, unknowns: _Array
 ) -> tuple[float, float, float]:
     """Σ ρs, Σ m over the densities with a barrier, and the action."""
     gap, weight = problem.sums(
@@ -119,7 +118,7 @@ def _direction(
     residual: _Array,
     densities: _Array,
     slack: _Array,
-    bound: _Array,
+    bound: _Mask,
     target: _Array | float,
 ) -> tuple[_Array, _Array] | None:
     """The step to subtract from the unknowns and the change of s on the way to ρs = target."""
@@ -139,7 +138,7 @@ def _lengths(
     step: _Array,
     slack: _Array,
     changes: _Array,
-    bound: _Array,
+    bound: _Mask,
     share: float,
 ) -> tuple[float, float]:
     """The longest steps, up to 1, that go no further than this share of the way to ρ = 0 and to s = 0."""

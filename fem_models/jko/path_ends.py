@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,10 @@ from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.nodal.stiffness import Stiffness
 
 _Array = npt.NDArray[np.float64]
+
+
+Numbering = Callable[[npt.NDArray[np.int32], int], npt.NDArray[np.integer]]
+"""The numbers of the unknowns of a field at nodes."""
 
 
 class PathEnd(Protocol):
@@ -31,12 +36,74 @@ class PathEnd(Protocol):
     """Whether the slopes leave out interactions, which `interaction_rows` gives."""
     stiffnesses: list[tuple[int, int, Stiffness]]
     """Stiffnesses in the rows of other fields, as in `Couplings`."""
+    logarithmic: npt.NDArray[np.bool_]
+    """The fields whose potential is infinite in vacuum, shape (fields,)."""
 
     def rows(self, state: State, old: State, tau: float) -> _Array:
-        """The rows at the nodes of this rank, shape (owned nodes, fields). Collective."""
+        """The rows. Collective.
+
+        Args:
+            state: The state at the end.
+            old: That at the beginning.
+            tau: Time step.
+
+        Returns:
+            The rows at the nodes of this rank, shape (owned nodes, fields).
+        """
 
     def slopes(self, state: State, tau: float) -> _Array:
-        """Their derivatives by the fields at the same node, shape (owned nodes, fields, fields)."""
+        """The derivatives of the rows by the fields at the same node.
+
+        Args:
+            state: The state at the end.
+            tau: Time step.
+
+        Returns:
+            Shape (owned nodes, fields, fields).
+        """
+
+    def interaction_rows(self, change: State, tau: float) -> _Array:
+        """What interactions add to the rows with a change of the state. Collective.
+
+        Args:
+            change: Of the state at the end.
+            tau: Time step.
+
+        Returns:
+            Shape (owned nodes, fields).
+        """
+
+    def stiff_entries(self, number: Numbering, side: int) -> list[npt.NDArray[np.integer]]:
+        """Rows or columns of the entries that the stiffnesses have in the Jacobian.
+
+        Args:
+            number: Gives the numbers of the unknowns of a field at nodes.
+            side: 0 for rows, 1 for columns.
+
+        Returns:
+            The numbers, in the order of `stiff_values`.
+        """
+
+    def stiff_values(self, tau: float) -> list[_Array]:
+        """The values of the entries that the stiffnesses have in the Jacobian.
+
+        Args:
+            tau: Time step.
+
+        Returns:
+            The values, in the order of `stiff_entries`.
+        """
+
+    def limited(self, state: State, change: State) -> State:
+        """A step of Newton's method, shortened where a density would go further than its energy allows.
+
+        Args:
+            state: The state at the end, at the nodes of this rank.
+            change: To be subtracted from it.
+
+        Returns:
+            The change that is taken, of the same shape.
+        """
 
 
 class EnergyEnd:
@@ -94,10 +161,22 @@ class EnergyEnd:
         return out
 
     def interaction_rows(self, change: State, tau: float) -> _Array:
-        """What interactions add to the rows with a change of the state. Collective."""
+        """See `PathEnd`."""
         moved = self.flow.couplings.interactions(change)[: self.flow.owned]
         factors = np.where(self.flow.transported, -1.0, self.fields.time_factors(tau))
         return factors * self._volumes * moved
+
+    def stiff_entries(self, number: Numbering, side: int) -> list[npt.NDArray[np.integer]]:
+        """See `PathEnd`."""
+        return self.fields.stiff_entries(number, side)
+
+    def stiff_values(self, tau: float) -> list[_Array]:
+        """See `PathEnd`."""
+        return self.fields.stiff_values(tau)
+
+    def limited(self, state: State, change: State) -> State:
+        """See `PathEnd`."""
+        return self.steps.limited(state, change, self.logarithmic)
 
 
 class FixedEnd:
@@ -117,6 +196,7 @@ class FixedEnd:
         self._volumes = volumes[:owned, None]
         self.transported = np.ones(target.shape[1], dtype=bool)
         self.stiffnesses: list[tuple[int, int, Stiffness]] = []
+        self.logarithmic = np.zeros(target.shape[1], dtype=bool)
 
     def rows(self, state: State, old: State, tau: float) -> _Array:
         """See `PathEnd`."""
@@ -125,3 +205,19 @@ class FixedEnd:
     def slopes(self, state: State, tau: float) -> _Array:
         """See `PathEnd`."""
         return self._volumes[:, :, None] * np.eye(len(self.transported))
+
+    def interaction_rows(self, change: State, tau: float) -> _Array:
+        """See `PathEnd`; there are none."""
+        return np.zeros((len(self._target), len(self.transported)))
+
+    def stiff_entries(self, number: Numbering, side: int) -> list[npt.NDArray[np.integer]]:
+        """See `PathEnd`; there are none."""
+        return []
+
+    def stiff_values(self, tau: float) -> list[_Array]:
+        """See `PathEnd`; there are none."""
+        return []
+
+    def limited(self, state: State, change: State) -> State:
+        """See `PathEnd`; densities that are given have no energy."""
+        return change

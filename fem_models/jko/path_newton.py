@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from mpi4py import MPI
 
-from fem_models.flow.gradient_flow import State
 from fem_models.flow.vacuum import ACTION, FRONT
 from fem_models.jko.path_problem import DUAL_TOLERANCE, HOPELESS, PathOutcome, PathProblem
 
@@ -27,17 +26,17 @@ _LEAST_DAMPING = 0.5
 _REBOUND = 1e3
 
 
-def newton(problem: PathProblem, guess: _Array, old: State, tau: float, limit: int) -> PathOutcome:
-    """Solve from a guess.
+def newton(problem: PathProblem, guess: _Array, limit: int) -> PathOutcome:
+    """Solve from a guess. Collective.
 
     Args:
         problem: The problem.
         guess: First iterate, shape (nodes, size).
-        old: The state at the beginning, shape (nodes, fields).
-        tau: Time step.
         limit: Iterations after which to give up.
+
+    Returns:
+        The last iterate, and whether it is a solution.
     """
-    problem.begin(guess, old, tau)
     equations = problem.equations
     owned, c = equations.owned, equations.columns
     floor, front = (share * problem.means for share in (ACTION, FRONT))
@@ -65,8 +64,7 @@ def newton(problem: PathProblem, guess: _Array, old: State, tau: float, limit: i
             break
         residual[:, c : 2 * c] = np.where(held, -problem.volumes * densities, residual[:, c : 2 * c])
         every = equations.with_ghosts(np.concatenate([held, held], axis=1, dtype=float), 2 * c)
-        problem.linearise(unknowns, np.zeros_like(dual), every[:, :c] > 0.5, floor, front)
-        rounding = problem.round_off()
+        rounding = problem.linearise(unknowns, np.zeros_like(dual), every[:, :c] > 0.5, floor, front)
         step = problem.linear.solve(residual)
         if step is None:
             break
@@ -82,7 +80,7 @@ def newton(problem: PathProblem, guess: _Array, old: State, tau: float, limit: i
     return problem.outcome(unknowns, converged, iteration)
 
 
-def _limited(problem: PathProblem, unknowns: _Array, step: _Array, held: _Array) -> _Array:
+def _limited(problem: PathProblem, unknowns: _Array, step: _Array, held: npt.NDArray[np.bool_]) -> _Array:
     """The next iterate, with densities kept to what they can do."""
     equations = problem.equations
     new = unknowns - step
@@ -92,7 +90,7 @@ def _limited(problem: PathProblem, unknowns: _Array, step: _Array, held: _Array)
     linear = np.clip(new[:, :c], 0.0, 2.0 * np.maximum(largest, problem.means))
     new[:, :c] = linear
     state, change = equations.final(unknowns), equations.final(step)
-    kept = state - equations.end.steps.limited(state, change, equations.end.logarithmic)
+    kept = state - equations.end.limited(state, change)
     equations.set_final(new, kept)
     # Densities that are to vanish do, whatever their potentials are like.
     new[:, :c] = np.where(held, linear, new[:, :c])

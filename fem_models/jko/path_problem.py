@@ -11,14 +11,15 @@ import numpy.typing as npt
 from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import State
-from fem_models.jko.path_ends import EnergyEnd
 from fem_models.jko.path_linear import PathLinearSolver
 from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
 
 _Array = npt.NDArray[np.float64]
+_Mask = npt.NDArray[np.bool_]
 
-# Relative to their scale, the conditions (2.9b) and (2.9e) hold to this accuracy where there is mass.
+# Relative to their scale, the conditions of optimality for densities, the Hamilton–Jacobi equation
+# ∂sφ = ½|∇φ|², (2.9b), and φ = δE/δρ at the end, (2.9e), hold to this accuracy where there is mass.
 DUAL_TOLERANCE = 1e-9
 
 # A residual that grows by this factor is not on its way to zero.
@@ -45,10 +46,8 @@ class PathOutcome:
     report: str = ""
 
 
-class PathProblem:
-    """`PathEquations` with an old state, a time step, and the scales of errors. Collective; build it once.
-
-    Call `begin` before anything else.
+class PathProblems:
+    """What solves of the same `PathEquations` share: linear solver and times. Collective; build it once.
 
     Args:
         equations: The equations.
@@ -60,11 +59,6 @@ class PathProblem:
         seconds: Time spent so far on this rank: "assemble" and "solve".
         logarithmic, free: The densities with an energy that keeps them positive, and those that are unknown,
             shape (columns,).
-        volumes: Of the nodes of this rank, 1 where no densities live, shape (owned nodes, 1).
-        masses: Of the species.
-        means: The mean densities, shape (columns,).
-        potential_scale: How much potentials vary where there is mass.
-        history: Sentences about the iterations.
     """
 
     def __init__(self, equations: PathEquations, settings: NewtonSettings) -> None:
@@ -74,7 +68,7 @@ class PathProblem:
         interact = self._interact if equations.end.interacts else None
         self.linear = PathLinearSolver(equations, settings, interact)
         end = equations.end
-        per_species = end.logarithmic[end.transported] if isinstance(end, EnergyEnd) else np.zeros(1, bool)
+        per_species = end.logarithmic[end.transported]
         # Only the densities at the end have an energy that keeps them positive.
         last = np.arange(equations.columns) % equations.slabs == equations.slabs - 1
         repeated = np.repeat(np.broadcast_to(per_species, (equations.species,)), equations.slabs)
@@ -84,8 +78,42 @@ class PathProblem:
     def _interact(self, change: _Array) -> _Array:
         return self.equations.interaction_change(change, self._tau)
 
-    def begin(self, guess: _Array, old: State, tau: float) -> None:
-        """Set the scales of a problem."""
+    def begun(self, guess: _Array, old: State, tau: float) -> PathProblem:
+        """The problem of one step, to be solved before the next one is begun. Collective.
+
+        Args:
+            guess: A path that the scales of potentials are taken from, shape (nodes, size).
+            old: The state at the beginning, shape (nodes, fields).
+            tau: Time step.
+
+        Returns:
+            The problem.
+        """
+        self._tau = tau
+        return PathProblem(self, guess, old, tau)
+
+
+class PathProblem:
+    """`PathEquations` with an old state, a time step, and the scales of errors. Collective.
+
+    Args:
+        shared: What solves share.
+        guess: A path that the scales of potentials are taken from, shape (nodes, size).
+        old: The state at the beginning, shape (nodes, fields).
+        tau: Time step.
+
+    Attributes:
+        equations, settings, linear, seconds, logarithmic, free: Those of `PathProblems`.
+        volumes: Of the nodes of this rank, 1 where no densities live, shape (owned nodes, 1).
+        masses: Of the species.
+        means: The mean densities, shape (columns,).
+        potential_scale: How much potentials vary where there is mass.
+        history: Sentences about the iterations.
+    """
+
+    def __init__(self, shared: PathProblems, guess: _Array, old: State, tau: float) -> None:
+        self.equations, self.settings, self.linear = shared.equations, shared.settings, shared.linear
+        self.seconds, self.logarithmic, self.free = shared.seconds, shared.logarithmic, shared.free
         equations = self.equations
         self._old, self._tau = old, tau
         self._started, self._before = time.perf_counter(), self.seconds["assemble"]
@@ -102,7 +130,14 @@ class PathProblem:
         self.history: list[str] = []
 
     def sums(self, *parts: _Array) -> list[_Array]:
-        """Sums over the nodes of all ranks."""
+        """Sums over the nodes of all ranks. Collective.
+
+        Args:
+            parts: Values at the nodes of this rank, shapes (owned nodes, n) for some n.
+
+        Returns:
+            The sums of each part, shape (n,).
+        """
         local = [part.sum(axis=0) for part in parts]
         summed = self.equations.comm.allreduce(np.concatenate(local))
         return np.split(summed, np.cumsum([len(part) for part in local])[:-1])
@@ -133,36 +168,74 @@ class PathProblem:
         return sums / self.masses
 
     def residual(self, unknowns: _Array, floor: _Array | float) -> _Array:
-        """The rows of `PathEquations.residual`, timed."""
+        """The rows of `PathEquations.residual`, timed. Collective.
+
+        Args:
+            unknowns: Shape (nodes, size).
+            floor: Added to the densities that carry the fluxes.
+
+        Returns:
+            The rows at the nodes of this rank, shape (owned nodes, size).
+        """
         start = time.perf_counter()
         found = self.equations.residual(unknowns, self._old, self._tau, floor)
         self.seconds["assemble"] += time.perf_counter() - start
         return found
 
-    def linearise(self, unknowns: _Array, barrier: _Array, held: _Array, *densities: _Array) -> None:
-        """Assemble the Jacobian, see `PathEquations.linearise`, timed."""
+    def linearise(self, unknowns: _Array, barrier: _Array, held: _Mask, *densities: _Array) -> float:
+        """Assemble the Jacobian, see `PathEquations.linearise`, timed. Collective.
+
+        Args:
+            unknowns: Shape (nodes, size).
+            barrier: s/ρ at each density, shape (owned nodes, columns).
+            held: Densities that keep their value, ghosts included, shape (nodes, columns).
+            densities: The arguments `floor` and, if there is another one, `front`.
+
+        Returns:
+            The size of the rounding errors of the continuity equation (2.9a), relative to the masses.
+        """
         start = time.perf_counter()
         matrix = self.linear.matrix
-        self.equations.linearise(unknowns, self._old, self._tau, matrix, barrier, held, *densities)
+        terms = self.equations.linearise(unknowns, self._old, self._tau, matrix, barrier, held, *densities)
         self.linear.refresh()
         self.seconds["assemble"] += time.perf_counter() - start
+        (squares,) = self.sums((terms / self._norms) ** 2)
+        return min(16.0 * np.finfo(float).eps * math.sqrt(squares.sum()), _LARGEST_ROUND_OFF)
 
     def action(self, unknowns: _Array) -> float:
-        """The action of all species."""
+        """The action of all species. Collective.
+
+        Args:
+            unknowns: Shape (nodes, size).
+
+        Returns:
+            Σ W₂²/(2τ).
+        """
         return float(self.equations.action(unknowns, self._old, self._tau).sum())
 
     def change(self, step: _Array) -> float:
-        """Size of a change of the densities, relative to the masses."""
+        """Size of a change of the densities, relative to the masses. Collective.
+
+        Args:
+            step: The change, shape (owned nodes, size).
+
+        Returns:
+            The size, in the norm of the square root of Σ (mρ)².
+        """
         (squares,) = self.sums((self.volumes * step[:, : self.equations.columns] / self._norms) ** 2)
         return math.sqrt(squares.sum())
 
-    def round_off(self) -> float:
-        """Size of the rounding errors of (2.9a), relative to the masses, after a call of `linearise`."""
-        (squares,) = self.sums((self.equations.cancelling / self._norms) ** 2)
-        return min(16.0 * np.finfo(float).eps * math.sqrt(squares.sum()), _LARGEST_ROUND_OFF)
-
     def outcome(self, unknowns: _Array, converged: bool, iterations: int) -> PathOutcome:
-        """What a solve did that began with `begin`."""
+        """What the solve of this problem did. Collective.
+
+        Args:
+            unknowns: The last iterate, shape (nodes, size).
+            converged: Whether it is a solution.
+            iterations: Of Newton's method.
+
+        Returns:
+            The same, with the iterations of the linear solver, and a report if it is no solution.
+        """
         assembled = self.seconds["assemble"] - self._before
         self.seconds["solve"] += time.perf_counter() - self._started - assembled
         linear = self.linear.iterations - self._linear_before
@@ -185,7 +258,18 @@ class PathProblem:
         )
 
     def errors(self, residual: _Array, dual: _Array, densities: _Array) -> tuple[float, float]:
-        """The residual of (2.9a) and of other fields, and that of (2.9b) and (2.9e), relative to scales."""
+        """How far an iterate is from a solution, relative to scales. Collective.
+
+        Args:
+            residual: The rows at the nodes of this rank, shape (owned nodes, size).
+            dual: Those of the Hamilton–Jacobi equation and its end, with the multipliers s of ρ ≥ 0, shape
+                (owned nodes, columns).
+            densities: Shape (owned nodes, columns).
+
+        Returns:
+            The residual of the continuity equation (2.9a) and of other fields, relative to masses, and that
+            of the Hamilton–Jacobi equation (2.9b) and its end (2.9e), φ(Δt) = δE/δρ, relative to potentials.
+        """
         c = self.equations.columns
         primal = np.concatenate(
             [residual[:, :c] / self._norms, residual[:, 2 * c :] / self._mass_norm], axis=1
@@ -196,9 +280,15 @@ class PathProblem:
         volume = self.masses[0] / self.means[0]
         return math.sqrt(squares[0]), math.sqrt(squares[1] / volume)
 
-    def optimality(self, unknowns: _Array, old: State, tau: float) -> tuple[float, float]:
-        """The residuals of (2.9b) and of (2.9e), see `fem_models.jko.movement.Movement`. Collective."""
-        self.begin(unknowns, old, tau)
+    def optimality(self, unknowns: _Array) -> tuple[float, float]:
+        """The residuals that `fem_models.jko.movement.Movement` reports. Collective.
+
+        Args:
+            unknowns: A path, shape (nodes, size).
+
+        Returns:
+            The residuals of the Hamilton–Jacobi equation (2.9b), and of its end (2.9e), φ(Δt) = δE/δρ.
+        """
         equations = self.equations
         owned, c, slabs = equations.owned, equations.columns, equations.slabs
         squares = (self.residual(unknowns, 0.0)[:, c : 2 * c] / (self.volumes * self.potential_scale)) ** 2

@@ -53,8 +53,6 @@ class PathEquations:
         columns: Number of densities, and of potentials, at a node.
         size: Number of unknowns at a node.
         owned, nodes: Numbers of nodes, without and with ghosts.
-        cancelling: After a call of `linearise`, sizes of the terms of (2.9a) that cancel, at this
-            rank's nodes, shape (owned nodes, columns).
     """
 
     def __init__(
@@ -88,10 +86,11 @@ class PathEquations:
         self._final_rows = np.empty_like(self._final)
         self._final[end.transported], self._final[~end.transported] = last, rest
         self._final_rows[end.transported], self._final_rows[~end.transported] = self.columns + last, rest
-        # Potentials are determined up to a constant where the end is given.
-        self._pinned = self._numbers[: self.owned] == 0 if not end.free else np.zeros(self.owned, dtype=bool)
-        self._pin = 0.0
-        self.cancelling = np.zeros((self.owned, self.columns))
+        # Where the end is given potentials are determined up to a constant: a penalty holds one at a node.
+        self._held_node = (
+            self._numbers[: self.owned] == 0 if not end.free else np.zeros(self.owned, dtype=bool)
+        )
+        self._penalty = 0.0
         # What the fluxes at a node weigh with a density of 1 in the part of the mesh that this rank knows.
         ones = np.ones((self.nodes, 1))
         self._conductances = mobility.slopes(ones, 0.0 * ones).stiffness
@@ -181,19 +180,12 @@ class PathEquations:
         out[:, columns : 2 * columns] = backward.reshape(owned, columns)
         out[:, 2 * columns :] = 0.0
         out[:, self._final_rows] += self.end.rows(self.final(unknowns), old, tau)
-        out[self._pinned, columns - 1] += self._pin * unknowns[:owned][self._pinned, 2 * columns - 1]
+        out[self._held_node, columns - 1] += (
+            self._penalty * unknowns[:owned][self._held_node, 2 * columns - 1]
+        )
         outside = ~self.inside[:owned]
         out[outside, : 2 * columns] = unknowns[:owned][outside, : 2 * columns]
         return out
-
-    def end_potentials(self, unknowns: _Array, tau: float) -> _Array:
-        """The potentials at the end of the last slab, φ^S + (δ/2)α squares/m, after a call of `residual`.
-
-        Shape (owned nodes, species).
-        """
-        m = np.where(self.inside, self.volumes, np.inf)[: self.owned, None]
-        squares = 0.5 * tau / self.slabs * self.weight * self._squares[..., -1] / m
-        return self.potentials(unknowns[: self.owned])[..., -1] + squares
 
     def action(self, unknowns: _Array, old: State, tau: float) -> _Array:
         """The action Σ_k (δ/2) a(ρ̄^k; φ^k) = W₂²/(2τ) of each species, shape (species,). Collective."""
@@ -230,7 +222,7 @@ class PathEquations:
         def number(nodes: npt.NDArray, field: int) -> npt.NDArray:
             return self._numbers[nodes] * self.size + self._final[field]
 
-        return self.end.fields.stiff_entries(number, side)
+        return self.end.stiff_entries(number, side)
 
     def _nodal_pattern(self) -> list[tuple[int, int]]:
         """Row and column, within a node, of the entries that `_nodal_values` gives."""
@@ -268,7 +260,7 @@ class PathEquations:
         held: npt.NDArray[np.bool_],
         floor: _Array | float = 0.0,
         front: _Array | float = 0.0,
-    ) -> None:
+    ) -> _Array:
         """Assemble the Jacobian. Collective.
 
         Args:
@@ -282,6 +274,10 @@ class PathEquations:
             floor: As for the residual.
             front: At densities that are held, (2.9a) is linearised with ρ̄ as a constant where the fluxes are
                 less than those of this density.
+
+        Returns:
+            The sizes of the terms of the continuity equation (2.9a) that cancel, shape (owned nodes,
+            columns).
         """
         delta, a, c, owned = tau / self.slabs, self.weight, self.columns, self.owned
         phi = np.ascontiguousarray(unknowns[:, c : 2 * c])
@@ -298,11 +294,11 @@ class PathEquations:
         outside[:owned, 0] = ~self.inside[:owned]
         transport, between = delta * slopes.transport, delta * slopes.transport_between
         stiffness = delta * slopes.stiffness
-        self.cancelling = (np.abs(self.volumes[:, None] * unknowns[:, :c]) + stiffness * np.abs(phi))[:owned]
+        cancelling = (np.abs(self.volumes[:, None] * unknowns[:, :c]) + stiffness * np.abs(phi))[:owned]
         moves = ~(held & (slopes.stiffness < front * self._conductances))
-        if self._pinned.any():
-            self._pin = float(stiffness[:owned][self._pinned, -1].max()) or 1.0
-            stiffness[:owned][self._pinned, -1] += self._pin
+        if self._held_node.any():
+            self._penalty = float(stiffness[:owned][self._held_node, -1].max()) or 1.0
+            stiffness[:owned][self._held_node, -1] += self._penalty
         diagonal = np.zeros((self.nodes, c))
         diagonal[:owned] = -barrier
         if self.end.free:
@@ -335,8 +331,9 @@ class PathEquations:
             ((1.0 - a) * following)[:, :, earlier],
         ]
         along = [part.transpose(2, 1, 0).ravel() for part in pairs]
-        stiff = self.end.fields.stiff_values(tau) if self.end.stiffnesses else []
+        stiff = self.end.stiff_values(tau) if self.end.stiffnesses else []
         matrix.setValuesCOO(np.concatenate([*nodal, *along, *stiff]), PETSc.InsertMode.INSERT_VALUES)
+        return cancelling
 
     def interaction_change(self, change: _Array, tau: float) -> _Array:
         """What interactions add to the product of the Jacobian with a change, shape (owned nodes, size)."""

@@ -241,11 +241,12 @@ class _Watched(PathEquations):
     watch: Callable[[int], None] | None = None
     _iterations = 0
 
-    def linearise(self, *arguments: Any, **named: Any) -> None:
+    def linearise(self, *arguments: Any, **named: Any) -> _Array:
+        """See `PathEquations`."""
         self._iterations += 1
         if self.watch is not None:
             self.watch(self._iterations)
-        super().linearise(*arguments, **named)
+        return super().linearise(*arguments, **named)
 
 
 def _kind(value: object) -> str:
