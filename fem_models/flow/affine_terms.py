@@ -6,7 +6,7 @@ densities ρ_s (Wasserstein), other fields c_t and constants b_st.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +107,7 @@ class AffineTerms:
     def _has_fields(self, expression: Expr) -> bool:
         return any(terminal in self._placeholders for terminal in traverse_unique_terminals(expression))
 
-    def _at_zero(self, expression: Expr, which: Sequence[bool]) -> Expr:
+    def _at_zero(self, expression: Expr, which: Iterable[bool]) -> Expr:
         """An expression at zero values of some fields."""
         zeros = {field: 0.0 for field, gone in zip(self._placeholders, which, strict=True) if gone}
         return ufl.replace(expression, zeros)

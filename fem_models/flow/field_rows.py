@@ -9,7 +9,7 @@ determined up to a constant is zero at one node.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,7 @@ class FieldRows:
             if first == 0 and flow.owned > 0:
                 self._pins[0] = self._diagonals[0] * flow.free_constants
         held[flow.owned :] = False
-        self._held = np.nonzero(held)
+        self._held: tuple[npt.NDArray[Any], ...] = np.nonzero(held)
         self._given = (self._diagonals * values)[self._held]
 
     def time_factors(self, tau: float) -> _Array:
@@ -91,7 +91,9 @@ class FieldRows:
             diagonal[rows, columns] = 0.0
             diagonal[rows, columns, columns] = self._diagonals[self._held]
 
-    def stiff_entries(self, number: Callable[[_Array, int], _Array], side: int) -> list[npt.NDArray]:
+    def stiff_entries(
+        self, number: Callable[[npt.NDArray[np.int32], int], npt.NDArray[Any]], side: int
+    ) -> list[npt.NDArray]:
         """Rows (side 0) or columns (side 1) of the stiffnesses' entries: ii, jj, ij and ji of each edge.
 
         Args:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from dolfinx import la
 from dolfinx.mesh import Mesh
 
+from fem_models.flow.nodal_fields import NodalFields
 from fem_models.flow.species import State
 
-if TYPE_CHECKING:
-    from fem_models.flow.gradient_flow import GradientFlow
 
-
-class FlowEquations:
+class FlowEquations[F: NodalFields]:
     """The parts of `fem_models.linalg.newton.StepEquations` that follow from the flow.
 
     Args:
@@ -30,7 +27,7 @@ class FlowEquations:
         elliptic: Whether some fields are static.
     """
 
-    def __init__(self, flow: GradientFlow) -> None:
+    def __init__(self, flow: F) -> None:
         self.flow = flow
         self.mesh: Mesh = flow.mesh
         self.names = flow.names

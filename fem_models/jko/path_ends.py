@@ -83,7 +83,8 @@ class EnergyEnd:
     def slopes(self, state: State, tau: float) -> _Array:
         """See `PathEnd`."""
         flow = self.flow
-        hessian = flow.hessian(self.steps.lifted(state))[: flow.owned]
+        self.limits = self.steps.at(state)
+        hessian = flow.hessian(self.limits.raised)[: flow.owned]
         out = np.where(flow.transported[:, None], -self._volumes[:, :, None] * hessian, 0.0)
         species = np.arange(len(flow.names))
         if flow.theta.any():

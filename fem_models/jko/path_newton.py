@@ -92,7 +92,7 @@ def _limited(problem: PathProblem, unknowns: _Array, step: _Array, held: _Array)
     linear = np.clip(new[:, :c], 0.0, 2.0 * np.maximum(largest, problem.means))
     new[:, :c] = linear
     state, change = equations.final(unknowns), equations.final(step)
-    kept = state - equations.end.steps.limited(state, change, equations.end.logarithmic)
+    kept = state - equations.end.limits.limited(state, change, equations.end.logarithmic)
     equations.set_final(new, kept)
     # Densities that are to vanish do, whatever their potentials are like.
     new[:, :c] = np.where(held, linear, new[:, :c])

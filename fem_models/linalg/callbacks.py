@@ -22,7 +22,10 @@ def weak(method: Callable[..., Any]) -> Callable[..., Any]:
     reference = weakref.WeakMethod(method)
 
     def call(*arguments: Any) -> Any:
-        return reference()(*arguments)
+        found = reference()
+        if found is None:
+            raise ReferenceError("PETSc calls a method of an object that is gone.")
+        return found(*arguments)
 
     return call
 

@@ -16,7 +16,7 @@ from dolfinx import fem
 
 from fem_models.energies import Term
 from fem_models.linalg.exchange import Exchange, sums
-from fem_models.nodal.convolution import Convolution
+from fem_models.nodal.convolution import Convolution, Kernel
 from fem_models.nodal.stiffness import Stiffness, add_differences
 
 _Array = npt.NDArray[np.float64]
@@ -61,14 +61,15 @@ class Couplings:
         return [
             (
                 number,
-                *map(self._names.index, term.interaction[:2]),
+                self._names.index(term.interaction[0]),
+                self._names.index(term.interaction[1]),
                 self._convolution(points, term.interaction[2]),
             )
             for number, term in enumerate(self._terms)
             if term.interaction is not None
         ]
 
-    def _convolution(self, points, kernel) -> Convolution:
+    def _convolution(self, points: _Array, kernel: Kernel) -> Convolution:
         return Convolution(points, self._volumes, self._owned, self._space.mesh.comm, kernel)
 
     def energies(self, state: _Array) -> _Array:

@@ -199,11 +199,11 @@ def _tetrahedron_parts(corners: _Array) -> tuple[_Array, _Array]:
     center = origin + np.linalg.solve(2.0 * sides, (sides**2).sum(axis=2)[..., None])[..., 0]
     height = np.empty(corners.shape[:2])  # of the circumcentre above the face opposite to each vertex
     for d in range(4):
-        a, b, c = (corners[:, k] for k in range(4) if k != d)
-        normal = np.cross(b - a, c - a)
+        p, q, r = (corners[:, k] for k in range(4) if k != d)
+        normal = np.cross(q - p, r - p)
         normal /= np.linalg.norm(normal, axis=1)[:, None]
-        inside = np.sign(np.einsum("ij,ij->i", corners[:, d] - a, normal))
-        height[:, d] = inside * np.einsum("ij,ij->i", center - a, normal)
+        inside = np.sign(np.einsum("ij,ij->i", corners[:, d] - p, normal))
+        height[:, d] = inside * np.einsum("ij,ij->i", center - p, normal)
 
     parts = np.empty((len(corners), 6))
     shares = np.zeros(corners.shape[:2])

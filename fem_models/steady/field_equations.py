@@ -58,7 +58,7 @@ class FieldEquations:
         self._owned = slice(0, flow.owned)
         self._sign = np.where(flow.static[self.columns], -1.0, 1.0)
         self._held = np.zeros((flow.nodes, len(self.columns)), dtype=bool)
-        for k, column in enumerate(self.columns):
+        for k, column in enumerate(map(int, self.columns)):
             if column in flow.fixed:
                 self._held[flow.fixed[column][0], k] = True
         self._diagonals = flow.couplings.stiffness_diagonals()[:, self.columns]
@@ -199,7 +199,7 @@ class FieldEquations:
         rows = [np.repeat(own, count, axis=1).ravel()]
         columns = [np.tile(own, (1, count)).ravel()]
         stiff = []
-        places = {column: k for k, column in enumerate(self.columns)}
+        places = {int(column): k for k, column in enumerate(self.columns)}
         for _, column, stiffness in flow.couplings.stiffnesses:
             k = places[column]
             i, j = nodes[stiffness.pairs.T] * count + k
