@@ -62,11 +62,26 @@ class AffineTerms:
         self.parts = [self._split(term) for term in flow.terms]
 
     def placed(self, expression: Expr, fields: Sequence[Expr]) -> Expr:
-        """An expression with the fields in place of the placeholders."""
+        """An expression with the fields in place of the placeholders.
+
+        Args:
+            expression: An expression in the placeholders.
+            fields: What takes their places, in the order of the fields.
+
+        Returns:
+            The expression.
+        """
         return ufl.replace(expression, dict(zip(self._placeholders, fields, strict=True)))
 
     def source(self, t: int) -> Expr:
-        """∂/∂c_t of the energy density of all terms, by a field c_t that is no density, with placeholders."""
+        """∂/∂c_t of the energy density of all terms, by a field c_t that is no density, with placeholders.
+
+        Args:
+            t: The column of the field.
+
+        Returns:
+            The expression.
+        """
         found = ufl.as_ufl(0.0)
         for parts in self.parts:
             found += self._diff(parts.rest, t)

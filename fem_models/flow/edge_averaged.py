@@ -90,6 +90,9 @@ class EdgeAveraged(FlowEquations["GradientFlow"]):
             anchor: The densities h.
             tau: Time step.
             entropy: Coefficient of an entropy added to the energy of all Wasserstein species.
+
+        Returns:
+            Shape (owned nodes, species).
         """
         flow = self.flow
         psi = self._potentials(state)

@@ -43,6 +43,9 @@ class FlowEquations[F: NodalFields]:
 
         Args:
             anchor: Shape (nodes, fields). Collective.
+
+        Returns:
+            The norm, in units of mass.
         """
         flow = self.flow
         measured = flow.transported if flow.transported.any() else flow.relaxed
@@ -54,6 +57,9 @@ class FlowEquations[F: NodalFields]:
 
         Args:
             state: Shape (nodes, fields). Collective.
+
+        Returns:
+            The two values by the name of the field.
         """
         minima, maxima = self.flow.minima(state), self.flow.maxima(state)
         return {name: (minima[name], maxima[name]) for name in self.names}

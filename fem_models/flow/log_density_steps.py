@@ -98,6 +98,9 @@ class LogDensityEquations(FlowEquations["LogDensityFlow"]):
             anchor: The old densities and values of other fields.
             tau: Time step.
             entropy: Coefficient of an entropy added to the energy of all densities.
+
+        Returns:
+            Shape (owned nodes, fields).
         """
         self._load(state, tau, entropy)
         self.flow.logs(anchor, self._old)

@@ -9,7 +9,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,31 +19,11 @@ from mpi4py import MPI
 
 from fem_models.energies import Energy, Term
 from fem_models.flow.initial_values import initial_values
-from fem_models.flow.species import METRICS, Species, State, Values, check_terms
+from fem_models.flow.species import METRICS, Geometry, Species, State, Values, check_terms
 from fem_models.nodal.couplings import boundary_weights, region_rim
 from fem_models.nodal.nodal_energy import NodalEnergy
 
 _Array = npt.NDArray[np.float64]
-
-
-class Geometry(Protocol):
-    """Weights of nodes, and sizes of the mesh."""
-
-    @property
-    def volumes(self) -> _Array:
-        """The weight of each node, ghosts included, shape (nodes,); 0 where no densities live."""
-
-    @property
-    def h_min(self) -> float:
-        """The shortest edge of the mesh."""
-
-    @property
-    def h_max(self) -> float:
-        """The longest edge of the mesh."""
-
-    @property
-    def negative_share(self) -> float:
-        """The share of edges with a negative coefficient, where coefficients of edges carry the fluxes."""
 
 
 class NodalFields(ABC):
@@ -194,6 +173,9 @@ class NodalFields(ABC):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            The energies by the names of the terms.
         """
 
     def energy(self, state: State) -> float:
@@ -213,6 +195,9 @@ class NodalFields(ABC):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            D.
         """
 
     @abstractmethod
@@ -221,6 +206,9 @@ class NodalFields(ABC):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            Shape (nodes, species).
         """
 
     def smooth_potentials(self, state: State) -> State:
@@ -267,6 +255,9 @@ class NodalFields(ABC):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            The masses by name.
         """
 
     @abstractmethod
@@ -275,6 +266,9 @@ class NodalFields(ABC):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            The moments by name.
         """
 
     def with_masses_of(self, other: State, state: State) -> State:
@@ -342,6 +336,9 @@ class NodalFields(ABC):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            Shape (2, species).
         """
 
     def gauged(self, state: State) -> State:

@@ -47,6 +47,9 @@ class StaticFields:
         Args:
             state: Shape (nodes, species); its static fields are a first guess.
 
+        Returns:
+            A state of the same shape; the same one where no field is static.
+
         Raises:
             SolveError: The linear solver failed.
         """

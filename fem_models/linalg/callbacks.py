@@ -18,6 +18,15 @@ def weak(method: Callable[..., Any]) -> Callable[..., Any]:
     Python's garbage collector does not see the references that PETSc holds: an object that hands its own
     methods to a solver of its own would never go, nor would the communicators of its mesh, of which MPI has
     a few thousand.
+
+    Args:
+        method: A method of an object that must outlive the calls.
+
+    Returns:
+        A function with the same arguments.
+
+    Raises:
+        ReferenceError: At a call, where the object is gone.
     """
     reference = weakref.WeakMethod(method)
 
@@ -47,6 +56,9 @@ def product_matrix(
         multiply: Takes the matrix, a vector, and where the product goes. A method of the object that holds
             the matrix must be `weak`.
         comm: The communicator.
+
+    Returns:
+        The matrix, set up.
     """
     matrix = PETSc.Mat().createPython(sizes, _Products(multiply), comm)
     matrix.setUp()
@@ -59,6 +71,9 @@ def reason_name(reasons: type, value: int) -> str:
     Args:
         reasons: `PETSc.KSP.ConvergedReason` or that of SNES.
         value: The number.
+
+    Returns:
+        The name and the number, as "DIVERGED_ITS (-3)".
     """
     names = [name for name, number in vars(reasons).items() if number == value and name.isupper()]
     return f"{names[-1] if names else 'unknown'} ({value})"

@@ -45,6 +45,9 @@ def split_options(fields: Sequence[str], dimension: int, ranks: int) -> dict[str
         fields: Names of the fields.
         dimension: Of the mesh.
         ranks: Number of MPI ranks.
+
+    Returns:
+        The options, without a leading dash.
     """
     options: dict[str, Option] = {
         "ksp_type": "gmres",

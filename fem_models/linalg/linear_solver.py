@@ -54,6 +54,9 @@ def linear_options(
         dimension: Of the mesh.
         ranks: Number of MPI ranks.
         fields: Names of the fields.
+
+    Returns:
+        The options, without a leading dash.
     """
     if factorises("step", unknowns, dimension, choice):
         package = "petsc" if ranks == 1 and unknowns <= _PETSC_UP_TO else "mumps"

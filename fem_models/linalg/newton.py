@@ -94,6 +94,9 @@ class Linearisation(Protocol):
         Args:
             densities: The values u at the nodes of this rank, shape (owned nodes, fields).
             step: Of the same shape.
+
+        Returns:
+            The step that is taken, of the same shape.
         """
 
 
@@ -142,7 +145,17 @@ class StepEquations(Protocol):
         """A matrix with the pattern of the Jacobian."""
 
     def residual(self, state: State, anchor: State, tau: float, entropy: float = 0.0) -> State:
-        """R at the nodes of this rank, shape (owned nodes, fields)."""
+        """R at the nodes of this rank, shape (owned nodes, fields).
+
+        Args:
+            state: u, shape (nodes, fields).
+            anchor: h, of the same shape.
+            tau: The time step τ.
+            entropy: Coefficient of an entropy added to the energy.
+
+        Returns:
+            Shape (owned nodes, fields).
+        """
 
     def jacobian(
         self,
@@ -152,13 +165,38 @@ class StepEquations(Protocol):
         entropy: float = 0.0,
         change: npt.NDArray[np.float64] | None = None,
     ) -> Linearisation:
-        """Assemble ∂R/∂u, by other unknowns y with δu = B y where the matrices B are given as `change`."""
+        """Assemble ∂R/∂u, by other unknowns y with δu = B y where the matrices B are given as `change`.
+
+        Args:
+            state: u, shape (nodes, fields).
+            tau: The time step τ.
+            matrix: From `new_matrix`.
+            entropy: As for `residual`.
+            change: The matrices B, shape (nodes, fields, fields).
+
+        Returns:
+            What Newton's method needs to know at u.
+        """
 
     def norm(self, anchor: State) -> float:
-        """What tolerances of R are relative to: the Euclidean norm of the nodal masses of h."""
+        """What tolerances of R are relative to: the Euclidean norm of the nodal masses of h.
+
+        Args:
+            anchor: h, shape (nodes, fields).
+
+        Returns:
+            The norm, in units of mass.
+        """
 
     def extrema(self, state: State) -> dict[str, tuple[float, float]]:
-        """The least and the largest value of each field, for a report."""
+        """The least and the largest value of each field, for a report.
+
+        Args:
+            state: u, shape (nodes, fields).
+
+        Returns:
+            The two values by the name of the field.
+        """
 
 
 class Newton:
@@ -228,6 +266,9 @@ class Newton:
             entropy: Coefficient of an entropy added to the energy, for a solution on the way to another:
                 solved to a lower accuracy.
             limit: Iterations after which to give up, if fewer than the settings allow.
+
+        Returns:
+            The last iterate, and whether it is a solution.
         """
         start = time.perf_counter()
         before = self.seconds["assemble"]

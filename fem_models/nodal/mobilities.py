@@ -68,13 +68,37 @@ class Mobility(Protocol):
     """Nodes i, j that meet in a part, each pair once on a rank, shape (pairs, 2)."""
 
     def sums(self, density: _Array, potential: _Array) -> tuple[_Array, _Array]:
-        """The fluxes out of the nodes and the squares at them, shapes (nodes, columns)."""
+        """The fluxes out of the nodes and the squares at them, shapes (nodes, columns).
+
+        Args:
+            density: ρ, shape (nodes, columns).
+            potential: φ, of the same shape.
+
+        Returns:
+            The fluxes and the squares.
+        """
 
     def slopes(self, density: _Array, potential: _Array) -> Slopes:
-        """The derivatives of the fluxes."""
+        """The derivatives of the fluxes.
+
+        Args:
+            density: ρ, shape (nodes, columns).
+            potential: φ, of the same shape.
+
+        Returns:
+            The derivatives.
+        """
 
     def action(self, density: _Array, potential: _Array) -> _Array:
-        """The form a(ρ; φ) of each column, shape (columns,)."""
+        """The form a(ρ; φ) of each column, shape (columns,).
+
+        Args:
+            density: ρ, shape (nodes, columns).
+            potential: φ, of the same shape.
+
+        Returns:
+            Shape (columns,).
+        """
 
 
 class EdgeMobility:
@@ -178,6 +202,9 @@ def mobility(name: str, space: fem.FunctionSpace, geometry: EdgeGeometry, cells:
         space: The P1 space.
         geometry: Its edges.
         cells: As for `CellMobility`.
+
+    Returns:
+        The mobility.
 
     Raises:
         InputError: An unknown name, or "average" with Voronoi volumes, with which it is not consistent.

@@ -24,6 +24,13 @@ class BackwardEuler(ResolventScheme):
     def step(self, old: State, tau: float) -> Step:
         """Take a step of size tau.
 
+        Args:
+            old: The state before, shape (nodes, species).
+            tau: Time step.
+
+        Returns:
+            The step.
+
         Raises:
             SolveError: Newton's method failed; the message is its report.
         """

@@ -39,6 +39,13 @@ class Bdf2(ResolventScheme):
     def step(self, old: State, tau: float) -> Step:
         """Take a step of size tau from the state that the last step returned, or from a first one.
 
+        Args:
+            old: The state before, shape (nodes, species).
+            tau: Time step.
+
+        Returns:
+            The step.
+
         Raises:
             SolveError: Newton's method failed; the message is its report, and the history is unchanged.
         """
