@@ -6,7 +6,7 @@ densities ρ_s (Wasserstein), other fields c_t and constants b_st.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,11 +62,26 @@ class AffineTerms:
         self.parts = [self._split(term) for term in flow.terms]
 
     def placed(self, expression: Expr, fields: Sequence[Expr]) -> Expr:
-        """An expression with the fields in place of the placeholders."""
+        """An expression with the fields in place of the placeholders.
+
+        Args:
+            expression: An expression in the placeholders.
+            fields: What takes their places, in the order of the fields.
+
+        Returns:
+            The expression.
+        """
         return ufl.replace(expression, dict(zip(self._placeholders, fields, strict=True)))
 
     def source(self, t: int) -> Expr:
-        """∂/∂c_t of the energy density of all terms, by a field c_t that is no density, with placeholders."""
+        """∂/∂c_t of the energy density of all terms, by a field c_t that is no density, with placeholders.
+
+        Args:
+            t: The column of the field.
+
+        Returns:
+            The expression.
+        """
         found = ufl.as_ufl(0.0)
         for parts in self.parts:
             found += self._diff(parts.rest, t)
@@ -107,7 +122,7 @@ class AffineTerms:
     def _has_fields(self, expression: Expr) -> bool:
         return any(terminal in self._placeholders for terminal in traverse_unique_terminals(expression))
 
-    def _at_zero(self, expression: Expr, which: Sequence[bool]) -> Expr:
+    def _at_zero(self, expression: Expr, which: Iterable[bool]) -> Expr:
         """An expression at zero values of some fields."""
         zeros = {field: 0.0 for field, gone in zip(self._placeholders, which, strict=True) if gone}
         return ufl.replace(expression, zeros)

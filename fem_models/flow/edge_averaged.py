@@ -13,6 +13,7 @@ is exact for any flux. A static field that is determined up to a constant is zer
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.core.errors import InputError
-from fem_models.flow.density_steps import DensitySteps
+from fem_models.flow.density_steps import DensitySteps, StepLimits
 from fem_models.flow.field_rows import FieldRows
 from fem_models.flow.flow_equations import FlowEquations
 from fem_models.flow.species import State
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 Flux = Literal["upwind", "average"]
 
 
-class EdgeAveraged(FlowEquations):
+class EdgeAveraged(FlowEquations["GradientFlow"]):
     """Residual and Jacobian of the implicit step of a flow. Collective.
 
     Args:
@@ -89,6 +90,9 @@ class EdgeAveraged(FlowEquations):
             anchor: The densities h.
             tau: Time step.
             entropy: Coefficient of an entropy added to the energy of all Wasserstein species.
+
+        Returns:
+            Shape (owned nodes, species).
         """
         flow = self.flow
         psi = self._potentials(state)
@@ -129,7 +133,7 @@ class EdgeAveraged(FlowEquations):
         matrix: PETSc.Mat,
         entropy: float = 0.0,
         change: npt.NDArray[np.float64] | None = None,
-    ) -> None:
+    ) -> EdgeLinearisation:
         """Assemble the derivative of the residual with respect to the densities.
 
         Args:
@@ -139,10 +143,14 @@ class EdgeAveraged(FlowEquations):
             entropy: As for the residual.
             change: Matrices B at the nodes, ghosts included, shape (nodes, species, species): the derivative
                 is that by unknowns y with δρ = B y. Rows of L² and static fields are those of the identity.
+
+        Returns:
+            What Newton's method needs to know at this state, until the next call.
         """
         flow = self.flow
         psi = self._potentials(state)
-        hessian = flow.hessian(self._steps.lifted(state))
+        limits = self._steps.at(state)
+        hessian = flow.hessian(limits.raised)
         diagonal = self._diagonal
         diagonal[:] = 0.0
         add_flux_derivatives(
@@ -166,6 +174,7 @@ class EdgeAveraged(FlowEquations):
             others = others @ change[flow.geometry.pairs[:, ::-1]]
         np.concatenate([diagonal.ravel(), others.ravel(), *self._fields.stiff_values(tau)], out=self._values)
         matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
+        return EdgeLinearisation(self._diagonal[owned], state[owned], limits, self.singular)
 
     def interaction_change(self, state: State, change: State, tau: float, entropy: float = 0.0) -> State:
         """What interactions add to the product of the Jacobian with a change, which `jacobian` leaves out.
@@ -200,16 +209,35 @@ class EdgeAveraged(FlowEquations):
             self._psi = self.flow.smooth_potentials(state)
         return self._psi
 
-    def round_off(self, state: State) -> npt.NDArray[np.float64]:
-        """Size of the terms that cancel in each entry of the residual, after a call of `jacobian`."""
-        owned = slice(0, self.flow.owned)
-        return np.einsum("nst,nt->ns", np.abs(self._diagonal[owned]), np.abs(state[owned]))
+
+@dataclass(frozen=True)
+class EdgeLinearisation:
+    """The edge-averaged equations at the state where their derivative was taken.
+
+    Attributes:
+        diagonal: Derivatives at a node by its own fields, shape (owned nodes, species, species).
+        state: The state, shape (owned nodes, species).
+        limits: The limits of steps from there.
+        singular: The species whose logarithm is the unknown, shape (species,).
+    """
+
+    diagonal: npt.NDArray[np.float64]
+    state: State
+    limits: StepLimits
+    singular: npt.NDArray[np.bool_]
+
+    def round_off(self) -> State:
+        """Size of the terms that cancel in each entry of the residual, shape (owned nodes, species)."""
+        return np.einsum("nst,nt->ns", np.abs(self.diagonal), np.abs(self.state))
 
     def limited(self, densities: State, step: State) -> State:
-        """Newton's step ρ → ρ - step, kept to what a density can do, after a call of `jacobian`.
+        """Newton's step ρ → ρ - step, kept to what a density can do. Collective.
 
         Args:
             densities: At the nodes of this rank, shape (owned nodes, species).
             step: Of the same shape.
+
+        Returns:
+            The step that is taken, of the same shape.
         """
-        return self._steps.limited(densities, step, self.singular)
+        return self.limits.limited(densities, step, self.singular)

@@ -9,7 +9,7 @@ determined up to a constant is zero at one node.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ class FieldRows:
         self._flow = flow
         self._volumes = flow.geometry.volumes[:, None]
         self._diagonals = np.zeros((flow.nodes, len(flow.names)))
-        self._pins = np.zeros_like(self._diagonals)
+        self._anchors = np.zeros_like(self._diagonals)
         held = np.zeros(self._diagonals.shape, dtype=bool)
         values = np.zeros_like(self._diagonals)
         if flow.static.any():
@@ -44,13 +44,20 @@ class FieldRows:
         if flow.free_constants.any():
             first = flow.comm.exscan(flow.owned) or 0
             if first == 0 and flow.owned > 0:
-                self._pins[0] = self._diagonals[0] * flow.free_constants
+                self._anchors[0] = self._diagonals[0] * flow.free_constants
         held[flow.owned :] = False
-        self._held = np.nonzero(held)
+        self._held: tuple[npt.NDArray[Any], ...] = np.nonzero(held)
         self._given = (self._diagonals * values)[self._held]
 
     def time_factors(self, tau: float) -> _Array:
-        """The factor of m μ in the equation of each field, shape (species,); 0 for densities."""
+        """The factor of m μ in the equation of each field, shape (species,); 0 for densities.
+
+        Args:
+            tau: Time step.
+
+        Returns:
+            Shape (species,).
+        """
         return np.where(self._flow.relaxed, tau, np.where(self._flow.static, -1.0, 0.0))
 
     def add_forces(self, state: State, psi: State, tau: float, out: _Array) -> None:
@@ -69,7 +76,7 @@ class FieldRows:
         owned = slice(0, flow.owned)
         forces = self._volumes * psi + flow.couplings.stiffness_products(state)
         out[owned] += (self.time_factors(tau) * forces)[owned]
-        out[owned] += self._pins[owned] * state[owned]
+        out[owned] += self._anchors[owned] * state[owned]
         out[self._held] = (self._diagonals * state)[self._held] - self._given
 
     def add_slopes(self, hessian: _Array, tau: float, diagonal: _Array) -> None:
@@ -83,7 +90,7 @@ class FieldRows:
         flow = self._flow
         owned = slice(0, flow.owned)
         species = np.arange(len(flow.names))
-        diagonal[owned, species, species] += self._pins[owned]
+        diagonal[owned, species, species] += self._anchors[owned]
         if not flow.transported.all():
             factors = self.time_factors(tau)[:, None]
             diagonal[owned] += factors * self._volumes[owned, :, None] * hessian[owned]
@@ -91,12 +98,17 @@ class FieldRows:
             diagonal[rows, columns] = 0.0
             diagonal[rows, columns, columns] = self._diagonals[self._held]
 
-    def stiff_entries(self, number: Callable[[_Array, int], _Array], side: int) -> list[npt.NDArray]:
+    def stiff_entries(
+        self, number: Callable[[npt.NDArray[np.int32], int], npt.NDArray[Any]], side: int
+    ) -> list[npt.NDArray]:
         """Rows (side 0) or columns (side 1) of the stiffnesses' entries: ii, jj, ij and ji of each edge.
 
         Args:
             number: Gives the numbers of unknowns from local nodes and the column of a field.
             side: 0 or 1.
+
+        Returns:
+            The numbers of the four kinds of entries of each stiffness, one kind after the other.
         """
         found = []
         for _, s, stiffness in self._flow.couplings.stiffnesses:
@@ -105,7 +117,14 @@ class FieldRows:
         return found
 
     def stiff_values(self, tau: float) -> list[_Array]:
-        """The entries of `stiff_entries`, but for those in rows whose field is given."""
+        """The entries of `stiff_entries`, but for those in rows whose field is given.
+
+        Args:
+            tau: Time step.
+
+        Returns:
+            The values in the same order.
+        """
         factors = self.time_factors(tau)
         found = []
         for _, s, stiffness in self._flow.couplings.stiffnesses:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from dolfinx import la
 from dolfinx.mesh import Mesh
 
+from fem_models.flow.nodal_fields import NodalFields
 from fem_models.flow.species import State
 
-if TYPE_CHECKING:
-    from fem_models.flow.gradient_flow import GradientFlow
 
-
-class FlowEquations:
+class FlowEquations[F: NodalFields]:
     """The parts of `fem_models.linalg.newton.StepEquations` that follow from the flow.
 
     Args:
@@ -30,7 +27,7 @@ class FlowEquations:
         elliptic: Whether some fields are static.
     """
 
-    def __init__(self, flow: GradientFlow) -> None:
+    def __init__(self, flow: F) -> None:
         self.flow = flow
         self.mesh: Mesh = flow.mesh
         self.names = flow.names
@@ -46,6 +43,9 @@ class FlowEquations:
 
         Args:
             anchor: Shape (nodes, fields). Collective.
+
+        Returns:
+            The norm, in units of mass.
         """
         flow = self.flow
         measured = flow.transported if flow.transported.any() else flow.relaxed
@@ -57,6 +57,9 @@ class FlowEquations:
 
         Args:
             state: Shape (nodes, fields). Collective.
+
+        Returns:
+            The two values by the name of the field.
         """
         minima, maxima = self.flow.minima(state), self.flow.maxima(state)
         return {name: (minima[name], maxima[name]) for name in self.names}

@@ -107,7 +107,14 @@ class LogDensityFlow(NodalFields):
         return found
 
     def densities(self, logs: fem.Function) -> tuple[Expr, ...]:
-        """The fields as UFL scalars, exp(g_s) for densities, of a function in `fields`."""
+        """The fields as UFL scalars, exp(g_s) for densities, of a function in `fields`.
+
+        Args:
+            logs: A function in `fields`.
+
+        Returns:
+            An expression for each field.
+        """
         return tuple(
             ufl.exp(logs[s]) if wasserstein else logs[s] for s, wasserstein in enumerate(self.transported)
         )
@@ -118,6 +125,9 @@ class LogDensityFlow(NodalFields):
         Args:
             logs: A function in `fields`.
             entropy: Coefficient of an entropy added to the energy of all densities.
+
+        Returns:
+            The expressions by column.
         """
         densities, found = self.densities(logs), {}
         for s in map(int, np.flatnonzero(self.transported)):
@@ -128,7 +138,14 @@ class LogDensityFlow(NodalFields):
         return found
 
     def energy_forms(self, logs: fem.Function) -> list[ufl.Form]:
-        """The energy of each term at a function in `fields`."""
+        """The energy of each term at a function in `fields`.
+
+        Args:
+            logs: A function in `fields`.
+
+        Returns:
+            A form for each term.
+        """
         densities, forms = self.densities(logs), []
         for term, parts, offsets in zip(self.terms, self._affine.parts, self._offsets, strict=True):
             local = self._zero + self._affine.placed(parts.rest, densities)
@@ -183,11 +200,21 @@ class LogDensityFlow(NodalFields):
         return LogDensitySteps(self).settled(state)
 
     def logs(self, state: State, into: fem.Function | None = None) -> fem.Function:
-        """The state as a function in `fields`: log ρ for densities, and the values of other fields."""
+        """The state as a function in `fields`: log ρ for densities, and the values of other fields.
+
+        Args:
+            state: Shape (nodes, fields).
+            into: The function to take the values; a new one by default.
+
+        Returns:
+            That function.
+        """
         into = into or fem.Function(self.fields)
         values = into.x.array.reshape(state.shape)
         values[:] = state
-        values[:, self.transported] = np.log(state[:, self.transported])
+        # Charges are asked for with densities that are zero, and zero they are as exp(-∞).
+        with np.errstate(divide="ignore"):
+            np.log(state, out=values, where=np.broadcast_to(self.transported, state.shape))
         return into
 
     @override
@@ -257,7 +284,14 @@ class LogDensityFlow(NodalFields):
         return fem.assemble_vector(form).array.reshape(self.nodes, -1).sum(axis=0)
 
     def assembled(self, form: fem.Form) -> npt.NDArray[np.float64]:
-        """A linear form on `fields`, summed over ranks at the nodes of this rank: shape (nodes, fields)."""
+        """A linear form on `fields`, summed over ranks at the nodes of this rank: shape (nodes, fields).
+
+        Args:
+            form: A compiled linear form.
+
+        Returns:
+            Shape (nodes, fields); rows of ghosts do not count.
+        """
         vector = fem.assemble_vector(form)
         vector.scatter_reverse(la.InsertMode.add)
         return vector.array.reshape(self.nodes, -1)
@@ -283,6 +317,9 @@ class LogDensityFlow(NodalFields):
         Args:
             logs: A function in `fields`.
             which: The fields, shape (fields,).
+
+        Returns:
+            The linear form.
         """
         w = ufl.TestFunction(self.fields)
         direction = ufl.as_vector([w[t] if chosen else 0.0 for t, chosen in enumerate(which)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,7 @@ _MOST_SOLVES = 30
 _LARGEST_FALL = math.exp(-1.0)
 
 
-class LogDensityEquations(FlowEquations):
+class LogDensityEquations(FlowEquations["LogDensityFlow"]):
     """Residual and Jacobian of the implicit Euler step, in g = log ρ and the other fields. Collective.
 
     A "state" below has the values of the unknowns, logarithms for densities, shape (nodes, fields). The
@@ -42,7 +43,6 @@ class LogDensityEquations(FlowEquations):
         flow: The flow.
     """
 
-    flow: LogDensityFlow
     unknowns = None
     interactions = None
 
@@ -98,6 +98,9 @@ class LogDensityEquations(FlowEquations):
             anchor: The old densities and values of other fields.
             tau: Time step.
             entropy: Coefficient of an entropy added to the energy of all densities.
+
+        Returns:
+            Shape (owned nodes, fields).
         """
         self._load(state, tau, entropy)
         self.flow.logs(anchor, self._old)
@@ -106,8 +109,13 @@ class LogDensityEquations(FlowEquations):
         return found
 
     def jacobian(
-        self, state: State, tau: float, matrix: PETSc.Mat, entropy: float = 0.0, change: None = None
-    ) -> None:
+        self,
+        state: State,
+        tau: float,
+        matrix: PETSc.Mat,
+        entropy: float = 0.0,
+        change: npt.NDArray[np.float64] | None = None,
+    ) -> LogDensityLinearisation:
         """Assemble the derivative of the residual.
 
         Args:
@@ -116,21 +124,43 @@ class LogDensityEquations(FlowEquations):
             matrix: From `new_matrix`.
             entropy: As for the residual.
             change: No other unknowns are needed.
+
+        Returns:
+            What Newton's method needs to know at this state.
         """
         self._load(state, tau, entropy)
         matrix.zeroEntries()
         fem_petsc.assemble_matrix(matrix, self._jacobian, bcs=self._conditions)
         matrix.assemble()
-        self._diagonal = matrix.getDiagonal().array_r.reshape(self._held.shape)
+        diagonal = matrix.getDiagonal().array_r.reshape(self._held.shape)
+        owned, transported = state[: self.flow.owned].copy(), self.flow.transported
+        return LogDensityLinearisation(diagonal, owned, self._held, transported)
 
     def _load(self, state: State, tau: float, entropy: float) -> None:
         self._logs.x.array[:] = state.ravel()
         self._tau.value, self._entropy.value = tau, entropy
 
-    def round_off(self, state: State) -> npt.NDArray[np.float64]:
-        """Size of the terms that cancel in each entry of the residual, after a call of `jacobian`."""
-        largest = np.abs(state[: self.flow.owned]).max(axis=1, keepdims=True, initial=0.0)
-        return np.where(self._held, 0.0, np.abs(self._diagonal) * largest)
+
+@dataclass(frozen=True)
+class LogDensityLinearisation:
+    """The equations of a log-density at the state where their derivative was taken.
+
+    Attributes:
+        diagonal: The diagonal of the derivative, shape (owned nodes, fields).
+        state: Values of the unknowns, shape (owned nodes, fields).
+        held: Which of them keep their values.
+        transported: The fields that are densities, shape (fields,).
+    """
+
+    diagonal: npt.NDArray[np.float64]
+    state: State
+    held: npt.NDArray[np.bool_]
+    transported: npt.NDArray[np.bool_]
+
+    def round_off(self) -> State:
+        """Size of the terms that cancel in each entry of the residual, shape (owned nodes, fields)."""
+        largest = np.abs(self.state).max(axis=1, keepdims=True, initial=0.0)
+        return np.where(self.held, 0.0, np.abs(self.diagonal) * largest)
 
     def limited(self, state: State, step: State) -> State:
         """Newton's step g → g - step taken for densities, ρ → ρ (1 - step), as a step of g.
@@ -140,9 +170,12 @@ class LogDensityEquations(FlowEquations):
         Args:
             state: At the nodes of this rank, shape (owned nodes, fields).
             step: Of the same shape.
+
+        Returns:
+            The step that is taken, of the same shape.
         """
         factors = np.maximum(1.0 - step, _LARGEST_FALL)
-        return np.where(self.flow.transported, -np.log(factors), step)
+        return np.where(self.transported, -np.log(factors), step)
 
 
 class LogDensitySteps:

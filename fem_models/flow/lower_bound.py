@@ -61,7 +61,7 @@ def check_bounded(flow: GradientFlow, state: State) -> None:
         if check.falls(ray):
             names = [name for name, part in zip(flow.names, ray, strict=True) if part]
             raise InputError(_sentence(f"as {' and '.join(names)} grow{'s' * (len(names) == 1)}"))
-    for column in np.flatnonzero(flow.relaxed):
+    for column in map(int, np.flatnonzero(flow.relaxed)):
         name = flow.names[column]
         if check.oscillates(column):
             raise InputError(_sentence(f"as {name} oscillates, by a Dirichlet energy with a negative factor"))

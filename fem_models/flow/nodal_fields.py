@@ -20,8 +20,8 @@ from mpi4py import MPI
 from fem_models.energies import Energy, Term
 from fem_models.flow.checks import check_functions, checked_parts
 from fem_models.flow.initial_values import Values, initial_values
-from fem_models.flow.observed import Geometry, Observed
-from fem_models.flow.species import METRICS, Species, State, check_terms
+from fem_models.flow.observed import Observed
+from fem_models.flow.species import METRICS, Geometry, Species, State, check_terms
 from fem_models.linalg.garbage import collect
 from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal.couplings import boundary_weights, region_rim
@@ -167,6 +167,9 @@ class NodalFields(Observed):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            The energies by the names of the terms.
         """
 
     def energy(self, state: State) -> float:
@@ -186,6 +189,9 @@ class NodalFields(Observed):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            D.
         """
 
     @abstractmethod
@@ -194,6 +200,9 @@ class NodalFields(Observed):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            Shape (nodes, species).
         """
 
     def smooth_potentials(self, state: State) -> State:
@@ -240,6 +249,9 @@ class NodalFields(Observed):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            The masses by name.
         """
 
     @abstractmethod
@@ -248,6 +260,9 @@ class NodalFields(Observed):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            The moments by name.
         """
 
     def with_masses_of(self, other: State, state: State) -> State:
@@ -315,6 +330,9 @@ class NodalFields(Observed):
 
         Args:
             state: Shape (nodes, species).
+
+        Returns:
+            Shape (2, species).
         """
 
     def gauged(self, state: State) -> State:

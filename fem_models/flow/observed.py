@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,29 +19,9 @@ from mpi4py import MPI
 
 from fem_models.core.protocols import Expectation, Packed, Record, Row
 from fem_models.energies import Energy
-from fem_models.flow.species import State
+from fem_models.flow.species import Geometry, State
 from fem_models.meshes.parts import Part
 from fem_models.nodal.numbering import original_numbers
-
-
-class Geometry(Protocol):
-    """Weights of nodes, and sizes of the mesh."""
-
-    @property
-    def volumes(self) -> npt.NDArray[np.float64]:
-        """The weight of each node, ghosts included, shape (nodes,); 0 where no densities live."""
-
-    @property
-    def h_min(self) -> float:
-        """The shortest edge of the mesh."""
-
-    @property
-    def h_max(self) -> float:
-        """The longest edge of the mesh."""
-
-    @property
-    def negative_share(self) -> float:
-        """The share of edges with a negative coefficient, where coefficients of edges carry the fluxes."""
 
 
 class Observed(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,26 @@ class Species:
             raise InputError(
                 f"The metric of {self.name} must be one of {', '.join(METRICS)}, not {self.metric!r}."
             )
+
+
+class Geometry(Protocol):
+    """Weights of nodes, and sizes of the mesh."""
+
+    @property
+    def volumes(self) -> _Array:
+        """The weight of each node, ghosts included, shape (nodes,); 0 where no densities live."""
+
+    @property
+    def h_min(self) -> float:
+        """The shortest edge of the mesh."""
+
+    @property
+    def h_max(self) -> float:
+        """The longest edge of the mesh."""
+
+    @property
+    def negative_share(self) -> float:
+        """The share of edges with a negative coefficient, where coefficients of edges carry the fluxes."""
 
 
 def check_terms(species: Sequence[Species], terms: Iterable[Term], x: Expr) -> None:

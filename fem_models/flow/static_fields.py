@@ -47,6 +47,9 @@ class StaticFields:
         Args:
             state: Shape (nodes, species); its static fields are a first guess.
 
+        Returns:
+            A state of the same shape; the same one where no field is static.
+
         Raises:
             SolveError: The linear solver failed.
         """
@@ -54,13 +57,12 @@ class StaticFields:
         if not flow.static.any():
             return state
         residual = self._equations.residual(state, state, 1.0)[:, flow.static].ravel()
-        if self._solver is None:
-            self._set_up(state)
-        right = self._solver.ksp.getOperators()[0].createVecLeft()
+        solver = self._set_up(state) if self._solver is None else self._solver
+        right = solver.ksp.getOperators()[0].createVecLeft()
         change = right.duplicate()
         right.array_w[:] = residual
-        self._solver.solve(right, change)
-        if self._solver.failed:
+        solver.solve(right, change)
+        if solver.failed:
             raise SolveError("The static fields could not be computed: their linear problem has no solution.")
         full = flow.vector()
         values = full.array.reshape(state.shape)
@@ -69,8 +71,9 @@ class StaticFields:
         full.scatter_forward()
         return flow.gauged(values.copy())
 
-    def _set_up(self, state: State) -> None:
+    def _set_up(self, state: State) -> KrylovSolver:
         self._equations.jacobian(state, 1.0, self._matrix)
         block = self._matrix.createSubMatrix(self._index, self._index)
         self._matrix.destroy()
         self._solver = KrylovSolver(self._flow.comm, "static_", _OPTIONS, operator=block)
+        return self._solver

@@ -150,7 +150,8 @@ class EnergyEnd:
     def slopes(self, state: State, tau: float) -> _Array:
         """See `PathEnd`."""
         flow = self.flow
-        hessian = flow.hessian(self.steps.lifted(state))[: flow.owned]
+        self.limits = self.steps.at(state)
+        hessian = flow.hessian(self.limits.raised)[: flow.owned]
         out = np.where(flow.transported[:, None], -self._volumes[:, :, None] * hessian, 0.0)
         species = np.arange(len(flow.names))
         if flow.theta.any():
@@ -176,7 +177,7 @@ class EnergyEnd:
 
     def limited(self, state: State, change: State) -> State:
         """See `PathEnd`."""
-        return self.steps.limited(state, change, self.logarithmic)
+        return self.limits.limited(state, change, self.logarithmic)
 
 
 class FixedEnd:

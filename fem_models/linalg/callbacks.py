@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from mpi4py import MPI
 from petsc4py import PETSc
@@ -32,7 +32,10 @@ def weak(method: Callable[..., Any]) -> Callable[..., Any]:
     reference = weakref.WeakMethod(method) if inspect.ismethod(method) else weakref.ref(method)
 
     def call(*arguments: Any) -> Any:
-        return cast("Callable[..., Any]", reference())(*arguments)
+        found = reference()
+        if found is None:
+            raise ReferenceError("PETSc calls a method of an object that is gone.")
+        return found(*arguments)
 
     return call
 
@@ -53,6 +56,9 @@ def product_matrix(
         sizes: Local and global numbers of rows, and of columns.
         multiply: Takes the matrix, a vector, and where the product goes; made by `weak`.
         comm: The communicator.
+
+    Returns:
+        The matrix, set up.
     """
     matrix = PETSc.Mat().createPython(sizes, _Products(multiply), comm)
     matrix.setUp()
@@ -76,6 +82,9 @@ def reason_name(reasons: type, value: int) -> str:
     Args:
         reasons: `PETSc.KSP.ConvergedReason` or that of SNES.
         value: The number.
+
+    Returns:
+        The name and the number, as "DIVERGED_ITS (-3)".
     """
     names = [name for name, number in vars(reasons).items() if number == value and name.isupper()]
     return f"{names[-1] if names else 'unknown'} ({value})"

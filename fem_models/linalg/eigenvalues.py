@@ -74,6 +74,12 @@ class Pencil:
 def smallest_eigenvalue(pencil: Pencil) -> float:
     """The smallest eigenvalue of a pencil, zero where it is zero up to rounding. Collective.
 
+    Args:
+        pencil: The matrices and columns.
+
+    Returns:
+        The eigenvalue, ≥ 0, dimensionless.
+
     Raises:
         InputError: slepc4py is not installed.
         SolveError: The eigenvalue solver did not converge.
@@ -116,9 +122,12 @@ def dual_norm(norm: PETSc.Mat, functional: PETSc.Vec) -> float:
     Args:
         norm: N, symmetric and zero on constants only.
         functional: f.
+
+    Returns:
+        The norm, ≥ 0.
     """
     matrix = norm.copy()
-    _pin(matrix)
+    _double_first_entry(matrix)
     riesz = functional.duplicate()
     _direct_solver(matrix).solve(functional, riesz)
     return math.sqrt(max(functional.dot(riesz), 0.0))
@@ -136,7 +145,7 @@ def _products(vector: npt.NDArray[np.float64], columns: Columns, comm: MPI.Comm)
     return comm.allreduce(columns.T @ vector)
 
 
-def _pin(matrix: PETSc.Mat) -> tuple[Columns, float]:
+def _double_first_entry(matrix: PETSc.Mat) -> tuple[Columns, float]:
     """Double the first diagonal entry of a matrix; return the unit column of that row, and the entry."""
     diagonal = matrix.getDiagonal().array_r
     column = np.zeros((len(diagonal), 1))
@@ -211,7 +220,7 @@ class _ShiftedInverse:
     def __init__(self, pencil: Pencil) -> None:
         shifted = pencil.norm.copy()
         shifted.scale(-_SHIFT)
-        pinned, entry = _pin(shifted)
+        first, entry = _double_first_entry(shifted)
         self._comm = shifted.comm.tompi4py()
         self._fluxes = pencil.fluxes.getLocalSize()[0]
         shifted.scale(-1.0)
@@ -222,7 +231,7 @@ class _ShiftedInverse:
         self._right, self._solution = saddle.createVecs()
         # One over the factor of each column; a constraint has an infinite one.
         parts = [
-            (pinned, -1.0 / entry),
+            (first, -1.0 / entry),
             (pencil.added, 1.0),
             (pencil.norm_added, -1.0 / _SHIFT),
             (pencil.constraints, 0.0),
@@ -235,7 +244,7 @@ class _ShiftedInverse:
 
     def _solve(self, right: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Apply the inverse of the factorised matrix."""
-        # The second row of the saddle point reads -(K - σN + pin) f = its right-hand side.
+        # The second row of the saddle point reads -(K - σN) f with that entry added = its right-hand side.
         self._right.array_w[self._fluxes :] = -right
         self._solver.solve(self._right, self._solution)
         return self._solution.array_r[self._fluxes :].copy()

@@ -45,6 +45,9 @@ def split_options(fields: Sequence[str], dimension: int, ranks: int) -> dict[str
         fields: Names of the fields.
         dimension: Of the mesh.
         ranks: Number of MPI ranks.
+
+    Returns:
+        The options, without a leading dash.
     """
     options: dict[str, Option] = {
         "ksp_type": "gmres",
@@ -54,7 +57,7 @@ def split_options(fields: Sequence[str], dimension: int, ranks: int) -> dict[str
         "ksp_max_it": 100,
         "pc_fieldsplit_type": "multiplicative",
     }
-    package = {"pc_factor_mat_solver_type": "petsc" if ranks == 1 else "mumps"}
+    package: dict[str, Option] = {"pc_factor_mat_solver_type": "petsc" if ranks == 1 else "mumps"}
     chosen = _MULTIGRID if dimension == 3 else _FACTORS | package
     for field in fields:
         options |= {f"fieldsplit_{field}_{key}": value for key, value in chosen.items()}

@@ -35,7 +35,11 @@ _kept: list[_Kept] = []
 
 
 def collect(mesh: Mesh) -> None:
-    """Free what was dropped on the ranks of a mesh, of this one and of those that are gone. Collective."""
+    """Free what was dropped on the ranks of a mesh, of this one and of those that are gone. Collective.
+
+    Args:
+        mesh: The mesh whose communicator new solvers or matrices will have.
+    """
     if mesh.comm.size == 1:
         return
     gc.collect()

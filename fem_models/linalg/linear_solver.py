@@ -21,9 +21,9 @@ _MOST_ILU_ITERATIONS = 40
 # Smoothed aggregation needs fewer iterations than this, if it converges at all.
 _MOST_SPLIT_ITERATIONS = 25
 
-_DIRECT = {"ksp_type": "preonly", "pc_type": "lu", "pc_factor_zeropivot": SMALLEST_PIVOT}
+_DIRECT: dict[str, Option] = {"ksp_type": "preonly", "pc_type": "lu", "pc_factor_zeropivot": SMALLEST_PIVOT}
 
-_KRYLOV = {
+_KRYLOV: dict[str, Option] = {
     # A direction that is not exact is still a good one, as long as it is finite.
     "snes_max_linear_solve_fail": 1000,
     "ksp_type": "bcgs",
@@ -54,6 +54,9 @@ def linear_options(
         dimension: Of the mesh.
         ranks: Number of MPI ranks.
         fields: Names of the fields.
+
+    Returns:
+        The options, without a leading dash.
     """
     if factorises("step", unknowns, dimension, choice):
         package = "petsc" if ranks == 1 and unknowns <= _PETSC_UP_TO else "mumps"

@@ -82,6 +82,24 @@ class Outcome:
     report: str = ""
 
 
+class Linearisation(Protocol):
+    """Equations at the state where their derivative was taken."""
+
+    def round_off(self) -> State:
+        """Size of the terms that cancel in each entry of R, shape (owned nodes, fields)."""
+
+    def limited(self, densities: State, step: State) -> State:
+        """Newton's step u → u - step, kept to what the fields can do. Collective.
+
+        Args:
+            densities: The values u at the nodes of this rank, shape (owned nodes, fields).
+            step: Of the same shape.
+
+        Returns:
+            The step that is taken, of the same shape.
+        """
+
+
 class StepEquations(Protocol):
     """The equations R(u; h, τ) = 0 of an implicit step in nodal values u of some fields. Collective."""
 
@@ -127,7 +145,17 @@ class StepEquations(Protocol):
         """A matrix with the pattern of the Jacobian."""
 
     def residual(self, state: State, anchor: State, tau: float, entropy: float = 0.0) -> State:
-        """R at the nodes of this rank, shape (owned nodes, fields)."""
+        """R at the nodes of this rank, shape (owned nodes, fields).
+
+        Args:
+            state: u, shape (nodes, fields).
+            anchor: h, of the same shape.
+            tau: The time step τ.
+            entropy: Coefficient of an entropy added to the energy.
+
+        Returns:
+            Shape (owned nodes, fields).
+        """
 
     def jacobian(
         self,
@@ -136,26 +164,45 @@ class StepEquations(Protocol):
         matrix: PETSc.Mat,
         entropy: float = 0.0,
         change: npt.NDArray[np.float64] | None = None,
-    ) -> None:
-        """Assemble ∂R/∂u, by other unknowns y with δu = B y where the matrices B are given as `change`."""
+    ) -> Linearisation:
+        """Assemble ∂R/∂u, by other unknowns y with δu = B y where the matrices B are given as `change`.
 
-    def round_off(self, state: State) -> State:
-        """Size of the terms that cancel in each entry of R, after a call of `jacobian`."""
+        Args:
+            state: u, shape (nodes, fields).
+            tau: The time step τ.
+            matrix: From `new_matrix`.
+            entropy: As for `residual`.
+            change: The matrices B, shape (nodes, fields, fields).
 
-    def limited(self, state: State, step: State) -> State:
-        """Newton's step u → u - step at the nodes of this rank, kept to what the fields can do."""
+        Returns:
+            What Newton's method needs to know at u.
+        """
 
     def norm(self, anchor: State) -> float:
-        """What tolerances of R are relative to: the Euclidean norm of the nodal masses of h."""
+        """What tolerances of R are relative to: the Euclidean norm of the nodal masses of h.
+
+        Args:
+            anchor: h, shape (nodes, fields).
+
+        Returns:
+            The norm, in units of mass.
+        """
 
     def extrema(self, state: State) -> dict[str, tuple[float, float]]:
-        """The least and the largest value of each field, for a report."""
+        """The least and the largest value of each field, for a report.
+
+        Args:
+            state: u, shape (nodes, fields).
+
+        Returns:
+            The two values by the name of the field.
+        """
 
 
 class Newton:
     """Newton's method for implicit steps. Collective; build it once.
 
-    Steps are kept to what the fields can do (`StepEquations.limited`), and shortened where the residual does
+    Steps are kept to what the fields can do (`Linearisation.limited`), and shortened where the residual does
     not fall.
 
     Args:
@@ -219,6 +266,9 @@ class Newton:
             entropy: Coefficient of an entropy added to the energy, for a solution on the way to another:
                 solved to a lower accuracy.
             limit: Iterations after which to give up, if fewer than the settings allow.
+
+        Returns:
+            The last iterate, and whether it is a solution.
         """
         start = time.perf_counter()
         before = self.seconds["assemble"]
@@ -266,20 +316,21 @@ class Newton:
         state = self._state(x)
         if self._operator is not self._matrix:
             self._iterate = state.copy()
-        self._differentiate(state)
-        terms = self._equations.round_off(state)
+        terms = self._differentiate(state).round_off()
         norm = math.sqrt(self._comm.allreduce(float((terms**2).sum())))
         self._round_off = min(16.0 * np.finfo(float).eps * norm, _LARGEST_ROUND_OFF * self._mass_norm)
         self.seconds["assemble"] += time.perf_counter() - start
 
-    def _differentiate(self, state: State) -> None:
+    def _differentiate(self, state: State) -> Linearisation:
         """Assemble the Jacobian, by other unknowns than densities where fields are split."""
         self._change = None
         unknowns = self._equations.unknowns
         if self._preconditioner.splits and unknowns is not None:
             self._change = unknowns(state, self._tau, self._entropy)
         change = () if self._change is None else (self._change,)
-        self._equations.jacobian(state, self._tau, self._matrix, self._entropy, *change)
+        found = self._equations.jacobian(state, self._tau, self._matrix, self._entropy, *change)
+        self._linearisation = found
+        return found
 
     def _multiply(self, operator: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """The product with the Jacobian, interactions included."""
@@ -292,6 +343,7 @@ class Newton:
         moved.array[: change.size] = change.ravel()
         moved.scatter_forward()
         nodal = moved.array.reshape(self._equations.nodes, -1)
+        assert self._interactions is not None
         added = self._interactions(self._iterate, nodal, self._tau, self._entropy)
         y.array_w[:] += added.ravel()
 
@@ -305,7 +357,7 @@ class Newton:
         densities, y = x.array_r.reshape(shape), step.array_w.reshape(shape)
         if self._change is not None:
             y[:] = np.einsum("nst,nt->ns", self._change[: self._equations.owned], y)
-        y[:] = self._equations.limited(densities, self._damping * y)
+        y[:] = self._linearisation.limited(densities, self._damping * y)
 
     def _test(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
         reasons = PETSc.SNES.ConvergedReason

@@ -74,6 +74,9 @@ def refusals(what: str = "an option") -> Iterator[None]:
     Args:
         what: What it refuses, for the message.
 
+    Returns:
+        A context.
+
     Raises:
         InputError: PETSc refuses an option.
     """
@@ -86,7 +89,14 @@ def refusals(what: str = "an option") -> Iterator[None]:
 
 
 def petsc_message(error: Exception) -> str:
-    """Return the sentence in an error of PETSc, without its call stack."""
+    """Return the sentence in an error of PETSc, without its call stack.
+
+    Args:
+        error: An error of PETSc.
+
+    Returns:
+        The sentence.
+    """
     lines = [line.split("] ", maxsplit=1)[-1].strip() for line in str(error).splitlines()]
     text = [line for line in lines if line and not line.startswith("error code") and "() at /" not in line]
     return ". ".join(text) or str(error)

@@ -16,7 +16,7 @@ from dolfinx import fem
 
 from fem_models.energies import Term
 from fem_models.linalg.exchange import Exchange, sums
-from fem_models.nodal.convolution import Convolution
+from fem_models.nodal.convolution import Convolution, Kernel
 from fem_models.nodal.stiffness import Stiffness, add_differences
 
 _Array = npt.NDArray[np.float64]
@@ -61,18 +61,26 @@ class Couplings:
         return [
             (
                 number,
-                *map(self._names.index, term.interaction[:2]),
+                self._names.index(term.interaction[0]),
+                self._names.index(term.interaction[1]),
                 self._convolution(points, term.interaction[2]),
             )
             for number, term in enumerate(self._terms)
             if term.interaction is not None
         ]
 
-    def _convolution(self, points, kernel) -> Convolution:
+    def _convolution(self, points: _Array, kernel: Kernel) -> Convolution:
         return Convolution(points, self._volumes, self._owned, self._space.mesh.comm, kernel)
 
     def energies(self, state: _Array) -> _Array:
-        """This rank's share of the energy of each term, shape (terms,); collective with interactions."""
+        """This rank's share of the energy of each term, shape (terms,); collective with interactions.
+
+        Args:
+            state: Shape (nodes, fields).
+
+        Returns:
+            Shape (terms,).
+        """
         found = np.zeros(len(self._terms))
         for number, s, stiffness in self.stiffnesses:
             c = state[:, s]
@@ -88,6 +96,12 @@ class Couplings:
         """K c of each field, the derivative of the Dirichlet energies by nodal values: shape (nodes, fields).
 
         Collective.
+
+        Args:
+            state: Shape (nodes, fields).
+
+        Returns:
+            Shape (nodes, fields), ghosts included; zero for fields without a Dirichlet energy.
         """
         out = np.zeros_like(state)
         for s in sorted({s for _, s, _ in self.stiffnesses}):
@@ -100,7 +114,14 @@ class Couplings:
         return out
 
     def interactions(self, state: _Array) -> _Array:
-        """The potentials of the interactions at the nodes, shape (nodes, fields). Collective."""
+        """The potentials of the interactions at the nodes, shape (nodes, fields). Collective.
+
+        Args:
+            state: Shape (nodes, fields).
+
+        Returns:
+            Shape (nodes, fields).
+        """
         out = np.zeros_like(state)
         for _, a, b, convolution in self._convolutions:
             out[:, a] += convolution.apply(state[:, b])
@@ -134,6 +155,13 @@ def region_rim(space: fem.FunctionSpace, cells: npt.NDArray[np.int32] | None) ->
 
 
 def boundary_weights(space: fem.FunctionSpace) -> _Array:
-    """∫_∂Ω λ_i of each node, ghosts included: the weights of means over the boundary. Collective."""
+    """∫_∂Ω λ_i of each node, ghosts included: the weights of means over the boundary. Collective.
+
+    Args:
+        space: The scalar space.
+
+    Returns:
+        Shape (nodes,), in units of the measure of the boundary.
+    """
     weights = fem.assemble_vector(fem.form(ufl.TestFunction(space) * ufl.ds)).array
     return sums(space.dofmap.index_map, np.arange(len(weights)), weights)

@@ -106,12 +106,27 @@ class EdgeGeometry:
 
 
 def cell_corners(mesh: dmesh.Mesh, cells: npt.NDArray[np.int32]) -> _Array:
-    """Corners of cells, shape (cells, dim + 1, dim)."""
+    """Corners of cells, shape (cells, dim + 1, dim).
+
+    Args:
+        mesh: The mesh.
+        cells: Local cells, int32.
+
+    Returns:
+        Shape (cells, dim + 1, dim).
+    """
     return mesh.geometry.x[mesh.geometry.dofmaps[0][cells]][:, :, : mesh.topology.dim]
 
 
 def cell_volumes(corners: _Array) -> _Array:
-    """Volumes of cells with these corners, shape (cells,)."""
+    """Volumes of cells with these corners, shape (cells,).
+
+    Args:
+        corners: Corners, shape (cells, dim + 1, dim).
+
+    Returns:
+        Shape (cells,), positive.
+    """
     dim = corners.shape[2]
     return np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])) / math.factorial(dim)
 
@@ -131,7 +146,15 @@ def basis_gradients(corners: _Array) -> _Array:
 
 
 def cell_edges(mesh: dmesh.Mesh, cells: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Local edges of cells in the order of `EDGE_VERTICES`, shape (cells, edges of a cell). Collective."""
+    """Local edges of cells in the order of `EDGE_VERTICES`, shape (cells, edges of a cell). Collective.
+
+    Args:
+        mesh: The mesh.
+        cells: Local cells, int32.
+
+    Returns:
+        Shape (cells, edges of a cell).
+    """
     dim = mesh.topology.dim
     mesh.topology.create_entities(1)
     if dim == 1:  # The edges are the cells, and no connectivity between them is needed.
@@ -147,13 +170,23 @@ def sum_over_edges(mesh: dmesh.Mesh, of_cell: npt.NDArray[np.int32], parts: _Arr
         mesh: The mesh.
         of_cell: Edges of cells of this rank (no ghosts), as from `cell_edges`.
         parts: A number for each, of the same shape.
+
+    Returns:
+        Shape (edges of this rank,).
     """
     edge_map = mesh.topology.index_map(1)
     return sums(edge_map, of_cell, parts)[: edge_map.size_local]
 
 
 def edge_nodes(space: fem.FunctionSpace) -> npt.NDArray[np.int32]:
-    """The two nodes of a P1 space at each edge of this rank, shape (edges, 2). Collective."""
+    """The two nodes of a P1 space at each edge of this rank, shape (edges, 2). Collective.
+
+    Args:
+        space: The scalar P1 space.
+
+    Returns:
+        Local nodes, ghosts among them, shape (edges, 2).
+    """
     mesh = space.mesh
     # All cells, ghosts too: an edge of this rank may lie in no cell of this rank but in a ghost.
     dofs = space.dofmap.list
@@ -167,7 +200,15 @@ def edge_nodes(space: fem.FunctionSpace) -> npt.NDArray[np.int32]:
 
 
 def round_off(comm: MPI.Comm, values: _Array) -> tuple[npt.NDArray[np.bool_], float]:
-    """Which coefficients of this rank's edges are round-off, and the number of all edges. Collective."""
+    """Which coefficients of this rank's edges are round-off, and the number of all edges. Collective.
+
+    Args:
+        comm: The ranks.
+        values: Coefficients of this rank's edges, shape (edges,).
+
+    Returns:
+        Whether each is round-off, and the number of edges on all ranks.
+    """
     count, total = comm.allreduce(np.array([len(values), np.abs(values).sum()]))
     return np.abs(values) <= _ROUND_OFF * total / max(count, 1.0), float(count)
 
@@ -199,11 +240,11 @@ def _tetrahedron_parts(corners: _Array) -> tuple[_Array, _Array]:
     center = origin + np.linalg.solve(2.0 * sides, (sides**2).sum(axis=2)[..., None])[..., 0]
     height = np.empty(corners.shape[:2])  # of the circumcentre above the face opposite to each vertex
     for d in range(4):
-        a, b, c = (corners[:, k] for k in range(4) if k != d)
-        normal = np.cross(b - a, c - a)
+        p, q, r = (corners[:, k] for k in range(4) if k != d)
+        normal = np.cross(q - p, r - p)
         normal /= np.linalg.norm(normal, axis=1)[:, None]
-        inside = np.sign(np.einsum("ij,ij->i", corners[:, d] - a, normal))
-        height[:, d] = inside * np.einsum("ij,ij->i", center - a, normal)
+        inside = np.sign(np.einsum("ij,ij->i", corners[:, d] - p, normal))
+        height[:, d] = inside * np.einsum("ij,ij->i", center - p, normal)
 
     parts = np.empty((len(corners), 6))
     shares = np.zeros(corners.shape[:2])

@@ -13,7 +13,7 @@ from ufl.core.expr import Expr
 
 
 @numba.njit(cache=True)
-def _cover(dofs, nodes):
+def _cover(dofs: npt.NDArray[np.int32], nodes: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Cells whose vertices are all nodes, few of them, and the row of each node in their flattened table."""
     cells, vertices = dofs.shape
     row = np.full(nodes, -1, dtype=np.int64)

@@ -19,6 +19,11 @@ from __future__ import annotations
 import math
 
 import numba
+import numpy as np
+import numpy.typing as npt
+
+_Array = npt.NDArray[np.float64]
+_Indices = npt.NDArray[np.int32]
 
 FLUXES = {"upwind": 0, "average": 1}
 
@@ -26,8 +31,15 @@ _UPWIND, _AVERAGE = FLUXES["upwind"], FLUXES["average"]
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def bernoulli(z):
-    """Bernoulli's function B(z) = z/(exp z - 1) and its derivative."""
+def bernoulli(z: float) -> tuple[float, float]:
+    """Bernoulli's function B(z) = z/(exp z - 1) and its derivative.
+
+    Args:
+        z: Any number, dimensionless.
+
+    Returns:
+        B(z) and B'(z).
+    """
     if abs(z) < 1e-2:
         z2 = z * z
         return 1.0 - 0.5 * z + z2 / 12.0 - z2 * z2 / 720.0, -0.5 + z / 6.0 - z2 * z / 180.0
@@ -39,8 +51,22 @@ def bernoulli(z):
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def edge_flux(flux, theta, kappa, a, b, d):
-    """F for ρ_i = a, ρ_j = b, ψ_i - ψ_j = d, and its derivatives with respect to a, b and d."""
+def edge_flux(
+    flux: int, theta: float, kappa: float, a: float, b: float, d: float
+) -> tuple[float, float, float, float]:
+    """F for the densities and the difference of potentials at the ends of an edge, and its derivatives.
+
+    Args:
+        flux: A value of `FLUXES`.
+        theta: The entropy coefficient θ.
+        kappa: The coefficient κ_ij, whose sign alone counts.
+        a: The density ρ_i.
+        b: The density ρ_j.
+        d: The difference ψ_i - ψ_j.
+
+    Returns:
+        F, ∂F/∂a, ∂F/∂b and ∂F/∂d.
+    """
     if kappa < 0.0:
         return _smaller(theta, a, b, d)
     if theta > 0.0:
@@ -67,7 +93,7 @@ def edge_flux(flux, theta, kappa, a, b, d):
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def _smaller(theta, a, b, d):
+def _smaller(theta: float, a: float, b: float, d: float) -> tuple[float, float, float, float]:
     """F with the smaller density: min(a, b) (θ log(a/b) + d)."""
     smaller = min(a, b)
     if smaller <= 0.0:
@@ -84,7 +110,17 @@ def _smaller(theta, a, b, d):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def add_fluxes(flux, theta, transported, pairs, kappa, rho, psi, tau, out):
+def add_fluxes(
+    flux: int,
+    theta: _Array,
+    transported: npt.NDArray[np.bool_],
+    pairs: _Indices,
+    kappa: _Array,
+    rho: _Array,
+    psi: _Array,
+    tau: float,
+    out: _Array,
+) -> None:
     """Add τ Σ_j κ_ij F_ij to `out`.
 
     Args:
@@ -109,13 +145,31 @@ def add_fluxes(flux, theta, transported, pairs, kappa, rho, psi, tau, out):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def add_flux_derivatives(  # noqa: D417
-    flux, theta, transported, pairs, kappa, rho, psi, hessian, tau, diagonal, off_diagonal
-):
-    """Add the derivatives of τ Σ_j κ_ij F_ij; arguments as in `add_fluxes`, and these.
+def add_flux_derivatives(
+    flux: int,
+    theta: _Array,
+    transported: npt.NDArray[np.bool_],
+    pairs: _Indices,
+    kappa: _Array,
+    rho: _Array,
+    psi: _Array,
+    hessian: _Array,
+    tau: float,
+    diagonal: _Array,
+    off_diagonal: _Array,
+) -> None:
+    """Add the derivatives of τ Σ_j κ_ij F_ij.
 
     Args:
+        flux: A value of `FLUXES`.
+        theta: Entropy coefficients, shape (species,).
+        transported: Whether each species moves along edges (has the Wasserstein metric), shape (species,).
+        pairs: Nodes of the edges, shape (edges, 2).
+        kappa: Coefficients, shape (edges,).
+        rho: Densities, shape (nodes, species).
+        psi: Potentials without entropy, shape (nodes, species).
         hessian: ∂ψ_s/∂ρ_t at the nodes, shape (nodes, species, species).
+        tau: Time step.
         diagonal: Added to: derivatives at a node by its own densities, shape (nodes, species, species).
         off_diagonal: Overwritten: derivatives at i by the densities at j, and at j by those at i, shape
             (edges, 2, species, species).
@@ -145,12 +199,31 @@ def add_flux_derivatives(  # noqa: D417
 
 
 @numba.njit(cache=True, error_model="numpy")
-def add_drift_changes(flux, theta, transported, pairs, kappa, rho, psi, change, tau, out):  # noqa: D417
-    """Add the change of τ Σ_j κ_ij F_ij with a change of the potentials; arguments as in `add_fluxes`, and
-    this.
+def add_drift_changes(
+    flux: int,
+    theta: _Array,
+    transported: npt.NDArray[np.bool_],
+    pairs: _Indices,
+    kappa: _Array,
+    rho: _Array,
+    psi: _Array,
+    change: _Array,
+    tau: float,
+    out: _Array,
+) -> None:
+    """Add the change of τ Σ_j κ_ij F_ij with a change of the potentials.
 
     Args:
+        flux: A value of `FLUXES`.
+        theta: Entropy coefficients, shape (species,).
+        transported: Whether each species moves along edges (has the Wasserstein metric), shape (species,).
+        pairs: Nodes of the edges, shape (edges, 2).
+        kappa: Coefficients, shape (edges,).
+        rho: Densities, shape (nodes, species).
+        psi: Potentials without entropy, shape (nodes, species).
         change: Of the potentials, shape (nodes, species).
+        tau: Time step.
+        out: Result, shape (nodes, species).
     """
     for e in range(len(kappa)):
         i, j = pairs[e, 0], pairs[e, 1]
@@ -163,11 +236,29 @@ def add_drift_changes(flux, theta, transported, pairs, kappa, rho, psi, change, 
 
 
 @numba.njit(cache=True, error_model="numpy")
-def dissipation(theta, transported, pairs, kappa, rho, psi):
+def dissipation(
+    theta: _Array,
+    transported: npt.NDArray[np.bool_],
+    pairs: _Indices,
+    kappa: _Array,
+    rho: _Array,
+    psi: _Array,
+) -> float:
     """The sum Σ κ_ij F_ij (μ_i - μ_j) over edges with upwind fluxes, for ∫ρ|∇μ|².
 
     With θ > 0 and one of the nodes in vacuum this is infinite; there (a - b) log(a/b) is replaced by its
-    lower bound 4(√a - √b)². Arguments as in `add_fluxes`.
+    lower bound 4(√a - √b)².
+
+    Args:
+        theta: Entropy coefficients, shape (species,).
+        transported: Whether each species moves along edges (has the Wasserstein metric), shape (species,).
+        pairs: Nodes of the edges, shape (edges, 2).
+        kappa: Coefficients, shape (edges,).
+        rho: Densities, shape (nodes, species).
+        psi: Potentials without entropy, shape (nodes, species).
+
+    Returns:
+        The sum over the edges of this rank.
     """
     total = 0.0
     for e in range(len(kappa)):

@@ -68,13 +68,37 @@ class Mobility(Protocol):
     """Nodes i, j that meet in a part, each pair once on a rank, shape (pairs, 2)."""
 
     def sums(self, density: _Array, potential: _Array) -> tuple[_Array, _Array]:
-        """The fluxes out of the nodes and the squares at them, shapes (nodes, columns)."""
+        """The fluxes out of the nodes and the squares at them, shapes (nodes, columns).
+
+        Args:
+            density: ρ, shape (nodes, columns).
+            potential: φ, of the same shape.
+
+        Returns:
+            The fluxes and the squares.
+        """
 
     def slopes(self, density: _Array, potential: _Array) -> Slopes:
-        """The derivatives of the fluxes."""
+        """The derivatives of the fluxes.
+
+        Args:
+            density: ρ, shape (nodes, columns).
+            potential: φ, of the same shape.
+
+        Returns:
+            The derivatives.
+        """
 
     def action(self, density: _Array, potential: _Array) -> _Array:
-        """The form a(ρ; φ) of each column, shape (columns,)."""
+        """The form a(ρ; φ) of each column, shape (columns,).
+
+        Args:
+            density: ρ, shape (nodes, columns).
+            potential: φ, of the same shape.
+
+        Returns:
+            Shape (columns,).
+        """
 
 
 class EdgeMobility:
@@ -179,6 +203,9 @@ def mobility(name: str, space: fem.FunctionSpace, geometry: EdgeGeometry, cells:
         geometry: Its edges.
         cells: As for `CellMobility`.
 
+    Returns:
+        The mobility.
+
     Raises:
         InputError: An unknown name, or "average" with Voronoi volumes, with which it is not consistent.
     """
@@ -201,7 +228,9 @@ def _empty_slopes(like: _Array, pairs: int) -> Slopes:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _edge_sums(pairs, kappa, density, potential, fluxes, squares):
+def _edge_sums(
+    pairs: _Indices, kappa: _Array, density: _Array, potential: _Array, fluxes: _Array, squares: _Array
+) -> None:
     for e in range(len(kappa)):
         i, j = pairs[e, 0], pairs[e, 1]
         for c in range(density.shape[1]):
@@ -215,8 +244,15 @@ def _edge_sums(pairs, kappa, density, potential, fluxes, squares):
 
 @numba.njit(cache=True, error_model="numpy")
 def _edge_slopes(
-    pairs, kappa, density, potential, stiffness, stiffness_between, transport, transport_between
-):
+    pairs: _Indices,
+    kappa: _Array,
+    density: _Array,
+    potential: _Array,
+    stiffness: _Array,
+    stiffness_between: _Array,
+    transport: _Array,
+    transport_between: _Array,
+) -> None:
     for e in range(len(kappa)):
         i, j = pairs[e, 0], pairs[e, 1]
         for c in range(density.shape[1]):
@@ -234,7 +270,15 @@ def _edge_slopes(
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _cell_sums(cells, gradients, volumes, density, potential, fluxes, squares):
+def _cell_sums(
+    cells: _Indices,
+    gradients: _Array,
+    volumes: _Array,
+    density: _Array,
+    potential: _Array,
+    fluxes: _Array,
+    squares: _Array,
+) -> None:
     vertices, dim = gradients.shape[1], gradients.shape[2]
     gradient = np.empty(dim)
     for t in range(len(cells)):
@@ -249,7 +293,9 @@ def _cell_sums(cells, gradients, volumes, density, potential, fluxes, squares):
 
 
 @numba.njit(cache=True, inline="always", error_model="numpy")
-def _mean_and_gradient(nodes, gradients, density, potential, c, gradient):
+def _mean_and_gradient(
+    nodes: _Indices, gradients: _Array, density: _Array, potential: _Array, c: int, gradient: _Array
+) -> tuple[float, float]:
     """The mean density of a cell and the square of ∇φ there, which is left in `gradient`."""
     vertices, dim = gradients.shape
     mean = 0.0
@@ -267,18 +313,18 @@ def _mean_and_gradient(nodes, gradients, density, potential, c, gradient):
 
 @numba.njit(cache=True, error_model="numpy")
 def _cell_slopes(
-    cells,
-    gradients,
-    volumes,
-    edges,
-    ends,
-    density,
-    potential,
-    stiffness,
-    stiffness_between,
-    transport,
-    transport_between,
-):
+    cells: _Indices,
+    gradients: _Array,
+    volumes: _Array,
+    edges: _Indices,
+    ends: _Indices,
+    density: _Array,
+    potential: _Array,
+    stiffness: _Array,
+    stiffness_between: _Array,
+    transport: _Array,
+    transport_between: _Array,
+) -> None:
     vertices, dim = gradients.shape[1], gradients.shape[2]
     gradient, slopes = np.empty(dim), np.empty(vertices)
     for t in range(len(cells)):

@@ -39,12 +39,26 @@ class NodalEnergy:
         self._fields = {name: fem.Function(space, name=name) for name in names}
 
     def densities(self, state: _Array) -> _Array:
-        """The density of each term, shape (nodes, terms)."""
+        """The density of each term, shape (nodes, terms).
+
+        Args:
+            state: Shape (nodes, fields).
+
+        Returns:
+            Shape (nodes, terms).
+        """
         self._load(state)
         return self._densities()
 
     def potentials(self, state: _Array) -> _Array:
-        """The derivatives ∂e/∂ρ_s without those of entropies, shape (nodes, fields)."""
+        """The derivatives ∂e/∂ρ_s without those of entropies, shape (nodes, fields).
+
+        Args:
+            state: Shape (nodes, fields).
+
+        Returns:
+            Shape (nodes, fields).
+        """
         psi = self.static_potentials.copy()
         if self._moving_potentials is not None:
             self._load(state)
@@ -52,7 +66,14 @@ class NodalEnergy:
         return psi
 
     def hessian(self, state: _Array) -> _Array:
-        """The second derivatives without those of entropies, shape (nodes, fields, fields)."""
+        """The second derivatives without those of entropies, shape (nodes, fields, fields).
+
+        Args:
+            state: Shape (nodes, fields).
+
+        Returns:
+            Shape (nodes, fields, fields).
+        """
         count = len(self._names)
         if self._hessian is None:
             return np.zeros((len(state), count, count))

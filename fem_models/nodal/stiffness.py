@@ -102,7 +102,7 @@ def _cell_means(mesh: dmesh.Mesh, a: Expr, cells: npt.NDArray[np.int32], degree:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def add_differences(pairs, k, values, out):
+def add_differences(pairs: npt.NDArray[np.int32], k: _Array, values: _Array, out: _Array) -> None:
     """Add Σ_j k_ij (c_i - c_j) to `out`; nodes of other ranks get their part too.
 
     Args:

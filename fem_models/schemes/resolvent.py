@@ -117,6 +117,9 @@ class Resolvent:
             anchor: The densities h ≥ 0.
             tau: Time step.
 
+        Returns:
+            The state, and the numbers of Newton and of linear iterations.
+
         Raises:
             InputError: A step that is not positive and finite.
             SolveError: Newton's method fails; the message is the report.

@@ -58,7 +58,7 @@ class FieldEquations:
         self._owned = slice(0, flow.owned)
         self._sign = np.where(flow.static[self.columns], -1.0, 1.0)
         self._held = np.zeros((flow.nodes, len(self.columns)), dtype=bool)
-        for k, column in enumerate(self.columns):
+        for k, column in enumerate(map(int, self.columns)):
             if column in flow.fixed:
                 self._held[flow.fixed[column][0], k] = True
         self._diagonals = flow.couplings.stiffness_diagonals()[:, self.columns]
@@ -66,7 +66,14 @@ class FieldEquations:
             self._set_up()
 
     def residual(self, state: State) -> tuple[_Array, _Array]:
-        """The equations, and the size of the terms that cancel in them: shape (owned nodes, fields) each."""
+        """The equations, and the size of the terms that cancel in them: shape (owned nodes, fields) each.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            The residual and the sizes.
+        """
         flow, owned = self._flow, self._owned
         local = (flow.geometry.volumes[:, None] * self._local.smooth_potentials(state))[owned, self.columns]
         residual = self._sign * (local + flow.couplings.stiffness_products(state)[owned, self.columns])
@@ -74,11 +81,18 @@ class FieldEquations:
         # Rounding of the masses may leave a net charge where none can be; it is spread over the domain.
         net = np.where(flow.free_constants[self.columns], flow.comm.allreduce(residual.sum(axis=0)), 0.0)
         residual -= net * flow.geometry.volumes[owned, None] / flow.volume
-        rigid = np.abs(self._diagonals * state[:, self.columns])[owned]
-        return residual, self._sources(state) + np.abs(local) + rigid
+        stiff = np.abs(self._diagonals * state[:, self.columns])[owned]
+        return residual, self._sources(state) + np.abs(local) + stiff
 
     def balanced(self, state: State) -> bool:
-        """Whether Σ_i m_i ∂e/∂φ is zero for fields of the L² metric, as it is where K φ + m ∂e/∂φ is."""
+        """Whether Σ_i m_i ∂e/∂φ is zero for fields of the L² metric, as it is where K φ + m ∂e/∂φ is.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            Whether it is.
+        """
         flow = self._flow
         local = (flow.geometry.volumes[:, None] * self._local.smooth_potentials(state))[:, self.columns]
         net, size = self._sum(local), self._sum(np.abs(local))
@@ -99,6 +113,9 @@ class FieldEquations:
         Args:
             state: Fields and the densities that follow them.
             rates: X = ∂ρ/∂λ, shape (nodes, densities, densities).
+
+        Raises:
+            SolveError: Second derivatives of the energy are not finite.
         """
         flow, fields = self._flow, self.columns
         hessian = self._local.hessian(state)
@@ -154,6 +171,13 @@ class FieldEquations:
         With the second derivatives P of the energy by the fields and P - W when the densities follow, it is
         the largest eigenvalue of P⁻¹W: the stationary point is a minimum if and only if μ < 1. By the power
         method, from below.
+
+        Args:
+            state: Shape (nodes, species).
+            rates: X = ∂ρ/∂λ, shape (nodes, densities, densities).
+
+        Returns:
+            μ, dimensionless.
         """
         flow, owned = self._flow, self._owned
         self.linearise(state, rates)
@@ -199,7 +223,7 @@ class FieldEquations:
         rows = [np.repeat(own, count, axis=1).ravel()]
         columns = [np.tile(own, (1, count)).ravel()]
         stiff = []
-        places = {column: k for k, column in enumerate(self.columns)}
+        places = {int(column): k for k, column in enumerate(self.columns)}
         for _, column, stiffness in flow.couplings.stiffnesses:
             k = places[column]
             i, j = nodes[stiffness.pairs.T] * count + k

@@ -104,6 +104,14 @@ class LocalDensities:
 
         Where the unknown is log ρ they are the least potentials, at which masses are too small but not zero;
         otherwise the largest, at which masses are too large.
+
+        Args:
+            state: The fields; the columns of densities are not read.
+            nonlocal_: The potentials q, shape (nodes, densities).
+            masses: Wanted, shape (densities,).
+
+        Returns:
+            λ, shape (densities,).
         """
         even = np.where(self._outside, 0.0, masses / self._flow.volume)
         return np.where(self._positive, *self._extreme_multipliers(state, nonlocal_, even))
@@ -126,6 +134,9 @@ class LocalDensities:
             state: The fields; the columns of densities are not read.
             offset: q - λ, shape (nodes, densities).
             guess: First iterate, shape (nodes, densities).
+
+        Returns:
+            The densities and their rates, or None.
         """
         comm, log = self._flow.comm, self._logarithmic
         largest = max(comm.allreduce(float(guess.max(initial=0.0)), op=MPI.MAX), _SMALLEST)
@@ -162,7 +173,14 @@ class LocalDensities:
         return Response(rho, rates)
 
     def convex(self, state: State) -> bool:
-        """Whether ∂²e/∂ρ² is positive definite for densities that are there, and for no others negative."""
+        """Whether ∂²e/∂ρ² is positive definite for densities that are there, and for no others negative.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            Whether it is.
+        """
         rho = state[:, self.columns]
         state = state.copy()
         largest = self._flow.scale(state)[self.columns]
