@@ -50,7 +50,7 @@ class Geometry(Protocol):
     """Weights of nodes, and sizes of the mesh."""
 
     @property
-    def volumes(self) -> _Array:
+    def volumes(self) -> npt.NDArray[np.float64]:
         """The weight of each node, ghosts included, shape (nodes,); 0 where no densities live."""
 
     @property
