@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import TriMesh
+from matplotlib.collections import PolyCollection, TriMesh
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.tri import Triangulation
@@ -77,20 +77,40 @@ def triangles(snapshot: Snapshot) -> Triangulation:
     return Triangulation(snapshot.points[:, 0], snapshot.points[:, 1], snapshot.cells)
 
 
-def paint(axes: Axes, snapshot: Snapshot, name: str, scale: Normalize) -> TriMesh:
-    """Draw a field of the plane, linear on every triangle of its mesh.
+def signed_range(arrays: Sequence[np.ndarray]) -> Normalize:
+    """One colour scale for several fields of either sign, with zero in its middle.
+
+    Args:
+        arrays: Values of the fields, of any shapes.
+
+    Returns:
+        The scale.
+    """
+    size = float(max(np.abs(array).max() for array in arrays)) or 1.0
+    return Normalize(-size, size)
+
+
+def paint(
+    axes: Axes, snapshot: Snapshot, name: str, scale: Normalize, colours: str = "viridis"
+) -> TriMesh | PolyCollection:
+    """Draw a field of the plane, linear or constant on every triangle of its mesh.
 
     Args:
         axes: Where to draw.
         snapshot: The fields, on triangles.
         name: The field.
         scale: The colour scale.
+        colours: The name of the colour map.
 
     Returns:
         What was drawn, for a colour bar.
     """
-    values = snapshot.values[name]
-    picture = axes.tripcolor(triangles(snapshot), values, shading="gouraud", cmap="viridis", norm=scale)
+    mesh, values = triangles(snapshot), snapshot[name]
+    picture: TriMesh | PolyCollection
+    if name in snapshot.values:
+        picture = axes.tripcolor(mesh, values, shading="gouraud", cmap=colours, norm=scale)
+    else:
+        picture = axes.tripcolor(mesh, facecolors=values, cmap=colours, norm=scale)
     axes.set_aspect("equal")
     axes.locator_params(nbins=5)
     return picture

@@ -13,13 +13,16 @@ _PIXELS = 700
 _NORMALS = np.eye(3)
 
 
-def render(snapshot: Snapshot, name: str, scale: Normalize) -> npt.NDArray[np.uint8]:
-    """Draw a density of a 3D domain with the octant towards the reader cut away.
+def render(
+    snapshot: Snapshot, name: str, scale: Normalize, colours: str = "viridis"
+) -> npt.NDArray[np.uint8]:
+    """Draw a field of a 3D domain with the octant towards the reader cut away.
 
     Args:
         snapshot: The fields.
-        name: The density, shown on the three slices through the centre.
-        scale: The colour scale, as for viridis.
+        name: The field, shown on the three slices through the centre.
+        scale: The colour scale.
+        colours: The name of the colour map.
 
     Returns:
         The picture, shape (rows, columns, 3), of equal shape for all times of a run.
@@ -37,7 +40,7 @@ def render(snapshot: Snapshot, name: str, scale: Normalize) -> npt.NDArray[np.ui
             for axis in range(3):
                 face = _face(grid, axis, centre)
                 limits = (scale.vmin, scale.vmax)
-                _add(plotter, face, scalars=name, cmap="viridis", clim=limits, lighting=False)
+                _add(plotter, face, scalars=name, cmap=colours, clim=limits, lighting=False)
                 edges = face.extract_feature_edges(feature_edges=False, manifold_edges=False)
                 # Towards the camera, so that they do not sink into the faces.
                 edges = edges.translate(np.full(3, 0.003 * size.max()))

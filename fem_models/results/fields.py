@@ -4,8 +4,9 @@ Files of any number of ranks are read on one process. Everything is dimensionles
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,22 +38,32 @@ class Snapshot:
     Attributes:
         points: positions, shape (points, 3).
         cells: corners of the simplices, shape (cells, dimension + 1).
-        values: values at the points by name, each of shape (points,) (dimensionless).
+        values: values at the points by name, each of shape (points,) (dimensionless). The length of a vector
+            field g is there as "|g|".
+        cell_values: likewise for fields that are constant on cells, each of shape (cells,).
     """
 
     points: _Array
     cells: npt.NDArray[np.int64]
     values: dict[str, _Array]
+    cell_values: dict[str, _Array] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all fields."""
+        return (*self.values, *self.cell_values)
 
     def __getitem__(self, name: str) -> _Array:
-        """The values of a field at the points, shape (points,).
+        """The values of a field at the points, shape (points,), or on the cells, shape (cells,).
 
         Raises:
             InputError: There is no such field.
         """
-        if name not in self.values:
-            raise InputError(f'No field "{name}" was written; {choices(name, self.values)}.')
-        return self.values[name]
+        if name in self.values:
+            return self.values[name]
+        if name not in self.cell_values:
+            raise InputError(f'No field "{name}" was written; {choices(name, self.names)}.')
+        return self.cell_values[name]
 
     @property
     def dimension(self) -> int:
@@ -77,10 +88,65 @@ class Snapshot:
         grid = pv.UnstructuredGrid({_LINEAR[self.dimension]: self.cells}, self.points)
         for name, values in self.values.items():
             grid.point_data[name] = values
+        for name, values in self.cell_values.items():
+            grid.cell_data[name] = values
         return grid
 
 
-class WrittenFields:
+class FieldSeries(ABC):
+    """Fields at some times.
+
+    Args:
+        times: The times, in any order; one or more.
+        species: The names of the fields that are looked at.
+
+    Attributes:
+        times: The times, in increasing order.
+        species: The names.
+    """
+
+    def __init__(self, times: Iterable[float], species: Sequence[str]) -> None:
+        self.times = tuple(sorted(times))
+        self.species = tuple(species)
+
+    @abstractmethod
+    def at(self, time: float) -> Snapshot:
+        """The fields at one of the times.
+
+        Args:
+            time: One of `times`.
+
+        Returns:
+            The fields of the whole domain.
+
+        Raises:
+            InputError: If they cannot be read.
+        """
+
+    @property
+    def first(self) -> Snapshot:
+        """The fields at the first time."""
+        return self.at(self.times[0])
+
+    @property
+    def last(self) -> Snapshot:
+        """The fields at the last time."""
+        return self.at(self.times[-1])
+
+    def some_times(self, count: int) -> tuple[float, ...]:
+        """Some of the times, the first and the last among them.
+
+        Args:
+            count: How many there may be, at least 1.
+
+        Returns:
+            The times, in increasing order.
+        """
+        chosen = np.linspace(0, len(self.times) - 1, min(count, len(self.times))).round().astype(int)
+        return tuple(self.times[index] for index in chosen)
+
+
+class WrittenFields(FieldSeries):
     """The fields of a run, in the file that VTKFile writes.
 
     Args:
@@ -98,10 +164,9 @@ class WrittenFields:
     """
 
     def __init__(self, path: Path, species: Sequence[str] = ()) -> None:
-        self.path = path
-        self.species: tuple[str, ...] = tuple(species)
         self._pieces = _files_by_time(path)
-        self.times = tuple(sorted(self._pieces))
+        super().__init__(self._pieces, species)
+        self.path = path
         self._mesh: tuple[_Array, npt.NDArray[np.int64]] | None = None
         # The pieces of one time take a while to read, and several figures show the same few times.
         self._snapshot = lru_cache(maxsize=16)(self._read)
@@ -122,28 +187,6 @@ class WrittenFields:
         """
         return self._snapshot(time)
 
-    @property
-    def first(self) -> Snapshot:
-        """The fields at the first written time."""
-        return self.at(self.times[0])
-
-    @property
-    def last(self) -> Snapshot:
-        """The fields at the last written time."""
-        return self.at(self.times[-1])
-
-    def some_times(self, count: int) -> tuple[float, ...]:
-        """Some of the written times, the first and the last among them.
-
-        Args:
-            count: How many there may be, at least 1.
-
-        Returns:
-            The times, in increasing order.
-        """
-        chosen = np.linspace(0, len(self.times) - 1, min(count, len(self.times))).round().astype(int)
-        return tuple(self.times[index] for index in chosen)
-
     def parts(self, time: float) -> Iterator[Snapshot]:
         """The fields at one of the written times in the pieces that the ranks wrote.
 
@@ -160,15 +203,12 @@ class WrittenFields:
             yield from map(self._read_part, _files_of_ranks(self.path.parent / name))
 
     def _read(self, time: float) -> Snapshot:
-        parts = list(self.parts(time))
-        offsets = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
-        points = np.concatenate([part.points for part in parts])
-        cells = np.concatenate([part.cells + offset for part, offset in zip(parts, offsets, strict=True)])
-        values = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
+        whole = joined(list(self.parts(time)))
         # One copy of a mesh that stays the same, however many times are kept.
-        if self._mesh is None or not all(map(np.array_equal, self._mesh, (points, cells))):
-            self._mesh = points, cells
-        return Snapshot(*self._mesh, values)
+        mesh = whole.points, whole.cells
+        if self._mesh is None or not all(map(np.array_equal, self._mesh, mesh)):
+            self._mesh = mesh
+        return replace(whole, points=self._mesh[0], cells=self._mesh[1])
 
     def _read_part(self, path: Path) -> Snapshot:
         pv = _pyvista()
@@ -184,9 +224,29 @@ class WrittenFields:
         if part is None:
             raise InputError(f"{path} has cells that are not simplices of one kind and cannot be drawn.")
         for name in self.species:
-            if name not in part.values:
-                raise InputError(f"{path} has no field {name}; run the run file again to write it.")
+            if name not in part.names:
+                known = ", ".join(part.names) or "none"
+                raise InputError(f"{path} has no field {name}: its fields are {known}.")
         return part
+
+
+def joined(parts: Sequence[Snapshot]) -> Snapshot:
+    """Pieces of a domain as one; points that several pieces have stay where they are.
+
+    Args:
+        parts: The pieces, with the same fields; one or more.
+
+    Returns:
+        The whole.
+    """
+    offsets = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
+    points = np.concatenate([part.points for part in parts])
+    cells = np.concatenate([part.cells + offset for part, offset in zip(parts, offsets, strict=True)])
+    at_points, on_cells = (
+        {name: np.concatenate([values[name] for values in found]) for name in found[0]}
+        for found in ([part.values for part in parts], [part.cell_values for part in parts])
+    )
+    return Snapshot(points, cells, at_points, on_cells)
 
 
 def _is_static(name: str) -> bool:
@@ -242,14 +302,24 @@ def _simplices(grid: "pv.UnstructuredGrid") -> Snapshot | None:
     if np.any(grid.celltypes != kind) or kind not in _SIMPLICES or np.ptp(corners):
         return None
     connected = grid.cell_connectivity.reshape(-1, corners[0])[:, : dimension + 1]
+    owned = np.ones(len(connected), dtype=bool)
     if "vtkGhostType" in grid.cell_data:  # cells that another rank owns and writes, too
-        connected = connected[grid.cell_data["vtkGhostType"] == 0]
+        owned = grid.cell_data["vtkGhostType"] == 0
+    connected = connected[owned]
     used, numbers = np.unique(connected, return_inverse=True)
     cells = numbers.reshape(-1, dimension + 1).astype(np.int64)
-    values = {name: np.asarray(grid.point_data[name])[used] for name in _scalars(grid)}
-    return Snapshot(np.asarray(grid.points, dtype=float)[used], cells, values)
+    values = {name: found[used] for name, found in _numbers(grid.point_data)}
+    on_cells = {name: found[owned] for name, found in _numbers(grid.cell_data)}
+    return Snapshot(np.asarray(grid.points, dtype=float)[used], cells, values, on_cells)
 
 
-def _scalars(grid: "pv.UnstructuredGrid") -> Iterable[str]:
-    names = grid.point_data.keys()
-    return [name for name in names if grid.point_data[name].ndim == 1 and not name.startswith("vtk")]
+def _numbers(data: "pv.DataSetAttributes") -> Iterator[tuple[str, _Array]]:
+    """Scalar fields by name, and vector fields by their length."""
+    for name in data:
+        values = np.asarray(data[name])
+        if name.startswith("vtk"):
+            continue
+        if values.ndim == 1:
+            yield name, values
+        elif values.ndim == 2 and values.shape[1] <= 3:
+            yield f"|{name}|", np.linalg.norm(values, axis=1)
