@@ -16,6 +16,7 @@ import numpy.typing as npt
 from fem_models.flow.gradient_flow import GradientFlow, State
 
 _Array = npt.NDArray[np.float64]
+_Numbering = Callable[[npt.NDArray[np.int32], int], npt.NDArray[np.integer]]
 
 
 class FieldRows:
@@ -87,7 +88,7 @@ class FieldRows:
             diagonal[rows, columns] = 0.0
             diagonal[rows, columns, columns] = self._rigidity[self._held]
 
-    def stiff_entries(self, number: Callable[[_Array, int], _Array], side: int) -> list[npt.NDArray]:
+    def stiff_entries(self, number: _Numbering, side: int) -> list[npt.NDArray]:
         """Rows (side 0) or columns (side 1) of the stiffnesses' entries: ii, jj, ij and ji of each edge.
 
         Args:

@@ -10,12 +10,12 @@ two grids: on the coarse one multipliers are traces of continuous, piecewise lin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import ufl
 from dolfinx import fem
 from petsc4py import PETSc
+from ufl.core.expr import Expr
 
 from fem_models.linalg.options import Option
 from fem_models.linearised.followed_diffusion import FollowedDiffusion
@@ -42,31 +42,49 @@ _TWO_GRIDS: dict[str, Option] = {
 
 
 class SmoothPart(Protocol):
-    """P. Collective; call its methods with the options of the solver in the database.
+    """P. Collective; call its methods with the options of the solver in the database."""
 
-    Attributes:
-        defaults: Options of the preconditioner.
-    """
-
-    defaults: Mapping[str, Option]
+    @property
+    def defaults(self) -> dict[str, Option]:
+        """Options of the preconditioner."""
 
     def assemble(self) -> None:
         """Take the present values of q, φ and D."""
 
     def product(self, u: PETSc.Vec) -> PETSc.Vec:
-        """Pu."""
+        """Pu.
+
+        Args:
+            u: A vector of potentials.
+
+        Returns:
+            A new vector.
+        """
 
     def precondition(self, ksp: PETSc.KSP, operator: PETSc.Mat) -> None:
-        """Set up a Krylov method for an operator with P as what it is preconditioned by."""
+        """Set up a Krylov method for an operator with P as what it is preconditioned by.
+
+        Args:
+            ksp: The method.
+            operator: What it solves with.
+        """
 
 
 def smooth_part(problem: LinearisedJko, diffusion: FollowedDiffusion) -> SmoothPart:
-    """P for a problem. Collective."""
+    """P for a problem. Collective.
+
+    Args:
+        problem: The linearised problem.
+        diffusion: D.
+
+    Returns:
+        P, to be assembled.
+    """
     spaces, dx = problem.spaces, problem.measures.dx
     u, v = ufl.TrialFunction(spaces.potentials), ufl.TestFunction(spaces.potentials)
     reach = fem.Constant(spaces.mesh, problem.a * problem.delta) * diffusion.velocity
 
-    def before(w):
+    def before(w: Expr) -> Expr:
         return w - ufl.inner(reach, ufl.grad(w))
 
     local = before(u) * before(v) / problem.curvature * dx
