@@ -4,8 +4,8 @@ Between densities ρ⁰ and ρ¹, a time τ apart, the potential φ in the middl
 
     m (ρ¹ - ρ⁰) + τ fluxes(½(ρ⁰ + ρ¹), φ) = 0,
 
-the condition (2.9a) of Bruna, Burger and Carrillo for one slab with weight ½, up to O(τ²). From there the
-geodesic goes on as the solution of the conditions of a path of least action,
+the condition ∂sρ = div(ρ∇φ), (2.9a) of Bruna, Burger and Carrillo, for one slab with weight ½, up to O(τ²).
+From there the geodesic goes on as the solution of the conditions of a path of least action,
 
     m ∂tρ = -fluxes(ρ, φ),    m ∂tφ = ½ squares(φ)       (∂tρ = div(ρ∇φ), ∂tφ = ½|∇φ|²),
 

@@ -108,7 +108,7 @@ def _gap(
     """Σ ρs, Σ m over the densities with a barrier, and the action."""
     gap, weight = problem.sums(
         np.where(bound, products, 0.0).sum(axis=1, keepdims=True),
-        (bound * problem.volumes).sum(axis=1, keepdims=True),
+        np.where(bound, problem.volumes, 0.0).sum(axis=1, keepdims=True),
     )
     return float(gap[0]), float(weight[0]), problem.action(unknowns)
 

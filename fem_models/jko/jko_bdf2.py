@@ -120,6 +120,9 @@ class JkoBdf2:
             old: Densities ≥ 0 and values of the other fields, shape (nodes, fields).
             tau: Time step.
 
+        Returns:
+            The step, with what it cost from the extrapolation on.
+
         Raises:
             InputError: A step that is not positive and finite.
             SolveError: As for `Jko`; the history is unchanged.
@@ -142,7 +145,10 @@ class JkoBdf2:
         omega = tau / last
         mass = sum(flow.masses(old)[name] for name in np.array(flow.names)[flow.transported])
         phi = self._geodesics.potentials(older, old, last)
-        for share in _SHARES if phi is not None else ():
+        if phi is None:
+            self._shortened += 1
+            return old, 0.0, 0.0
+        for share in _SHARES:
             sigma = share * tau * omega / (1.0 + 2.0 * omega)
             densities = self._geodesics.beyond(old, phi, sigma)
             if densities is None:

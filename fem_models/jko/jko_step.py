@@ -33,10 +33,11 @@ _POTENTIALS = "potentials"
 class Jko:
     """argmin over ρ of W₂²(ρ, ρ^old)/(2τ) + E(ρ): first order in τ, a minimiser for any τ.
 
-    (Bruna, Burger and Carrillo, (2.6)-(2.11).) Fields of the L² metric have ∫(c - c^old)²/(2τ) in place of
-    W₂²/(2τ) in the same minimisation (Matthes, on compound metrics); static fields make the energy stationary
-    (Kinderlehrer, Monsaingeon and Xu, (2.1)). One slab linearises the distance around the new density
-    (Cancès, Gallouët and Todeschini, 2020); with more, W₂ is of second order in the length of a slab.
+    (Bruna, Burger and Carrillo, (2.6)–(2.11), printed in `fem_models.jko`.) Fields of the L² metric have
+    ∫(c - c^old)²/(2τ) in place of W₂²/(2τ) in the same minimisation (Matthes, on compound metrics); static
+    fields make the energy stationary, 0 = δE/δψ (Kinderlehrer, Monsaingeon and Xu, (2.1)). One slab
+    linearises the distance around the new density (Cancès, Gallouët and Todeschini, 2020); with more, W₂ is
+    of second order in the length of a slab.
 
     Promises, for any τ: the mass of every density is exact, densities are ≥ 0 and exactly 0 in vacuum where
     the energy has no entropy, and E(ρ) + W²/(2τ) ≤ E(ρ^old) for energies that are convex in the densities.
@@ -115,6 +116,9 @@ class Jko:
             old: Densities ≥ 0 and values of the other fields, shape (nodes, fields); static fields are in
                 equilibrium, or `movement.excess` is that of their settling too.
             tau: Time step.
+
+        Returns:
+            The step, with what it cost.
 
         Raises:
             InputError: A step that is not positive and finite, or a density without mass.

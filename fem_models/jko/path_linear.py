@@ -87,6 +87,7 @@ class PathLinearSolver:
 
     def _multiply(self, _: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """The product with the Jacobian, interactions included."""
+        assert self._multiply_more is not None
         equations = self._equations
         self.matrix.mult(x, y)
         change = equations.with_ghosts(x.array_r.reshape(equations.owned, equations.size))
@@ -121,6 +122,9 @@ class PathLinearSolver:
         Args:
             right: The right-hand side, shape (owned nodes, size).
             hard: Whether a barrier makes the system ill-conditioned.
+
+        Returns:
+            The solution, shape (owned nodes, size), or None.
         """
         self._right.array_w[:] = right.ravel()
         direct = self._direct(hard)

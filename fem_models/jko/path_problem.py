@@ -161,7 +161,14 @@ class PathProblem:
         return float((extent.sum(axis=0) ** 2).sum()) / self._tau
 
     def mean_potentials(self, guess: _Array) -> _Array:
-        """The means, over the mass, of the potentials in the last slab, shape (species,)."""
+        """The means, over the mass, of the potentials in the last slab, shape (species,).
+
+        Args:
+            guess: A path, shape (nodes, size).
+
+        Returns:
+            Shape (species,).
+        """
         equations = self.equations
         weights = self.volumes * self._old[: equations.owned, equations.transported]
         (sums,) = self.sums(weights * equations.potentials(guess[: equations.owned])[..., -1])

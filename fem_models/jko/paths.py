@@ -39,7 +39,7 @@ class PathEquations:
 
     The unknowns of a node are the densities ρ_s^k, then the potentials φ_s^k, the slabs of a species one
     after the other, then the fields that are no densities: shape (nodes, size). Rows are (2.9a) in the
-    places of densities, (2.9b) and (2.9e) in those of potentials, without s.
+    places of densities, (2.9b) and (2.9e) in those of potentials, without s (the formulas are above).
 
     Args:
         space: The P1 space.
@@ -95,31 +95,58 @@ class PathEquations:
         ones = np.ones((self.nodes, 1))
         self._conductances = mobility.slopes(ones, 0.0 * ones).stiffness
 
-    # Parts of the unknowns
-
     def with_ghosts(self, owned: _Array, count: int | None = None) -> _Array:
         """Nodal values of this rank with those of its ghosts. Collective.
 
         Args:
             owned: Shape (owned nodes, count).
             count: Number of values at a node, `size` by default, or twice `columns`.
+
+        Returns:
+            Shape (nodes, count).
         """
         return self._exchanges[count or self.size].with_ghosts(owned).copy()
 
     def densities(self, unknowns: _Array) -> _Array:
-        """The densities, shape (nodes, species, slabs), a view."""
+        """The densities, shape (nodes, species, slabs), a view.
+
+        Args:
+            unknowns: Shape (nodes, size), with or without ghosts.
+
+        Returns:
+            The view.
+        """
         return unknowns[:, : self.columns].reshape(-1, self.species, self.slabs)
 
     def potentials(self, unknowns: _Array) -> _Array:
-        """The potentials, shape (nodes, species, slabs), a view."""
+        """The potentials, shape (nodes, species, slabs), a view.
+
+        Args:
+            unknowns: Shape (nodes, size), with or without ghosts.
+
+        Returns:
+            The view.
+        """
         return unknowns[:, self.columns : 2 * self.columns].reshape(-1, self.species, self.slabs)
 
     def final(self, unknowns: _Array) -> State:
-        """The state at the end, shape (nodes, fields)."""
+        """The state at the end, shape (nodes, fields).
+
+        Args:
+            unknowns: Shape (nodes, size), with or without ghosts.
+
+        Returns:
+            A copy, shape (nodes, fields).
+        """
         return unknowns[:, self._final]
 
     def set_final(self, unknowns: _Array, state: State) -> None:
-        """Put a state at the end."""
+        """Put a state at the end.
+
+        Args:
+            unknowns: Shape (nodes, size); they are changed.
+            state: The state, shape (nodes, fields).
+        """
         unknowns[:, self._final] = state
 
     def constant(self, state: State, potentials: _Array) -> _Array:
@@ -128,6 +155,9 @@ class PathEquations:
         Args:
             state: Shape (nodes, fields).
             potentials: Of the species, shape (nodes, species).
+
+        Returns:
+            Shape (nodes, size).
         """
         unknowns = np.empty((self.nodes, self.size))
         self.densities(unknowns)[:] = state[:, self.transported, None]
@@ -136,7 +166,15 @@ class PathEquations:
         return unknowns
 
     def means(self, unknowns: _Array, old: State) -> _Array:
-        """The densities ρ̄ of the slabs, shape (nodes, columns)."""
+        """The densities ρ̄ of the slabs, shape (nodes, columns).
+
+        Args:
+            unknowns: Shape (nodes, size).
+            old: The state at the beginning, shape (nodes, fields).
+
+        Returns:
+            (1-α) ρ^{k-1} + α ρ^k for each slab k.
+        """
         ends = self._ends(unknowns, old)
         return self._columnwise((1.0 - self.weight) * ends[..., :-1] + self.weight * ends[..., 1:])
 
@@ -148,8 +186,6 @@ class PathEquations:
     def _columnwise(self, values: _Array) -> _Array:
         return np.ascontiguousarray(values.reshape(len(values), self.columns))
 
-    # Equations
-
     def residual(self, unknowns: _Array, old: State, tau: float, floor: _Array | float = 0.0) -> _Array:
         """The rows at the nodes of this rank, shape (owned nodes, size). Collective.
 
@@ -158,6 +194,10 @@ class PathEquations:
             old: The state at the beginning, shape (nodes, fields).
             tau: Time step.
             floor: Added to the densities that carry the fluxes, for all or for each: shape (columns,).
+
+        Returns:
+            Those of the continuity equation (2.9a) in the places of densities, those of the Hamilton–Jacobi
+            equation (2.9b) and its end (2.9e) in the places of potentials, then those of other fields.
         """
         delta, owned, columns = tau / self.slabs, self.owned, self.columns
         phi = np.ascontiguousarray(unknowns[:, columns : 2 * columns])
@@ -188,7 +228,16 @@ class PathEquations:
         return out
 
     def action(self, unknowns: _Array, old: State, tau: float) -> _Array:
-        """The action Σ_k (δ/2) a(ρ̄^k; φ^k) = W₂²/(2τ) of each species, shape (species,). Collective."""
+        """The action Σ_k (δ/2) a(ρ̄^k; φ^k) = W₂²/(2τ) of each species, shape (species,). Collective.
+
+        Args:
+            unknowns: Shape (nodes, size).
+            old: The state at the beginning, shape (nodes, fields).
+            tau: Time step.
+
+        Returns:
+            Shape (species,).
+        """
         phi = np.ascontiguousarray(unknowns[:, self.columns : 2 * self.columns])
         local = self.mobility.action(self.means(unknowns, old), phi).reshape(self.species, self.slabs)
         return self.comm.allreduce(0.5 * tau / self.slabs * local.sum(axis=1))
@@ -216,9 +265,6 @@ class PathEquations:
         )
 
     def _stiff_entries(self, side: int) -> list[npt.NDArray]:
-        if not self.end.stiffnesses:
-            return []
-
         def number(nodes: npt.NDArray, field: int) -> npt.NDArray:
             return self._numbers[nodes] * self.size + self._final[field]
 
@@ -331,12 +377,20 @@ class PathEquations:
             ((1.0 - a) * following)[:, :, earlier],
         ]
         along = [part.transpose(2, 1, 0).ravel() for part in pairs]
-        stiff = self.end.stiff_values(tau) if self.end.stiffnesses else []
-        matrix.setValuesCOO(np.concatenate([*nodal, *along, *stiff]), PETSc.InsertMode.INSERT_VALUES)
+        entries = [*nodal, *along, *self.end.stiff_values(tau)]
+        matrix.setValuesCOO(np.concatenate(entries), PETSc.InsertMode.INSERT_VALUES)
         return cancelling
 
     def interaction_change(self, change: _Array, tau: float) -> _Array:
-        """What interactions add to the product of the Jacobian with a change, shape (owned nodes, size)."""
+        """What interactions add to the product of the Jacobian with a change, shape (owned nodes, size).
+
+        Args:
+            change: Of the unknowns, ghosts included, shape (nodes, size).
+            tau: Time step.
+
+        Returns:
+            What is to be added to the product.
+        """
         out = np.zeros((self.owned, self.size))
         out[:, self._final_rows] = self.end.interaction_rows(self.final(change), tau)
         return out

@@ -1,6 +1,7 @@
 """The Lasry–Lions identity between two candidates for a step (Bruna, Burger and Carrillo, section 2.4).
 
-For two solutions of the optimality conditions (2.11),
+For two solutions of the optimality conditions (2.11), ∂s p + div(p∇φ) = 0 and ∂s φ + ½|∇φ|² = 0 with p given
+at the beginning and φ = -δF/δp at the end,
 
     -⟨δF/δp(p₁) - δF/δp(p₂), p₁ - p₂⟩ = ½ ∫∫ (p₁ + p₂) |∇φ₁ - ∇φ₂|² dx ds   at the end and over the step:
 
@@ -118,6 +119,9 @@ def lasry_lions(
         delta: The length δ of a slab.
         comm: The ranks that share the mesh.
         weight: α; 1 for one slab and ½ for more by default.
+
+    Returns:
+        Both sides and the defects, the same on all ranks.
 
     Raises:
         InputError: Candidates with different numbers of slabs or nodes.

@@ -4,14 +4,15 @@ The constraint (2.14) of Bruna, Burger and Carrillo, ∂s h + div(g + h∇φ) = 
 
     ∫∂s h v - A(h, v) + b(g, v) = 0   for all v in the space of potentials,
 
-with the transport A of `fem_models.linearised_jko.slab_transport` and b of `mixed_pairs`, and fluxes g = q∇f
-are ∫g·w/q = -b(w, f) for all w: G g = -Bᵀf.
+with the transport A of `fem_models.linearised_jko.slab_transport` and b of
+`fem_models.linearised_jko.elements`, and fluxes g = q∇f are ∫g·w/q = -b(w, f) for all w: G g = -Bᵀf.
 
-At the boundary the weak form has (2.12c). With ∂φ/∂n = 0, (2.11c), both parts of the flux vanish there. φ
-need not have that to rounding. For continuous potentials (q∇f + h∇φ)·n = 0 is the natural condition, and the
-orders of errors stay where ∂φ/∂n is not zero. Raviart–Thomas fluxes have g·n = 0 strongly, and the transport
-lets nothing across either: a ∂φ/∂n that is not zero makes an error in the fluxes of the cells there. Keep it
-small in any case: where ∂φ/∂n > 0, (2.12b) would need values of f from outside. Everything is dimensionless.
+At the boundary the weak form has (2.12c), (q∇f + h∇φ)·n = 0. With ∂φ/∂n = 0, which is (2.11c) where there is
+mass, both parts of the flux vanish there. φ need not have that to rounding. For continuous potentials
+(q∇f + h∇φ)·n = 0 is the natural condition, and the orders of errors stay where ∂φ/∂n is not zero.
+Raviart–Thomas fluxes have g·n = 0 strongly, and the transport lets nothing across either: a ∂φ/∂n that is not
+zero makes an error in the fluxes of the cells there. Keep it small in any case: where ∂φ/∂n > 0, the equation
+∂s f + ∇φ·∇f = 0, (2.12b), would need values of f from outside. Everything is dimensionless.
 """
 
 from __future__ import annotations
@@ -39,12 +40,26 @@ class Fluxes:
         self._divergence = fem.form(spaces.coupling(self._g, v) * self._dx)
 
     def divergence(self, g: fem.Function) -> PETSc.Vec:
-        """The vector b(g, v) for all v."""
+        """The vector b(g, v) for all v.
+
+        Args:
+            g: A flux.
+
+        Returns:
+            The vector, numbered as potentials.
+        """
         self._g.x.array[:] = g.x.array
         return assembled_vector(self._divergence)
 
     def load(self, source: Expr) -> fem.Form:
-        """The compiled form ∫r·w/q of a source r of fluxes, a UFL vector."""
+        """The compiled form ∫r·w/q of a source r of fluxes, a UFL vector.
+
+        Args:
+            source: r.
+
+        Returns:
+            The form, to be assembled with the density q that is loaded.
+        """
         return fem.form(ufl.inner(source, self._w) / self._q * self._dx)
 
 
@@ -109,18 +124,37 @@ class CellwiseFluxes(Fluxes):
         return np.linalg.inv(cell_blocks(fem.assemble_matrix(self._mass).data, self._dofs, self._dofs))
 
     def assemble(self, k: int) -> None:
-        """Assemble the matrix of slab k for the density q that is loaded."""
+        """Assemble the matrix of slab k for the density q that is loaded.
+
+        Args:
+            k: The number of the slab, from 0.
+        """
         weights = self._volumes[:, None, None] * (self._unit @ self._inverses() @ self._unit)
         nodes = self._weights.function_space.dofmap.list[: self._cells, 0]
         self._weights.x.array.reshape(-1, self._unit.size)[nodes] = weights.reshape(self._cells, -1)
         self._stiffness.assemble(k)
 
     def held(self, load: PETSc.Vec) -> PETSc.Vec:
-        """The load itself: no unknowns are held."""
+        """The load itself: no unknowns are held.
+
+        Args:
+            load: A vector numbered as fluxes.
+
+        Returns:
+            The same vector.
+        """
         return load
 
     def solve(self, f: fem.Function, load: PETSc.Vec) -> fem.Function:
-        """The flux g with ∫g·w/q = -b(w, f) + load(w), for the density q that is loaded."""
+        """The flux g with ∫g·w/q = -b(w, f) + load(w), for the density q that is loaded.
+
+        Args:
+            f: The potential.
+            load: A vector numbered as fluxes.
+
+        Returns:
+            The flux, ghosts included.
+        """
         self._f.x.array[:] = f.x.array
         right = assembled_vector(self._slopes)
         right.axpy(1.0, load)
@@ -159,11 +193,22 @@ class ConformingFluxes(Fluxes):
         self.coupling = coupling.matrices[0]
 
     def assemble(self, k: int) -> None:
-        """Assemble the matrix of slab k for the density q that is loaded."""
+        """Assemble the matrix of slab k for the density q that is loaded.
+
+        Args:
+            k: The number of the slab, from 0.
+        """
         self._mass.assemble(k)
 
     def held(self, load: PETSc.Vec) -> PETSc.Vec:
-        """The load with zeros where unknowns are held; it is changed."""
+        """The load with zeros where unknowns are held; it is changed.
+
+        Args:
+            load: A vector numbered as fluxes.
+
+        Returns:
+            The same vector.
+        """
         array, dofs = load.array_w, self.spaces.boundary_fluxes
         array[dofs[dofs < len(array)]] = 0.0
         return load

@@ -2,8 +2,8 @@
 
 A perturbation h of the density lives in the space of the potential f, its multiplier: otherwise there are
 perturbations that no potential sees. The flux g lives in the other space of the pair. The constraint
-(Bruna, Burger and Carrillo, (2.14)) couples them by b(g, f) = -∫g·∇f where potentials are continuous, and by
-b(g, f) = ∫f div g where the normal component of fluxes is.
+∂s h + div(g + h∇φ) = 0 (Bruna, Burger and Carrillo, (2.14)) couples them by b(g, f) = -∫g·∇f where potentials
+are continuous, and by b(g, f) = ∫f div g where the normal component of fluxes is.
 """
 
 from __future__ import annotations
@@ -63,6 +63,12 @@ PAIRS = {
 def pair_named(name: str) -> Pair:
     """The pair of a name.
 
+    Args:
+        name: One of `PAIRS`.
+
+    Returns:
+        The pair.
+
     Raises:
         InputError: There is no such pair.
     """
@@ -120,5 +126,13 @@ class MixedSpaces:
         return fem.locate_dofs_topological(self.fluxes, facet_dimension, facets)
 
     def coupling(self, g: Expr, f: Expr) -> Expr:
-        """The integrand of b(g, f): -g·∇f where potentials are continuous, else f div g."""
+        """The integrand of b(g, f): -g·∇f where potentials are continuous, else f div g.
+
+        Args:
+            g: A flux, a UFL vector.
+            f: A potential, a UFL scalar.
+
+        Returns:
+            A UFL scalar.
+        """
         return -ufl.inner(g, ufl.grad(f)) if self.pair.conforming else f * ufl.div(g)

@@ -14,7 +14,7 @@ are recovered at vertices, for potentials of any space. Everything is dimensionl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -170,7 +170,7 @@ class FollowedDiffusion:
         return stretch @ _of_eigenvalues(np.exp, logarithm) @ stretch / growth
 
 
-def _of_eigenvalues(function, matrices: _Array) -> _Array:
+def _of_eigenvalues(function: Callable[[_Array], _Array], matrices: npt.NDArray[np.floating]) -> _Array:
     """The function of symmetric matrices, shape (..., d, d)."""
     values, vectors = np.linalg.eigh(matrices)
     return (vectors * function(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)

@@ -41,10 +41,13 @@ class Measures:
 
     @cached_property
     def _points(self) -> _Array:
-        return basix.make_quadrature(self.mesh.basix_cell(), self.degree)[0]
+        return np.asarray(basix.make_quadrature(self.mesh.basix_cell(), self.degree)[0])
 
     def least(self, expression: Expr) -> Callable[[], float]:
         """The least value of a UFL scalar over all points; -∞ if one of its values is not finite.
+
+        Args:
+            expression: The scalar.
 
         Returns:
             A function that evaluates it; collective, as building it is.
@@ -76,22 +79,41 @@ class Assembled:
         self.matrices = [fem_petsc.create_matrix(self._form) for _ in range(count)]
 
     def assemble(self, k: int) -> None:
-        """Assemble matrix k with the present values of what is in the form."""
+        """Assemble matrix k with the present values of what is in the form.
+
+        Args:
+            k: The number of the matrix, from 0.
+        """
         matrix = self.matrices[k]
         matrix.zeroEntries()
-        fem_petsc.assemble_matrix(matrix, self._form, bcs=self._conditions)
+        # The types of DOLFINx know one of the two functions of this name only.
+        fem_petsc.assemble_matrix(matrix, self._form, bcs=self._conditions)  # type: ignore
         matrix.assemble()
 
 
 def assembled(form: ufl.Form) -> PETSc.Mat:
-    """The matrix of a bilinear form."""
+    """The matrix of a bilinear form.
+
+    Args:
+        form: The form.
+
+    Returns:
+        A new matrix.
+    """
     single = Assembled(form, 1)
     single.assemble(0)
     return single.matrices[0]
 
 
 def assembled_vector(form: fem.Form) -> PETSc.Vec:
-    """The vector of a compiled linear form."""
+    """The vector of a compiled linear form.
+
+    Args:
+        form: The form.
+
+    Returns:
+        A new vector, with the parts of all ranks.
+    """
     vector = ghosted_vector(form)
     fem_petsc.assemble_vector(vector, form)
     vector.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)

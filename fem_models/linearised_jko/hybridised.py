@@ -149,7 +149,7 @@ class Hybridised:
         self.multipliers.setOption(PETSc.Mat.Option.SPD, True)
 
 
-def _broken(spaces: MixedSpaces) -> tuple | basix.ufl._BasixElement:
+def _broken(spaces: MixedSpaces) -> tuple | basix.ufl._ElementBase:
     """The element of fluxes of each cell alone."""
     family, degree = spaces.pair.flux
     if spaces.mesh.topology.dim == 1:

@@ -1,6 +1,7 @@
 """Discrete inf-sup (Ladyzhenskaya–Babuška–Brezzi) constants of pairs of potentials f and fluxes g.
 
-Of fluxes alone, with b(g, f) = -∫g·∇f, or ∫f div g, of `mixed_pairs`, and a weight q > 0:
+Of fluxes alone, with b(g, f) = -∫g·∇f, or ∫f div g, of `fem_models.linearised_jko.elements`, and a weight q >
+0:
 
     β = inf over f with ∫f = 0 of  sup over g of  b(g, f) / (|g| |f|),
     |g|² = ∫ g·g / q,
@@ -10,10 +11,10 @@ Of fluxes alone, with b(g, f) = -∫g·∇f, or ∫f div g, of `mixed_pairs`, an
 where {} is the mean over the two cells at a facet, [] the difference, and h twice the circumradius of a
 cell. β² is the smallest eigenvalue λ of B G⁻¹ Bᵀ f = λ N f on potentials of mean zero, with G and N the
 matrices of |g|² and |f|². Each slab of a time interval has its own f and g, so β is the same for any number.
-Raviart–Thomas fluxes have no normal component at the boundary (the condition of Bruna, Burger and Carrillo,
-(2.12)) or are free there; the other pairs have that condition in their weak form.
+Raviart–Thomas fluxes have no normal component at the boundary (the condition (2.12c) of Bruna, Burger and
+Carrillo, (q∇f + h∇φ)·n = 0) or are free there; the other pairs have that condition in their weak form.
 
-Of the whole constraint (2.14), with a transport h∇φ, in S slabs of length δ = Δt/S and with h₀ = 0:
+Of the whole constraint ∂s h + div(g + h∇φ) = 0, (2.14), in S slabs of length δ = Δt/S and with h₀ = 0:
 
     b((g, h), f) = Σ_k [∫(h_k - h_{k-1}) f_k - δ∫h̃_k ∇φ·∇f_k + δ b(g_k, f_k)],  h̃_k = (1-a) h_{k-1} + a h_k,
 
@@ -96,6 +97,9 @@ class InfSup:
         Args:
             boundary: What Raviart–Thomas fluxes do at the boundary; no difference for other pairs.
 
+        Returns:
+            β, the same on all ranks.
+
         Raises:
             SolveError: The eigenvalue solver did not converge.
         """
@@ -109,6 +113,9 @@ class InfSup:
             duration: Δt.
             slabs: S.
             potential: φ as a function of the coordinates, UFL.
+
+        Returns:
+            β, the same on all ranks.
 
         Raises:
             InputError: A duration that is not positive, no slabs, or a φ that jumps or is not finite.
@@ -132,6 +139,9 @@ class InfSup:
 
         Args:
             boundary: Without flux, boundary unknowns have a row of the identity in G and zeros in B.
+
+        Returns:
+            G and B.
         """
         g, w = ufl.TrialFunction(self.spaces.fluxes), ufl.TestFunction(self.spaces.fluxes)
         held = []
@@ -191,6 +201,9 @@ def time_integration(duration: float, slabs: int) -> npt.NDArray[np.float64]:
     Args:
         duration: Δt.
         slabs: S.
+
+    Returns:
+        T.
 
     Raises:
         InputError: A duration that is not positive, or no slabs.

@@ -167,7 +167,7 @@ class LoadAssembly:
             constraint[k].scale(delta)
             rates.append(assembled_vector(self._adjoint))
             flux.append(problem.fluxes.held(assembled_vector(self._flux)))
-            flux_square += delta * fem.assemble_scalar(self._flux_square)
+            flux_square += delta * fem.assemble_scalar(self._flux_square).real
             reduced.append(self._reduced(constraint[k], flux[k]))
         problem.data.load(problem.slabs)
         nothing = rates[0].duplicate()
@@ -186,7 +186,7 @@ class LoadAssembly:
         problem = self._problem
         if not problem.eliminates:
             return constraint
-        at_rest = problem.fluxes.solve(fem.Function(problem.spaces.potentials), flux)
+        at_rest = problem.cellwise.solve(fem.Function(problem.spaces.potentials), flux)
         found = constraint.copy()
         found.axpy(-problem.delta, problem.fluxes.divergence(at_rest))
         return found
@@ -220,11 +220,19 @@ class Evaluation:
         self._square = fem.form(ufl.inner(self._g, self._g) / problem.q * problem.measures.dx)
 
     def recovered_fluxes(self, loads: Loads, f: Sequence[fem.Function]) -> list[fem.Function]:
-        """The fluxes of potentials at the middles of slabs, where they are eliminated cell by cell."""
+        """The fluxes of potentials at the middles of slabs, where they are eliminated cell by cell.
+
+        Args:
+            loads: The right-hand sides.
+            f: The potentials, one for each slab.
+
+        Returns:
+            The fluxes, one for each slab.
+        """
         found = []
         for k, potential in enumerate(f):
             self._problem.data.load(k)
-            found.append(self._problem.fluxes.solve(potential, loads.flux[k]))
+            found.append(self._problem.cellwise.solve(potential, loads.flux[k]))
         return found
 
     def __call__(
@@ -235,7 +243,18 @@ class Evaluation:
         h: list[fem.Function],
         p: fem.Function,
     ) -> Minimiser:
-        """The minimiser; arguments are those of it, `h` with h₀."""
+        """The minimiser with its value.
+
+        Args:
+            loads: The right-hand sides.
+            f: The potentials at the middles of slabs.
+            g: The fluxes there.
+            h: The perturbations at the ends of slabs, h₀ included.
+            p: The potential at the end.
+
+        Returns:
+            The minimiser.
+        """
         problem = self._problem
         delta = problem.delta
         flux_square, end_square = loads.squares
@@ -260,5 +279,5 @@ class Evaluation:
         for k, flux in enumerate(g):
             self._problem.data.load(k)
             self._g.x.array[:] = flux.x.array
-            found += fem.assemble_scalar(self._square)
+            found += fem.assemble_scalar(self._square).real
         return self._problem.spaces.mesh.comm.allreduce(found)

@@ -1,7 +1,7 @@
 """Perturbations of a JKO step: the linearised problem solved for an initial perturbation, as functions.
 
 For a perturbation h₀ of the density at the beginning of a step, the flux g, the perturbation h and the
-multiplier f minimise (2.13) of Bruna, Burger and Carrillo under (2.14), see `fem_models.linearised`:
+multiplier f solve (2.13) and (2.14) of Bruna, Burger and Carrillo, printed in `fem_models.linearised_jko`:
 
     linearisation = Linearisation(LinearisedJko(mesh, "P1-DG0", q, phi, duration=0.1, slabs=4))
     linearisation.solve(h0=lambda x: ufl.cos(ufl.pi * x[0])).write("perturbation.pvd")
@@ -34,7 +34,7 @@ class Perturbation:
         densities: h by time, at the ends of slabs: the first is (the L² projection of) h₀.
         multipliers: f by time, at the middles of slabs.
         end_multiplier: f at the end, -(E'' h + C q).
-        value: Of the functional (2.13).
+        value: ½∫∫|g|²/q + ½∫E'' h(Δt)² + C∫h(Δt) q, (2.13), less the work of sources if there are any.
         iterations: Of the conjugate gradients.
         preconditioner: "plain" or "follow".
         direct: Whether MUMPS found it, since the conjugate gradients did not.

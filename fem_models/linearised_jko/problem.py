@@ -20,13 +20,13 @@ second order for S > 1, of first for S = 1.
 Of h only the end has a norm in the functional; before, h is controlled in the dual of H¹ (Theorem 2.2: the
 space W), and only there its error can be expected to go as that of the fluxes.
 
-The loads c, l, r and e are those of `fem_models.linearised_jko.loads`; `linearised_saddle` solves all
-equations at once. Everything is dimensionless.
+The loads c, l, r and e are those of `fem_models.linearised_jko.loads`;
+`fem_models.linearised_jko.saddle_point` solves all equations at once. Everything is dimensionless.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 
 import numpy as np
@@ -42,7 +42,7 @@ from fem_models.linearised_jko.data_checks import require_continuous, require_po
 from fem_models.linearised_jko.elements import PAIRS, MixedSpaces, pair_named
 from fem_models.linearised_jko.forms import Assembled, Measures, assembled
 from fem_models.linearised_jko.slab_data import InTime, SlabData, Slabs
-from fem_models.linearised_jko.slab_transport import transports
+from fem_models.linearised_jko.slab_transport import Transports, transports
 from fem_models.linearised_jko.terminal_costs import TerminalCost, curvature
 from fem_models.meshes.marks import MarkedMesh, mesh_of
 
@@ -118,18 +118,18 @@ class LinearisedJko:
             raise InputError(
                 f"C must be a number, zero or more, and zero unless the terminal cost is paper, not {C!r}."
             )
-        self._least_q, self._least_curvature = (
-            self.measures.least(value) for value in (self.q, self.curvature)
-        )
+        self._least_q: Callable[[], float] = self.measures.least(self.q)
+        self._least_curvature: Callable[[], float] = self.measures.least(self.curvature)
         f, v = ufl.TrialFunction(self.spaces.potentials), ufl.TestFunction(self.spaces.potentials)
-        self.mass = assembled(f * v * self.measures.dx)
-        self._transport = transports(self.spaces, self.phi, self.measures, slabs)
-        self.transports = self._transport.matrices
-        self._end_mass = Assembled(f * v / self.curvature * self.measures.dx, 1)
-        self.end_mass = self._end_mass.matrices[0]
+        self.mass: PETSc.Mat = assembled(f * v * self.measures.dx)
+        self._transport: Transports = transports(self.spaces, self.phi, self.measures, slabs)
+        self.transports: list[PETSc.Mat] = self._transport.matrices
+        self._end_mass: Assembled = Assembled(f * v / self.curvature * self.measures.dx, 1)
+        self.end_mass: PETSc.Mat = self._end_mass.matrices[0]
+        self.fluxes: CellwiseFluxes | ConformingFluxes
         kind = CellwiseFluxes if self.eliminates else ConformingFluxes
         self.fluxes = kind(self.spaces, self.q, self.measures, slabs)
-        self.version = 0
+        self.version: int = 0
         self.assemble()
 
     @property
@@ -137,17 +137,39 @@ class LinearisedJko:
         """Whether fluxes are eliminated cell by cell, as those of continuous potentials are."""
         return self.spaces.pair.conforming
 
+    @property
+    def cellwise(self) -> CellwiseFluxes:
+        """The fluxes, where they are eliminated cell by cell."""
+        assert isinstance(self.fluxes, CellwiseFluxes)
+        return self.fluxes
+
     def stiffness(self, k: int) -> PETSc.Mat:
-        """K_k = B G_k⁻¹ Bᵀ of slab k, numbered from 0, for continuous potentials."""
-        return self.fluxes.stiffnesses[k]
+        """K_k = B G_k⁻¹ Bᵀ of slab k, numbered from 0, for continuous potentials.
+
+        Args:
+            k: The number of the slab.
+
+        Returns:
+            The matrix itself, no copy.
+        """
+        return self.cellwise.stiffnesses[k]
 
     def flux_mass(self, k: int) -> PETSc.Mat:
-        """G_k of slab k, numbered from 0, for Raviart–Thomas fluxes; held unknowns have 1 on the diagonal."""
+        """G_k of slab k, numbered from 0, for Raviart–Thomas fluxes; held unknowns have 1 on the diagonal.
+
+        Args:
+            k: The number of the slab.
+
+        Returns:
+            The matrix itself, no copy.
+        """
+        assert isinstance(self.fluxes, ConformingFluxes)
         return self.fluxes.masses[k]
 
     @property
     def coupling(self) -> PETSc.Mat:
         """B for Raviart–Thomas fluxes, without columns of held unknowns."""
+        assert isinstance(self.fluxes, ConformingFluxes)
         return self.fluxes.coupling
 
     def assemble(self) -> None:
@@ -168,14 +190,28 @@ class LinearisedJko:
         self.version += 1
 
     def implicit_step(self, k: int) -> PETSc.Mat:
-        """A new matrix M - aδA_k."""
+        """A new matrix M - aδA_k.
+
+        Args:
+            k: The number of the slab, from 0.
+
+        Returns:
+            The matrix.
+        """
         matrix = self.transports[k].copy()
         matrix.scale(-self.a * self.delta)
         matrix.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
         return matrix
 
     def explicit_step(self, k: int) -> PETSc.Mat:
-        """A new matrix M + (1-a)δA_k."""
+        """A new matrix M + (1-a)δA_k.
+
+        Args:
+            k: The number of the slab, from 0.
+
+        Returns:
+            The matrix.
+        """
         matrix = self.transports[k].copy()
         matrix.scale((1.0 - self.a) * self.delta)
         matrix.axpy(1.0, self.mass, structure=PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)

@@ -66,11 +66,23 @@ class ReducedJko:
             self._flux_masses = [linear_solver(mass, "fluxes_", petsc) for mass in masses]
 
     def mult(self, u: PETSc.Vec, product: PETSc.Vec) -> None:
-        """The product with the matrix."""
+        """The product with the matrix.
+
+        Args:
+            u: A vector of potentials, f in the last slab.
+            product: Where the product goes.
+        """
         self._defect(self.potentials(u), self.end(u)).copy(product)
 
     def right_side(self, loads: Loads) -> PETSc.Vec:
-        """The right-hand side b."""
+        """The right-hand side b.
+
+        Args:
+            loads: The right-hand sides of all equations.
+
+        Returns:
+            A new vector of potentials.
+        """
         nothing = self.vector()
         found = self._defect(self.potentials(nothing, loads), self.end(nothing, loads), loads)
         found.scale(-1.0)
@@ -81,7 +93,15 @@ class ReducedJko:
         return self.problem.mass.createVecLeft()
 
     def potentials(self, u: PETSc.Vec, loads: Loads | None = None) -> list[PETSc.Vec]:
-        """The potentials f_1..f_S for f_S = u."""
+        """The potentials f_1..f_S for f_S = u.
+
+        Args:
+            u: The potential in the last slab.
+            loads: Right-hand sides.
+
+        Returns:
+            The vectors, one for each slab; the last is u itself.
+        """
         f = [u]
         for k in range(self.problem.slabs - 2, -1, -1):
             right = self.vector()
@@ -92,7 +112,15 @@ class ReducedJko:
         return f
 
     def end(self, u: PETSc.Vec, loads: Loads | None = None) -> PETSc.Vec:
-        """The potential p at the end for f_S = u."""
+        """The potential p at the end for f_S = u.
+
+        Args:
+            u: The potential in the last slab.
+            loads: Right-hand sides.
+
+        Returns:
+            A new vector of potentials.
+        """
         right = self.vector()
         self._implicit[-1].multTranspose(u, right)
         if loads is not None:
@@ -100,11 +128,27 @@ class ReducedJko:
         return self.without_mass(right)
 
     def without_mass(self, right: PETSc.Vec) -> PETSc.Vec:
-        """M⁻¹ times a vector."""
+        """M⁻¹ times a vector.
+
+        Args:
+            right: The vector.
+
+        Returns:
+            A new vector.
+        """
         return self._solved(self._mass, right, "mass matrix")
 
     def flux(self, k: int, f: PETSc.Vec, loads: Loads | None = None) -> PETSc.Vec:
-        """The flux of slab k, numbered from 0, where fluxes are unknowns: G_k⁻¹(l_k - Bᵀf)."""
+        """The flux of slab k, numbered from 0, where fluxes are unknowns: G_k⁻¹(l_k - Bᵀf).
+
+        Args:
+            k: The number of the slab.
+            f: The potential there.
+            loads: Right-hand sides.
+
+        Returns:
+            A new vector of fluxes.
+        """
         right = self.problem.coupling.createVecRight()
         self.problem.coupling.multTranspose(f, right)
         right.scale(-1.0)
@@ -124,7 +168,16 @@ class ReducedJko:
         return found
 
     def perturbations(self, f: list[PETSc.Vec], p: PETSc.Vec, loads: Loads | None = None) -> list[PETSc.Vec]:
-        """The perturbations h_1..h_S for potentials f and p; h_S is that of p."""
+        """The perturbations h_1..h_S for potentials f and p; h_S is that of p.
+
+        Args:
+            f: The potentials, one for each slab.
+            p: The potential at the end.
+            loads: Right-hand sides.
+
+        Returns:
+            Vectors, one for each slab.
+        """
         h: list[PETSc.Vec] = []
         for k in range(self.problem.slabs - 1):
             right = self._arriving(k, f[k], h[-1] if h else None, loads)

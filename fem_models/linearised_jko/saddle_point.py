@@ -116,6 +116,12 @@ class SaddlePoint:
     def solve(self, loads: Loads) -> Minimiser:
         """The minimiser for given loads.
 
+        Args:
+            loads: Right-hand sides of the same problem.
+
+        Returns:
+            The minimiser.
+
         Raises:
             SolveError: The factors are too inaccurate for a solution.
         """

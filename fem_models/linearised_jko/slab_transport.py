@@ -39,7 +39,11 @@ class Transports(Protocol):
     matrices: list[PETSc.Mat]
 
     def assemble(self, k: int) -> None:
-        """Assemble the matrix of slab k for the potential φ that is loaded."""
+        """Assemble the matrix of slab k for the potential φ that is loaded.
+
+        Args:
+            k: The number of the slab, from 0.
+        """
 
 
 def transports(spaces: MixedSpaces, phi: Expr, measures: Measures, slabs: int) -> Transports:
@@ -50,6 +54,9 @@ def transports(spaces: MixedSpaces, phi: Expr, measures: Measures, slabs: int) -
         phi: φ, a UFL scalar, continuous.
         measures: The integrals.
         slabs: The number of matrices.
+
+    Returns:
+        The matrices, to be assembled slab by slab.
     """
     if spaces.pair.conforming:
         return Assembled(_continuous(spaces, phi, measures), slabs)

@@ -16,6 +16,7 @@ from typing import Protocol
 import ufl
 from dolfinx import fem
 from petsc4py import PETSc
+from ufl.core.expr import Expr
 
 from fem_models.linalg.callbacks import Applied, weak
 from fem_models.linalg.options import Option
@@ -43,26 +44,35 @@ _TWO_GRIDS: dict[str, Option] = {
 
 
 class SmoothPart(Protocol):
-    """P. Collective; call its methods with the options of the solver in the database.
+    """P. Collective; call its methods with the options of the solver in the database."""
 
-    Attributes:
-        defaults: Options of the preconditioner.
-    """
-
-    defaults: Mapping[str, Option]
+    @property
+    def defaults(self) -> dict[str, Option]:
+        """Options of the preconditioner."""
 
     def assemble(self) -> None:
         """Take the present values of q, φ and D."""
 
     def product(self, u: PETSc.Vec) -> PETSc.Vec:
-        """Pu."""
+        """Pu.
+
+        Args:
+            u: A vector of potentials.
+
+        Returns:
+            A new vector.
+        """
 
     @property
     def preconditioned(self) -> PETSc.Mat | None:
         """The matrix that preconditioners are made of, P; None where P is no sparse matrix."""
 
     def precondition(self, pc: PETSc.PC) -> None:
-        """Make a Krylov method's preconditioner, whose options are set, one for P."""
+        """Make a Krylov method's preconditioner, whose options are set, one for P.
+
+        Args:
+            pc: The preconditioner.
+        """
 
 
 def smooth_part(
@@ -82,7 +92,7 @@ def smooth_part(
     u, v = ufl.TrialFunction(spaces.potentials), ufl.TestFunction(spaces.potentials)
     reach = fem.Constant(spaces.mesh, problem.a * problem.delta) * diffusion.velocity
 
-    def before(w):
+    def before(w: Expr) -> Expr:
         return w - ufl.inner(reach, ufl.grad(w))
 
     local = before(u) * before(v) / problem.curvature * dx

@@ -1,9 +1,10 @@
 """Terminal costs of the linearised JKO problem, ½∫E'' h² + C∫hq at the end of the interval.
 
     "paper"              E'' = 1/q                     (Bruna, Burger and Carrillo, (2.13))
-    "second-variation"   E'' that of an energy, C = 0  (the linearisation of their (2.11e))
+    "second-variation"   E'' that of an energy, C = 0  (the linearisation of φ = -δF/δp, (2.11e))
 
-For Boltzmann's entropy both are the same if C = 0; with excluded volume, (2.5), E'' = 1/q + α_u(N-1)ε^d.
+For Boltzmann's entropy both are the same if C = 0; with excluded volume, the energy (2.5) for N particles of
+size ε, E'' = 1/q + α_u(N-1)ε^d.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ def curvature(cost: TerminalCost, q: Expr, x: Expr, energy: Energy | Term | None
         q: The density at the end.
         x: The coordinates.
         energy: For "second-variation": local terms of one density.
+
+    Returns:
+        E'' as UFL.
 
     Raises:
         InputError: There is no such cost, the energy is missing or not needed, it is of several species or
