@@ -1,4 +1,4 @@
-"""The equations of L² and static fields in an implicit step, which densities share their energy with.
+"""The equations of L² and static fields in an implicit step; densities are in the same energy.
 
     m_i (c_i - h_i) + τ m_i μ_i = 0   (L²)        -m_i μ_i = 0   (static)
 

@@ -28,7 +28,7 @@ from fem_models.flow.neutrality import check_neutral
 from fem_models.linalg.callbacks import product_matrix, weak
 from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.options import Option
-from fem_models.steady.field_equations import FieldEquations
+from fem_models.steady.field_equations import FieldEquations, FieldLinearisation
 from fem_models.steady.local_densities import LocalDensities, Response
 
 _Array = npt.NDArray[np.float64]
@@ -217,20 +217,20 @@ class Equilibrium:
 
     def _improved(self, point: _Point) -> _Point:
         """The point after a step of Newton's method, halved while it goes too far."""
-        self._equations.linearise(point.state, point.response.rates)
-        q = self._nonlocal_step(point)
-        found = self._searched(point, q)
+        linear = self._equations.linearise(point.state, point.response.rates)
+        q = self._nonlocal_step(point, linear)
+        found = self._searched(point, q, linear)
         if found is None and not self._flow.couplings.interacts:
             # With densities that do not answer, the step is downhill even where the energy is not convex.
-            self._equations.linearise(point.state, np.zeros_like(point.response.rates))
-            found = self._searched(point, q)
+            linear = self._equations.linearise(point.state, np.zeros_like(point.response.rates))
+            found = self._searched(point, q, linear)
         if found is None:
             raise SolveError(_NOT_FOUND)
         return found
 
-    def _searched(self, point: _Point, q: _Array) -> _Point | None:
+    def _searched(self, point: _Point, q: _Array, linear: FieldLinearisation) -> _Point | None:
         """The point after the linear equations' step, halved while it goes too far, or None."""
-        fields, multipliers, _ = self._equations.solve(point.residual, q)
+        fields, multipliers, _ = linear.solve(point.residual, q)
         slope = self._dot(point.residual, fields)
         if slope > 0.0 and point.error > _CLOSE and not self._flow.couplings.interacts:
             return None
@@ -249,11 +249,11 @@ class Equilibrium:
             share *= 0.5
         return None
 
-    def _nonlocal_step(self, point: _Point) -> _Array:
+    def _nonlocal_step(self, point: _Point, linear: FieldLinearisation) -> _Array:
         """The change δq of the non-local potentials: δq - K δρ(δq) = -(q - K ρ), by GMRES."""
         if not self._flow.couplings.interacts:
             return np.zeros_like(point.nonlocal_)
-        solve, owned = self._equations.solve, self._owned
+        solve, owned = linear.solve, self._owned
         _, _, densities = solve(point.residual, np.zeros_like(point.mismatch))
         right = self._interactions(densities) - point.mismatch
         none, shape = np.zeros_like(point.residual), point.mismatch[owned].shape

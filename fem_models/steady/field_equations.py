@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,7 @@ class FieldEquations:
 
     Attributes:
         columns: The columns of the fields in a state.
+        sign: -1 for static fields, otherwise 1, shape (fields,).
     """
 
     def __init__(self, flow: GradientFlow, densities: LocalDensities) -> None:
@@ -56,7 +58,7 @@ class FieldEquations:
         self._densities = densities.columns
         self.columns = np.flatnonzero(~flow.transported)
         self._owned = slice(0, flow.owned)
-        self._sign = np.where(flow.static[self.columns], -1.0, 1.0)
+        self.sign = np.where(flow.static[self.columns], -1.0, 1.0)
         self._held = np.zeros((flow.nodes, len(self.columns)), dtype=bool)
         for k, column in enumerate(map(int, self.columns)):
             if column in flow.fixed:
@@ -76,7 +78,7 @@ class FieldEquations:
         """
         flow, owned = self._flow, self._owned
         local = (flow.geometry.volumes[:, None] * self._local.smooth_potentials(state))[owned, self.columns]
-        residual = self._sign * (local + flow.couplings.stiffness_products(state)[owned, self.columns])
+        residual = self.sign * (local + flow.couplings.stiffness_products(state)[owned, self.columns])
         residual[self._held[owned]] = 0.0
         # Rounding of the masses may leave a net charge where none can be; it is spread over the domain.
         net = np.where(flow.free_constants[self.columns], flow.comm.allreduce(residual.sum(axis=0)), 0.0)
@@ -95,7 +97,7 @@ class FieldEquations:
         """
         flow = self._flow
         local = (flow.geometry.volumes[:, None] * self._local.smooth_potentials(state))[:, self.columns]
-        net, size = self._sum(local), self._sum(np.abs(local))
+        net, size = self.sum(local), self.sum(np.abs(local))
         size = size + flow.comm.allreduce(self._sources(state).sum(axis=0))
         relaxed = flow.relaxed[self.columns]
         return bool((np.abs(net) <= _BALANCED * size)[relaxed].all())
@@ -107,12 +109,15 @@ class FieldEquations:
         parts = np.einsum("nfs,ns->nf", np.abs(mixed), state[owned][:, self._densities])
         return np.where(flow.inside[owned, None], flow.geometry.volumes[owned, None] * parts, 0.0)
 
-    def linearise(self, state: State, rates: _Array) -> None:
-        """Set up the linear systems of `solve`.
+    def linearise(self, state: State, rates: _Array) -> FieldLinearisation:
+        """The linear systems of fields, multipliers and densities at a state. Collective.
 
         Args:
-            state: Fields and the densities that follow them.
+            state: Fields and the densities that follow them, shape (nodes, species).
             rates: X = ∂ρ/∂λ, shape (nodes, densities, densities).
+
+        Returns:
+            The systems; their matrix is that of the last call.
 
         Raises:
             SolveError: Second derivatives of the energy are not finite.
@@ -121,49 +126,24 @@ class FieldEquations:
         hessian = self._local.hessian(state)
         volumes = flow.geometry.volumes[:, None, None]
         mixed = np.where(flow.inside[:, None, None], hessian[:, self._densities[:, None], fields], 0.0)
-        self._rates, self._mixed = rates, mixed
-        self._weighted = volumes * rates
+        weighted = volumes * rates
         # The change of the fields' equations, but for the sign, with the multipliers.
-        self._couplings = np.einsum("nst,nsf->nft", self._weighted, mixed)
-        self._masses = self._sum(self._weighted)
-        self._schur = self._masses
+        couplings = np.einsum("nst,nsf->nft", weighted, mixed)
+        masses = schur = self.sum(weighted)
+        borders = np.zeros((flow.nodes, 0, len(self._densities)))
         if len(fields):
             own = np.where(volumes > 0.0, volumes * hessian[:, fields[:, None], fields], 0.0)
-            self._assemble(own - np.einsum("nfs,nsg->nfg", self._couplings, mixed))
+            self._assemble(own - np.einsum("nfs,nsg->nfg", couplings, mixed))
             columns = range(len(self._densities))
-            borders = [self._inverse(self._sign * self._couplings[self._owned, :, s]) for s in columns]
-            self._borders = np.stack(borders, axis=2)
-            self._schur = self._masses + self._sum(np.einsum("nfs,nft->nst", self._couplings, self._borders))
-
-        if not np.isfinite(self._schur).all():
+            found = [self.inverse(self.sign * couplings[self._owned, :, s]) for s in columns]
+            borders = np.stack(found, axis=2)
+            schur = masses + self.sum(np.einsum("nfs,nft->nst", couplings, borders))
+        if not np.isfinite(schur).all():
             raise SolveError(
                 "No steady state was found: the second derivatives of the energy are not finite at fields "
                 "on the way; a smaller mass or coupling, or a guess, may help."
             )
-
-    def solve(self, residual: _Array, shift: _Array) -> tuple[_Array, _Array, _Array]:
-        """Changes that take a residual away, while potentials of the densities change and masses do not.
-
-        Args:
-            residual: Of the fields, shape (owned nodes, fields).
-            shift: Change of the non-local potentials, shape (nodes, densities).
-
-        Returns:
-            The changes of the fields, shape (nodes, fields), of the multipliers λ, and of the densities,
-            shape (nodes, densities).
-        """
-        right = np.einsum("nst,nt->s", self._weighted[self._owned], shift[self._owned])
-        right = self._flow.comm.allreduce(right)
-        fields = np.zeros((self._flow.nodes, len(self.columns)))
-        if len(self.columns):
-            forces = self._sign * np.einsum("nft,nt->nf", self._couplings, shift)[self._owned]
-            fields = self._inverse(forces - residual)
-            right = right + self._sum(np.einsum("nfs,nf->ns", self._couplings, fields))
-        multipliers = np.linalg.lstsq(self._schur, right, rcond=_FREE)[0]
-        if len(self.columns):
-            fields = fields - self._borders @ multipliers
-        drive = multipliers - np.einsum("nsf,nf->ns", self._mixed, fields) - shift
-        return fields, multipliers, np.einsum("nst,nt->ns", self._rates, drive)
+        return FieldLinearisation(self, rates, mixed, weighted, couplings, masses, borders, schur)
 
     def feedback(self, state: State, rates: _Array) -> float:
         """The largest factor μ by which a change of fields of the L² metric comes back through the densities.
@@ -180,18 +160,17 @@ class FieldEquations:
             μ, dimensionless.
         """
         flow, owned = self._flow, self._owned
-        self.linearise(state, rates)
-        couplings, masses = self._couplings, self._masses
+        following = self.linearise(state, rates)
+        couplings, mixed, masses = following.couplings, following.mixed, following.masses
+        # From here on the matrix is that of densities that do not answer.
         self.linearise(state, np.zeros_like(rates))
 
         def answer(fields: _Array) -> _Array:
             """W δφ at the nodes of this rank: the densities answer with their masses held."""
-            load = self._sum(np.einsum("nfs,nf->ns", couplings, fields))
-            drive = (
-                np.einsum("nsf,nf->ns", self._mixed, fields) - np.linalg.lstsq(masses, load, rcond=_FREE)[0]
-            )
+            load = self.sum(np.einsum("nfs,nf->ns", couplings, fields))
+            drive = np.einsum("nsf,nf->ns", mixed, fields) - np.linalg.lstsq(masses, load, rcond=_FREE)[0]
             change = np.einsum("nst,nt->ns", rates, drive)
-            return (flow.geometry.volumes[:, None] * np.einsum("nsf,ns->nf", self._mixed, change))[owned]
+            return (flow.geometry.volumes[:, None] * np.einsum("nsf,ns->nf", mixed, change))[owned]
 
         # Waves of several lengths in no direction in particular.
         phases = flow.points @ (np.arange(1.0, 1.0 + flow.points.shape[1]) * math.pi / flow.volume)
@@ -199,7 +178,7 @@ class FieldEquations:
         factor = 0.0
         for _ in range(_POWERS):
             force = answer(fields)
-            fields = self._inverse(force)
+            fields = self.inverse(force)
             pairs = np.array([(fields[owned] * f).sum() for f in (answer(fields), force)])
             work, size = flow.comm.allreduce(pairs)
             if not size > 0.0:
@@ -210,7 +189,15 @@ class FieldEquations:
             fields /= math.sqrt(size)
         return factor
 
-    def _sum(self, values: _Array) -> _Array:
+    def sum(self, values: _Array) -> _Array:
+        """The sum over the nodes of all ranks. Collective.
+
+        Args:
+            values: Shape (nodes, ...).
+
+        Returns:
+            The shape without the nodes.
+        """
         return self._flow.comm.allreduce(values[self._owned].sum(axis=0))
 
     # The sparse matrix of the fields
@@ -229,7 +216,7 @@ class FieldEquations:
             i, j = nodes[stiffness.pairs.T] * count + k
             rows += [i, j, i, j]
             columns += [i, j, j, i]
-            value = self._sign[k] * stiffness.k
+            value = self.sign[k] * stiffness.k
             of_i, of_j = (value * ~self._held[stiffness.pairs[:, end], k] for end in (0, 1))
             both = -np.where(of_j == 0.0, 0.0, of_i)
             stiff += [of_i, of_j, both, both]
@@ -247,15 +234,72 @@ class FieldEquations:
     def _assemble(self, blocks: _Array) -> None:
         """The matrix of the stiffnesses and of blocks at the nodes, shape (nodes, fields, fields)."""
         free = ~self._held
-        blocks = self._sign[:, None] * blocks * (free[:, :, None] & free[:, None, :])
+        blocks = self.sign[:, None] * blocks * (free[:, :, None] & free[:, None, :])
         nodes, fields = np.nonzero(self._held)
         blocks[nodes, fields, fields] = self._diagonals[self._held]
         values = np.concatenate([blocks[self._owned].ravel(), self._stiff])
         self._matrix.setValuesCOO(values, PETSc.InsertMode.INSERT_VALUES)
         self._solver.set_operators(self._matrix)
 
-    def _inverse(self, right: _Array) -> _Array:
-        """The solution with ghosts, zero where φ is given; `right` has the shape (owned nodes, fields)."""
+    def inverse(self, right: _Array) -> _Array:
+        """The solution of the fields' linear system, zero where φ is given. Collective.
+
+        Args:
+            right: The right-hand side, shape (owned nodes, fields).
+
+        Returns:
+            Shape (nodes, fields), ghosts included.
+        """
         self._right.array_w[:] = np.where(self._held[self._owned], 0.0, right).ravel()
         self._solver.solve(self._right, self._solution)
         return self._exchange.with_ghosts(self._solution.array_r).copy()
+
+
+@dataclass(frozen=True)
+class FieldLinearisation:
+    """Linear systems for changes of fields, multipliers and densities, the latter eliminated.
+
+    Attributes:
+        equations: The equations of the fields.
+        rates: X = ∂ρ/∂λ, shape (nodes, densities, densities).
+        mixed: ∂²e/∂ρ∂φ, shape (nodes, densities, fields).
+        weighted: m X.
+        couplings: m (∂²e/∂φ∂ρ) X, shape (nodes, fields, densities).
+        masses: Σ m X, shape (densities, densities).
+        borders: The changes of the fields with the multipliers, shape (nodes, fields, densities).
+        schur: The matrix of the multipliers that is left, shape (densities, densities).
+    """
+
+    equations: FieldEquations
+    rates: _Array
+    mixed: _Array
+    weighted: _Array
+    couplings: _Array
+    masses: _Array
+    borders: _Array
+    schur: _Array
+
+    def solve(self, residual: _Array, shift: _Array) -> tuple[_Array, _Array, _Array]:
+        """Changes that take a residual away, while potentials of the densities change and masses do not.
+
+        Args:
+            residual: Of the fields, shape (owned nodes, fields).
+            shift: Change of the non-local potentials, shape (nodes, densities).
+
+        Returns:
+            The changes of the fields, shape (nodes, fields), of the multipliers λ, and of the densities,
+            shape (nodes, densities).
+        """
+        equations, owned = self.equations, slice(0, len(residual))
+        count = len(equations.columns)
+        right = equations.sum(np.einsum("nst,nt->ns", self.weighted, shift))
+        fields = np.zeros((len(shift), count))
+        if count:
+            forces = equations.sign * np.einsum("nft,nt->nf", self.couplings, shift)[owned]
+            fields = equations.inverse(forces - residual)
+            right = right + equations.sum(np.einsum("nfs,nf->ns", self.couplings, fields))
+        multipliers = np.linalg.lstsq(self.schur, right, rcond=_FREE)[0]
+        if count:
+            fields = fields - self.borders @ multipliers
+        drive = multipliers - np.einsum("nsf,nf->ns", self.mixed, fields) - shift
+        return fields, multipliers, np.einsum("nst,nt->ns", self.rates, drive)

@@ -9,6 +9,7 @@ from references import COMM, flow_of, mesh_of, quadratic_potential, total, waves
 from fem_models.core.errors import InputError
 from fem_models.energies import Boltzmann, Density, Energy, Potential, PowerLaw, Quadratic
 from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
 
 from dolfinx import fem  # isort: skip
 
@@ -294,3 +295,33 @@ def test_potentials_may_use_functions_and_expressions_of_the_mesh():
     np.testing.assert_allclose(by_function.potentials(one), by_expression.potentials(one), atol=1e-14)
     expected = 2.0 * by_function.points[:, 0] + by_function.points[:, 1]
     np.testing.assert_allclose(by_function.potentials(one)[:, 0], expected, atol=1e-14)
+
+
+@pytest.mark.parallel
+def test_nodal_volumes_are_those_that_are_asked_for():
+    flow = GradientFlow(mesh_of("ball", h=0.6), Species(), PowerLaw(2))
+    shares = flow.with_lumping("cells")
+    assert flow.geometry.voronoi_volumes and not shares.geometry.voronoi_volumes
+    assert flow.with_lumping("voronoi") is flow
+    assert shares.with_lumping("cells") is shares
+    assert shares.volume == pytest.approx(flow.volume, rel=1e-12)
+    assert shares.names == flow.names and shares.terms is flow.terms
+    back = shares.with_lumping("voronoi")
+    np.testing.assert_array_equal(back.geometry.volumes, flow.geometry.volumes)
+    # In fewer dimensions the volumes are the same.
+    plane = GradientFlow(mesh_of("disk", h=0.6), Species(), PowerLaw(2))
+    assert plane.with_lumping("cells") is plane
+
+
+@pytest.mark.parallel
+def test_states_have_static_fields_in_equilibrium():
+    flow = poisson_nernst_planck(mesh_of("interval", cells=20))
+    densities = {"u": lambda x: 1.0 + np.cos(np.pi * x[0]), "v": 1.0}
+    masses = {"u": 1.0, "v": 1.0}
+    before, state = flow.nodal_values(densities, masses), flow.state(densities, masses)
+    np.testing.assert_array_equal(state[:, :2], before[:, :2])
+    assert not before[:, 2].any()
+    # -ψ'' = cos πx without flux, with mean zero over the ends: ψ = cos(πx)/π².
+    np.testing.assert_allclose(state[:, 2], np.cos(np.pi * flow.points[:, 0]) / np.pi**2, atol=5e-4)
+    with pytest.raises(InputError, match="the field lines have nowhere to end"):
+        flow.state(densities, {"u": 1.0, "v": 2.0})
