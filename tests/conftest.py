@@ -7,6 +7,7 @@ time limit.
 """
 
 import faulthandler
+import gc
 import io
 import os
 import shutil
@@ -147,6 +148,18 @@ def _reason(report):
     return "\n".join([report.longreprtext, *(f"--- {title} ---\n{text}" for title, text in captured)])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _meshes_of_one_module():
+    """Let the cached meshes of a module go: each has a dozen communicators, of which MPI has two thousand."""
+    yield
+    if PARALLEL:
+        for module in list(sys.modules.values()):
+            if Path(__file__).parent in Path(getattr(module, "__file__", None) or "/").parents:
+                for value in vars(module).values():
+                    getattr(value, "cache_clear", bool)()
+        gc.collect()
+
+
 @pytest.fixture
 def shared_tmp_path():
     """Return one temporary directory for all ranks, removed after the test."""
@@ -155,3 +168,15 @@ def shared_tmp_path():
     COMM.Barrier()
     if COMM.rank == 0:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def database():
+    """The options database; what a test puts into it is taken out again."""
+    from petsc4py import PETSc
+
+    options = PETSc.Options()
+    before = options.getAll()
+    yield options
+    for name in set(options.getAll()) - set(before):
+        options.delValue(name)
