@@ -36,22 +36,17 @@ test: style test-serial test-parallel-2 test-parallel-3
 style: .venv/.test-installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+	.venv/bin/mypy
 
 test-serial: .venv/.test-installed
 	sh .ci/with-mpi $(PYTEST)
-
-# Linearised problems on meshes that a test drops keep some communicators each, of which MPI has two thousand: the
-# tests run in three processes one after the other.
-PARALLEL = $(PYTEST) -p no:cacheprovider -m parallel
-EARLIER = %/discretization/ %/expressions/ %/plotting/ %/run/ %/schemes/ %/__pycache__/
 
 # With more ranks than cores, MPICH's ranks that wait must not keep the others from working.
 test-parallel-3: export MPIR_CVAR_CH4_PROGRESS_THROTTLE = 1
 
 test-parallel-2 test-parallel-3: test-parallel-%: .venv/.test-installed
-	$(MPIEXEC) -n $* $(PARALLEL) tests/discretization tests/expressions tests/plotting
-	$(MPIEXEC) -n $* $(PARALLEL) tests/run tests/schemes
-	$(MPIEXEC) -n $* $(PARALLEL) $(filter-out $(EARLIER),$(wildcard tests/*/)) $(wildcard tests/test_*.py)
+	$(MPIEXEC) -n $* $(PYTEST) -p no:cacheprovider -m parallel
 
 .venv/.demo-installed: $(INSTALLED_FROM)
 	@sh .ci/install wheel,all
@@ -62,5 +57,5 @@ test-parallel-2 test-parallel-3: test-parallel-%: .venv/.test-installed
 	@touch $@ .venv/.demo-installed
 
 clean:
-	rm -rf .venv build dist fem_models.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

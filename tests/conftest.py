@@ -7,6 +7,7 @@ time limit.
 """
 
 import faulthandler
+import gc
 import io
 import os
 import shutil
@@ -145,6 +146,18 @@ def _reason(report):
         return report.longrepr  # (file, line, reason), which the summary of skipped tests needs
     captured = report.sections if COMM.rank else []  # rank 0 shows its own
     return "\n".join([report.longreprtext, *(f"--- {title} ---\n{text}" for title, text in captured)])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _meshes_of_one_module():
+    """Let the cached meshes of a module go: each has a dozen communicators, of which MPI has two thousand."""
+    yield
+    if PARALLEL:
+        for module in list(sys.modules.values()):
+            if Path(__file__).parent in Path(getattr(module, "__file__", None) or "/").parents:
+                for value in vars(module).values():
+                    getattr(value, "cache_clear", bool)()
+        gc.collect()
 
 
 @pytest.fixture
