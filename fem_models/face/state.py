@@ -123,6 +123,7 @@ class State:
 
 
 def _draw(file: Path, name: str, path: Path) -> Path:
-    from fem_models.plotting.density import plot_density  # here: it takes a while to import
+    from fem_models.plotting.state import plot_density  # here: it takes a while to import
+    from fem_models.results.fields import WrittenFields
 
-    return plot_density(file, name, path)
+    return plot_density(WrittenFields(file, [name]).first, path)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _Array = npt.NDArray[np.float64]
 
 
-
 class FieldRows:
     """Parts of the residual and of the Jacobian in the rows of L² and static fields. Collective to build.
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from dolfinx import fem
 from matplotlib.figure import Figure
 
-from fem_models.core.parallel import on_rank_zero
 from fem_models.plotting.panels import colour_range
 from fem_models.plotting.rows import FRAME, SIDE, curve, draw_row, row_height
 from fem_models.plotting.style import WIDTH, new_figure, plain, save, sequence, symbol
 from fem_models.results.fields import FieldSeries, WrittenFields
-from fem_models.results.gathered import GatheredFields
 
 _MOST_PANELS = 5
 _MOST_CURVES = 9
@@ -35,26 +31,6 @@ def draw_geodesic(fields: Path, name: str, distance: float, path: Path) -> Path:
         InputError: If the fields cannot be read, or the picture cannot be written.
     """
     return save(geodesic_figure(WrittenFields(fields, [name]), name, distance), path)
-
-
-def plot_geodesic(densities: Mapping[float, fem.Function], distance: float, path: Path | str) -> Path:
-    """Write the picture of a geodesic from its densities. Collective.
-
-    Args:
-        densities: The densities by s from 0 to 1, functions of one name on one mesh.
-        distance: W₂.
-        path: The picture, a .png file.
-
-    Returns:
-        The picture.
-
-    Raises:
-        InputError: If there is no density, or the picture cannot be written.
-    """
-    series = GatheredFields({s: [density] for s, density in densities.items()})
-    (name,) = series.species
-    comm = next(iter(densities.values())).function_space.mesh.comm
-    return on_rank_zero(comm, lambda: save(geodesic_figure(series, name, distance), Path(path)))
 
 
 def geodesic_figure(fields: FieldSeries, name: str, distance: float) -> Figure:

@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dolfinx import fem
 from matplotlib.figure import Figure
 
 from fem_models.core.errors import InputError
-from fem_models.core.parallel import on_rank_zero
 from fem_models.plotting.panels import colour_range
 from fem_models.plotting.rows import FRAME, SIDE, curve, draw_row, row_height
 from fem_models.plotting.style import WIDTH, colour, dashes, new_figure, plain, save, symbol
 from fem_models.results.fields import Snapshot
-from fem_models.results.gathered import gathered
 
 # The width of a panel in inches.
 _PANEL = 4.2
 
 
-def plot_density(
-    state: Snapshot | fem.Function | Sequence[fem.Function], path: Path | str, title: str = ""
-) -> Path:
-    """Write the picture of one state in 1D, 2D or 3D. Collective for functions.
+def plot_density(state: Snapshot, path: Path | str, title: str = "") -> Path:
+    """Write the picture of one state in 1D, 2D or 3D. Call it on one process.
 
     Args:
-        state: A density, or several fields on one mesh under different names; or fields that were read, then
-            on one process.
+        state: Fields that were read, see `fem_models.results.fields.WrittenFields`.
         path: The picture, a .png file.
         title: What stands above it.
 
@@ -37,16 +31,7 @@ def plot_density(
     Raises:
         InputError: If nothing can be drawn, or the picture cannot be written.
     """
-    if isinstance(state, Snapshot):
-        return save(state_figure(state, title), Path(path))
-    functions = [state] if isinstance(state, fem.Function) else list(state)
-    found = gathered(functions)
-
-    def write() -> Path:
-        assert found is not None
-        return save(state_figure(found, title), Path(path))
-
-    return on_rank_zero(functions[0].function_space.mesh.comm, write)
+    return save(state_figure(state, title), Path(path))
 
 
 def state_figure(snapshot: Snapshot, title: str = "") -> Figure:

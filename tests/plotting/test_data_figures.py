@@ -7,11 +7,9 @@ from mpi4py import MPI
 from references import COMM, mesh_of
 
 from fem_models.core.errors import InputError
-from fem_models.plotting.geodesic import plot_geodesic
 from fem_models.plotting.perturbation import draw_perturbation, perturbation_figure
 from fem_models.plotting.state import plot_density, state_figure
 from fem_models.results.fields import WrittenFields
-from fem_models.results.gathered import gathered
 
 from dolfinx import fem, io  # isort: skip
 
@@ -25,6 +23,14 @@ def function(element, formula, name="rho", dim=2, alone=False):
     return found
 
 
+def snapshot(functions, folder, comm=MPI.COMM_SELF):
+    """Functions as they are read from the files that the ranks write; on one rank."""
+    with io.VTKFile(comm, folder / "fields.pvd", "w") as file:
+        file.write_function(functions, 0.0)
+    comm.Barrier()
+    return WrittenFields(folder / "fields.pvd").first if comm.rank == 0 else None
+
+
 def is_a_picture(path):
     """Whether a file is a PNG whose pixels are not all alike."""
     pixels = imread(path)[..., :3]
@@ -35,16 +41,17 @@ def is_a_picture(path):
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_a_density_is_written_from_any_number_of_ranks(shared_tmp_path, dim):
     density = function(("Lagrange", 1), lambda x: 1.0 + x[0], dim=dim)
-    path = plot_density(density, shared_tmp_path / "density.png", title="t = 0")
-    assert path == shared_tmp_path / "density.png"
+    found = snapshot([density], shared_tmp_path, COMM)
     if COMM.rank == 0:
+        path = plot_density(found, shared_tmp_path / "density.png", title="t = 0")
+        assert path == shared_tmp_path / "density.png"
         assert is_a_picture(path)
 
 
-def test_curves_of_a_state_with_their_jumps():
+def test_curves_of_a_state_with_their_jumps(tmp_path):
     rho = function(("Lagrange", 1), lambda x: 1.0 + x[0], dim=1, alone=True)
     steps = function(("DG", 0), lambda x: np.where(x[0] < 0.5, 0.0, 2.0), "steps", dim=1, alone=True)
-    (axes,) = state_figure(gathered([rho, steps]), "t = 0").axes
+    (axes,) = state_figure(snapshot([rho, steps], tmp_path), "t = 0").axes
     smooth, jumps = axes.lines
     assert [line.get_label() for line in (smooth, jumps)] == [r"$\rho$", "steps"]
     np.testing.assert_allclose(smooth.get_ydata(), 1.0 + smooth.get_xdata(), atol=1e-12)
@@ -53,10 +60,10 @@ def test_curves_of_a_state_with_their_jumps():
     assert x[np.flatnonzero(np.diff(y))[0]] == pytest.approx(0.5)
 
 
-def test_panels_of_a_state():
+def test_panels_of_a_state(tmp_path):
     rho = function(("Lagrange", 1), lambda x: 1.0 + x[0], alone=True)
     u = function(("Lagrange", 1), lambda x: 3.0 * x[1], "u", alone=True)
-    panels = [axes for axes in state_figure(gathered([rho, u])).axes if axes.get_xlabel() == "x"]
+    panels = [axes for axes in state_figure(snapshot([rho, u], tmp_path)).axes if axes.get_xlabel() == "x"]
     for axes, low, high in zip(panels, (1.0, 0.0), (2.0, 3.0), strict=True):
         values = axes.collections[0].get_array()
         assert (values.min(), values.max()) == pytest.approx((low, high))
@@ -72,20 +79,13 @@ def test_a_snapshot_is_drawn_as_it_was_read(tmp_path):
     assert is_a_picture(plot_density(fields.first, tmp_path / "density.png"))
 
 
-@pytest.mark.parallel
-def test_a_geodesic_of_functions(shared_tmp_path):
-    densities = {s: function(("Lagrange", 1), lambda x, s=s: 1.0 + s * x[0]) for s in (0.0, 0.5, 1.0)}
-    path = plot_geodesic(densities, 0.25, shared_tmp_path / "geodesic.png")
-    if COMM.rank == 0:
-        assert is_a_picture(path)
-
-
 def test_pictures_that_cannot_be_written_are_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="cannot be written"):
-        plot_density(function(("Lagrange", 1), lambda x: x[0]), tmp_path / "file" / "density.png")
-    with pytest.raises(InputError, match="no functions to draw"):
-        plot_density([], tmp_path / "density.png")
+        plot_density(
+            snapshot([function(("Lagrange", 1), lambda x: x[0], alone=True)], tmp_path),
+            tmp_path / "file" / "density.png",
+        )
 
 
 # Perturbations: h = (1 - t) cos πx, f = x - ½, |g| = 5t (1D: g = 3t).
