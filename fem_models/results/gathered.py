@@ -109,5 +109,7 @@ def _values(mesh: Mesh, function: fem.Function, family: str) -> _Array:
     shape = function.function_space.value_shape
     copy = fem.Function(fem.functionspace(mesh, (family, 1, shape) if shape else (family, 1)))
     copy.interpolate(function)
-    values = copy.x.array.copy()
-    return np.linalg.norm(values.reshape(-1, *shape), axis=1) if shape else values
+    values: _Array = np.array(copy.x.array, dtype=float)
+    if shape:
+        values = np.asarray(np.linalg.norm(values.reshape(-1, *shape), axis=1))
+    return values
