@@ -8,7 +8,7 @@ What takes long to import is imported by the command that needs it.
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -23,7 +23,7 @@ from fem_models.cli.show import show
 from fem_models.core.errors import InputError
 
 # Wrong usage of any kind; typer's own name for it depends on its version.
-_UsageError = typer.BadParameter.__base__
+_UsageError = cast("type[BaseException]", typer.BadParameter.__base__)
 
 app = typer.Typer(
     add_completion=False,
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _refuse(str(error))
     except _UsageError as error:
-        problem = error.format_message().rstrip(".")
+        problem = cast("Any", error).format_message().rstrip(".")
         return _refuse(
             f"{problem} (`fem-models --help` tells what is allowed; options of PETSc come after `--`)."
         )

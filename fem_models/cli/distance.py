@@ -41,8 +41,11 @@ def distance(
     comm = MPI.COMM_WORLD
     console = Console() if comm.rank == 0 else None
     ends = (DensityRequest(first, time_a, species), DensityRequest(second, time_b, species))
-    options = {"slabs": slabs, "out": out, "overwrite": overwrite, "draw": _draw}
-    return told(console, lambda: compute(*ends, comm, console, **options), tell)
+    return told(
+        console,
+        lambda: compute(*ends, comm, console, slabs=slabs, out=out, overwrite=overwrite, draw=_draw),
+        tell,
+    )
 
 
 def _draw(fields: Path, name: str, distance: float, path: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +27,12 @@ from fem_models.expressions import Expression
 from fem_models.flow.confinement import Confinement
 from fem_models.flow.edge_quality import EdgeQuality
 from fem_models.flow.exact_errors import ExactErrors
+from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.flow.lower_bound import check_bounded
 from fem_models.flow.nodal_fields import NodalFields
 from fem_models.flow.species import State
+from fem_models.jko.jko_step import Jko
 from fem_models.jko.movements import Movements
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import refusals
@@ -130,15 +132,15 @@ class FlowProblem(Problem[State]):
             *([ExactErrors(flow, self._exact)] if self._exact else []),
         ]
         # Those of the papers are of edge-averaged densities.
-        if not isinstance(flow, LogDensityFlow):
+        if isinstance(flow, GradientFlow):
             studies += self._system.studies(flow, steady, self.initial, time.start)
         if time.minimises:
-            studies.append(Movements(self.scheme.notes, time.slabs, time.joined))
+            studies.append(Movements(cast("Jko", self.scheme), time.slabs, time.joined))
         return Companions(studies, constants, warnings)
 
     def _steady(self) -> tuple[State | None, Sequence[str]]:
         """The steady state with the masses of the run, and a sentence where it is not there."""
-        if isinstance(self.model, LogDensityFlow):
+        if not isinstance(self.model, GradientFlow):
             return None, [
                 "No steady state, decay rate or study.csv comes with the log-density; the edge-averaged "
                 "discretisation has them."

@@ -29,11 +29,6 @@ class FlowSystem(System):
         """Whether the theory has the whole space, so that the mesh must hold all of the mass."""
         return False
 
-    @property
-    def exponential_rate(self) -> float | None:
-        """The rate at which the theory has the energy decay without coupling, where there is one."""
-        return None
-
     def flow(self, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         """The gradient flow on its mesh. Collective.
 

@@ -143,8 +143,9 @@ def where(path: Path) -> str:
     name = f"[{head}]"
     if head in LISTS:
         name = f"[[{head}]]"
-        if rest and isinstance(rest[0], int):
-            name += f" #{rest.pop(0) + 1}"
+        if rest and isinstance(number := rest[0], int):
+            name += f" #{number + 1}"
+            rest = rest[1:]
     keys = ".".join(str(key) for key in rest if isinstance(key, str))
     entries = "".join(f" entry {key + 1}" for key in rest if isinstance(key, int))
     return f"{name} {keys}".rstrip() + entries
@@ -181,7 +182,8 @@ def _model(path: Path, data: dict[str, Any]) -> type[BaseModel] | None:
         fields = {f.alias or name: f for model in candidates for name, f in model.model_fields.items()}
         candidates = models_in(fields[step].annotation) if step in fields else []
         here = _value(path[: depth + 1], data)
-        here = here[path[depth + 1]] if isinstance(here, list) and len(path) > depth + 1 else here
+        if isinstance(here, list) and len(path) > depth + 1:
+            here = here[int(path[depth + 1])]
         tags = [here.get("name"), here.get("term")] if isinstance(here, dict) else []
         if len(candidates) > 1:
             candidates = [model for model in candidates if tag_of(model) in tags]
@@ -275,7 +277,7 @@ def _unknown(path: Path, data: dict[str, Any]) -> str:
     more = f" and PETSc options ({', '.join(PETSC_PREFIXES)})" if path[0] == "solver" else ""
     kind = tag_of(_model(path[:-1], data) or RunConfig)
     if kind is not None:
-        table += f" with {_TAGS[path[0]]} = {shown(kind)}"
+        table += f" with {_TAGS[str(path[0])]} = {shown(kind)}"
     return f"{where(path)} is not a key of {table}; {choices(str(path[-1]), allowed)}{more}."
 
 

@@ -3,7 +3,8 @@
 `fem_models.config.io` reads and writes it. Every number is dimensionless.
 """
 
-from collections.abc import Iterator
+import types
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any
@@ -43,10 +44,10 @@ class RunConfig(Table):
     energy: Annotated[tuple[Term, ...], BeforeValidator(as_tuple)] = Field(
         (), description="energy terms of a gradient flow"
     )
-    initial: Initial = Field(default_factory=Initial, description="initial densities")
+    initial: Initial = Field(default_factory=lambda: Initial(), description="initial densities")
     time: Time = Field(description="time scheme and steps")
-    solver: Solver = Field(default_factory=Solver, description="nonlinear and linear solver")
-    output: Output = Field(default_factory=Output, description="fields and figures")
+    solver: Solver = Field(default_factory=lambda: Solver(), description="nonlinear and linear solver")
+    output: Output = Field(default_factory=lambda: Output(), description="fields and figures")
     parameters: NumberTable = Field(
         default_factory=FrozenDict, description="constants for expressions, NAME = number, dimensionless"
     )
@@ -189,7 +190,11 @@ def _density_name_problems(config: RunConfig) -> Iterator[str]:
     if not known:
         return
     masses = config.initial.mass if isinstance(config.initial.mass, dict) else {}
-    tables = {"[initial] ": config.initial.expressions, "[initial] mass.": masses, "[exact] ": config.exact}
+    tables: dict[str, Iterable[str]] = {
+        "[initial] ": config.initial.expressions,
+        "[initial] mass.": masses,
+        "[exact] ": config.exact,
+    }
     for where, entries in tables.items():
         for name in entries:
             if name in set(known) - set(config.initial_names) and where != "[exact] ":
@@ -290,8 +295,8 @@ def _know_all_names() -> None:
         return
     system = RunConfig.model_fields["system"]
     system.annotation, system.discriminator = reduce(or_, SYSTEMS.values()), "name"
-    union = Annotated[reduce(or_, TERMS.values()), Field(discriminator="term")]
-    RunConfig.model_fields["energy"].annotation = tuple[union, ...]
+    union: Any = Annotated[reduce(or_, TERMS.values()), Field(discriminator="term")]
+    RunConfig.model_fields["energy"].annotation = types.GenericAlias(tuple, (union, ...))
     RunConfig.model_rebuild(force=True)
 
 

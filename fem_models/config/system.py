@@ -62,6 +62,11 @@ class System(Table):
         """
         return sentence
 
+    @property
+    def exponential_rate(self) -> float | None:
+        """The rate at which the theory has an energy decay without coupling, where there is one."""
+        return None
+
     def problem(self, config: RunConfig, mesh: MarkedMesh) -> Problem[Any]:
         """What a run of it works on. Collective.
 

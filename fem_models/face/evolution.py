@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import Model, Row, Scheme, Step
+from fem_models.face.flow import Flow
 from fem_models.face.schemes import FlowScheme
 from fem_models.run.clock import Clock
 from fem_models.run.diagnostics import Diagnostics
@@ -97,15 +99,17 @@ def evolve[S](
     if wrong := [time for time in at if not start <= time <= until]:
         raise InputError(f"at has the time {wrong[0]!r}, which is not between {start!r} and {until!r}.")
     clock = Clock(start, until, step, at)
-    bound, state = scheme, initial
+    stepper: Any = scheme
+    followed: Any = model
+    state: Any = initial
     if isinstance(scheme, FlowScheme):
-        bound = scheme.on(model)
-        # The nodal volumes are those of the scheme.
-        model, state = bound.flow, bound.adopted(initial)
-    diagnostics = Diagnostics(model, bound, state, start)
+        # The nodal volumes are those of the scheme; that the model is a flow is seen to by `on`.
+        stepper = scheme.on(cast("Flow", model))
+        followed, state = stepper.flow, stepper.adopted(initial)
+    diagnostics: Diagnostics[S] = Diagnostics(followed, stepper, state, start)
     for tick in clock:
         try:
-            taken = bound.step(state, tick.step)
+            taken = stepper.step(state, tick.step)
         except SolveError as error:
             where = f"Step {tick.number} to t = {tick.time:g} failed."
             raise SolveError(f"{where}\n{error}") from None

@@ -46,13 +46,23 @@ def mesh(
     Raises:
         InputError: No such domain or file, or keys that do not go with it.
     """
-    keys = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells}
     if isinstance(source, str) and source in DOMAINS:
-        return domains.build(comm, source, **keys, h=h, parameters=parameters)
+        return domains.build(
+            comm,
+            source,
+            lower=lower,
+            upper=upper,
+            radius=radius,
+            center=center,
+            cells=cells,
+            h=h,
+            parameters=parameters,
+        )
     if not isinstance(source, str | Path):
         raise InputError(f"A mesh is the name of a domain or of a file, not a {type(source).__name__}.")
     if not Path(source).suffix:
         raise InputError(f'There is no domain "{source}"; {choices(str(source), DOMAINS)}.')
+    keys = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells}
     for key, value in keys.items():
         if value is not None:
             raise InputError(f"{key} does not go with a mesh file, which takes h and parameters.")

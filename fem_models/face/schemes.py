@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, override
 
 import numpy as np
@@ -114,7 +114,8 @@ class BoundScheme:
     def memory(self) -> Memory[State]:
         """What the next step needs of earlier ones."""
         memory = self.discrete.memory()
-        return replace(memory, states=tuple(State(self.flow, nodal) for nodal in memory.states))
+        states = tuple(State(self.flow, nodal) for nodal in memory.states)
+        return Memory(states, memory.steps, memory.guesses)
 
     def restore(self, memory: Memory[State]) -> None:
         """Go on from what `memory` returned; from `Memory()` as at the beginning.
@@ -122,7 +123,8 @@ class BoundScheme:
         Args:
             memory: Of a scheme of the same kind on the same flow.
         """
-        self.discrete.restore(replace(memory, states=tuple(state.nodal for state in memory.states)))
+        nodal = tuple(state.nodal for state in memory.states)
+        self.discrete.restore(Memory(nodal, memory.steps, memory.guesses))
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ Everything is dimensionless.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fem_models.core.protocols import Row, Step
 from fem_models.flow.observed import State
-from fem_models.jko.movement import Movement
+from fem_models.jko.movement import Movement, MovingStep
 from fem_models.jko.total_distance import total_distance_bound
 
 # What an energy law may be exceeded by, as a share of the energies in it: rounding, and what Newton's
@@ -32,19 +32,25 @@ _ROUNDING = 1e-9
 _POOR = 1e-4
 
 
+class _WithNotes(Protocol):
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences about what the linear solver had to do."""
+
+
 class Movements:
     """Follows the steps of a run by minimising movements; nothing here is collective.
 
     Args:
-        notes: Sentences about what the linear solver had to do, which may become more.
+        scheme: The scheme, whose notes are told in the end.
         slabs: Slabs of the paths.
         joined: Whether each movement begins at the state before it.
     """
 
     table = "jko.csv"
 
-    def __init__(self, notes: Sequence[str], slabs: int, joined: bool) -> None:
-        self._notes, self._slabs, self._joined = notes, slabs, joined
+    def __init__(self, scheme: _WithNotes, slabs: int, joined: bool) -> None:
+        self._scheme, self._slabs, self._joined = scheme, slabs, joined
         self._energies: list[float] = []
         self._steps: list[float] = []
         self._movements: list[Movement] = []
@@ -61,7 +67,7 @@ class Movements:
             The row of jko.csv; none for the first state.
         """
         self._energies.append(row["energy"])
-        if step is None:
+        if not isinstance(step, MovingStep):
             return {}
         movement = step.movement
         self._steps.append(row["dt"])
@@ -87,7 +93,7 @@ class Movements:
             "terminal": self._largest("terminal"),
             "total_distance": self._total_distance() if self._joined else None,
             "hoelder": self._hoelder() if self._joined else None,
-            "notes": list(self._notes),
+            "notes": list(self._scheme.notes),
         }
 
     def _largest(self, name: str) -> float | None:
@@ -128,7 +134,7 @@ class Movements:
 
     def warnings(self) -> list[str]:
         """Sentences about what went against expectation."""
-        found = list(self._notes)
+        found = list(self._scheme.notes)
         if not self._movements:
             return found
         excess, sizes = np.array([movement.excess for movement in self._movements]), self._sizes()

@@ -82,7 +82,7 @@ def _panels(fields: FieldSeries, rows: Mapping[str, str]) -> Figure:
     snapshots = [fields.at(time) for time in times]
     height = row_height(snapshots[0], len(times)) + FRAME
     figure = new_figure(height=height * len(rows), width=WIDTH + SIDE)
-    parts = figure.subfigures(len(rows), 1)
+    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, (name, label) in zip(parts, rows.items(), strict=True):
         arrays = [snapshot[name] for snapshot in snapshots]
         if name not in _SCALARS:

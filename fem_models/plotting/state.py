@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fem_models.core.errors import InputError
 from fem_models.plotting.panels import colour_range
 from fem_models.plotting.rows import FRAME, SIDE, curve, draw_row, row_height
-from fem_models.plotting.style import WIDTH, colour, dashes, new_figure, plain, save, symbol
+from fem_models.plotting.style import WIDTH, Look, colour, dashes, new_figure, plain, save, symbol
 from fem_models.results.fields import Snapshot
 
 # The width of a panel in inches.
@@ -60,7 +60,7 @@ def _curves(snapshot: Snapshot, names: Sequence[str]) -> Figure:
     figure = new_figure(height=4.2, width=0.8 * WIDTH)
     axes = figure.subplots()
     for number, name in enumerate(names):
-        look = {"color": colour(number), "linestyle": dashes(number), "label": symbol(name)}
+        look: Look = {"color": colour(number), "linestyle": dashes(number), "label": symbol(name)}
         axes.plot(*curve(snapshot, name), linewidth=1.8, **look)
     axes.set(xlabel="x", ylabel=symbol(names[0]) if len(names) == 1 else "")
     plain(axes)

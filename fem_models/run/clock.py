@@ -33,7 +33,7 @@ class Tick(NamedTuple):
 class _Segment(NamedTuple):
     begin: float
     end: float
-    count: int
+    steps: int
     step: float
     marked: bool
 
@@ -84,7 +84,7 @@ class Clock:
         self._segments = [
             _segment(begin, stop, step, stops[stop]) for begin, stop in itertools.pairwise([start, *ends])
         ]
-        self.count = sum(segment.count for segment in self._segments)
+        self.count = sum(segment.steps for segment in self._segments)
 
     def __iter__(self) -> Iterator[Tick]:
         """Go through the steps in order."""

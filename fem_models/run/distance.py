@@ -8,6 +8,7 @@ Every number is dimensionless.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def compute(
     """
     directory = out or default_directory(first.directory, second.directory)
     on_rank_zero(comm, lambda: layout.check_free(directory, overwrite, RESULT))
-    sources = [on_rank_zero(comm, lambda request=request: find(request)) for request in (first, second)]
+    sources = [on_rank_zero(comm, partial(find, request)) for request in (first, second)]
     same_mass(*(source.mass for source in sources))
     ends = _on_one_mesh(comm, sources)
     masses = (sources[0].mass, sources[1].mass)

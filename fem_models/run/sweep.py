@@ -44,7 +44,7 @@ def conclude(directory: Path, config: RunConfig) -> None:
     write_table(directory / layout.SWEEP, COLUMNS, rows)
     values, rates = ([row[key] for row in rows] for key in ("value", "rate"))
     # The theory is about the coupling alone.
-    reference = getattr(config.system, "exponential_rate", None) if sweep.key == "system.epsilon" else None
+    reference = config.system.exponential_rate if sweep.key == "system.epsilon" else None
     uncoupled = [rate for value, rate in zip(values, rates, strict=True) if value == 0.0]
     if reference is not None and any(abs(rate / reference - 1.0) > _AGREEMENT for rate in uncoupled):
         reference = None

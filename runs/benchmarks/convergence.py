@@ -10,11 +10,16 @@ is through the last three points.
 """
 
 import math
+from functools import partial
 
 from common import END, START, L1Error, Report, arguments, flow_on, march, slope, source_solution, unit_mesh
 from mpi4py import MPI
 
-FLUXES = ("upwind", "average")
+from fem_models.exact.barenblatt import SourceSolution
+from fem_models.flow.edge_averaged import Flux
+from fem_models.flow.gradient_flow import GradientFlow, State
+
+FLUXES: tuple[Flux, ...] = ("upwind", "average")
 # Steps on the coarsest mesh, and the power of h with which the step falls.
 STEPS = {"backward-euler": (20, 2), "bdf2": (40, 1)}
 # Dimension, m, mesh sizes; the third of them is that of the orders in τ.
@@ -39,9 +44,11 @@ def main() -> None:
         exact = source_solution(dim, m)
         flows = [flow_on(unit_mesh(MPI.COMM_WORLD, dim, h), m) for h in sizes]
         distances = [L1Error(flow, exact) for flow in flows]
-        mass = flows[-1].masses(flows[-1].state(lambda x, exact=exact: exact(x, START)))["rho"]
+        mass = flows[-1].masses(flows[-1].state(partial(exact, time=START)))["rho"]
 
-        def final(flow, scheme, flux, steps, exact=exact):
+        def final(
+            flow: GradientFlow, scheme: str, flux: Flux, steps: int, exact: SourceSolution = exact
+        ) -> State:
             return march(flow, exact, scheme, flux, (END - START) / steps, steps).states[-1]
 
         for flux in FLUXES:

@@ -13,13 +13,18 @@ extrapolation from two runs with τ ~ h² and half of it.
 from common import SCHEMES, Report, arguments, slope, unit_mesh
 
 # isort: split
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import ufl
 from dolfinx import fem
+from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
 from fem_models.exact.spectral import LegendreElement, evolve
-from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.flow.edge_averaged import Flux
+from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.log_density_euler import LogDensity
@@ -36,14 +41,18 @@ SIZES = {
 }
 QUICK = {1: (1 / 8, 1 / 16), 2: (1 / 4, 1 / 6), 3: (0.5, 0.35)}
 EPSILON, PERMITTIVITY = 0.5, 0.1
+FLUXES: tuple[Flux, ...] = ("upwind", "average")
+
+Sizes = Mapping[int, tuple[float, ...]]
+"""Mesh sizes by dimension."""
 
 
-def first(x):
+def first(x: State) -> State:
     """The first initial density, with the derivative zero at both ends."""
     return 1.0 + 0.5 * np.cos(np.pi * x)
 
 
-def second(x):
+def second(x: State) -> State:
     """The second one, of the same mass."""
     return 1.0 - 0.5 * np.cos(2.0 * np.pi * x)
 
@@ -51,14 +60,14 @@ def second(x):
 class TwoComponents:
     """m = 2, V_j = ±0.5 cos πx and the coupling (ρ₁ρ₂/(1+ρ₁+ρ₂))²."""
 
-    name, fluxes, initial = "two components", ("upwind", "average"), {"rho1": first, "rho2": second}
+    name, fluxes, initial = "two components", FLUXES, {"rho1": first, "rho2": second}
 
-    def flow(self, mesh):
+    def flow(self, mesh: Mesh) -> GradientFlow:
         """The flow."""
         V = [lambda x, s=s: s * 0.5 * ufl.cos(ufl.pi * x[0]) for s in (1.0, -1.0)]
         return two_component(mesh, V, 2.0, EPSILON)
 
-    def rate(self, line, u):
+    def rate(self, line: LegendreElement, u: State) -> list[State]:
         """∂tu."""
         total = 1.0 + u[0] + u[1]
         ratio = u[0] * u[1] / total
@@ -71,13 +80,13 @@ class TwoComponents:
 class Signal:
     """m = 2, V = 0.5 cos πx and φ(c) = tanh c, κ = 1."""
 
-    name, fluxes, initial = "chemotaxis", ("upwind", "average"), {"rho": first, "c": second}
+    name, fluxes, initial = "chemotaxis", FLUXES, {"rho": first, "c": second}
 
-    def flow(self, mesh):
+    def flow(self, mesh: Mesh) -> GradientFlow:
         """The flow."""
         return chemotaxis(mesh, lambda x: 0.5 * ufl.cos(ufl.pi * x[0]), 2.0, EPSILON, 1.0, ufl.tanh)
 
-    def rate(self, line, u):
+    def rate(self, line: LegendreElement, u: State) -> list[State]:
         """∂tu."""
         rho, c = u
         mu = 2.0 * rho + 0.5 * np.cos(np.pi * line.x) + EPSILON * np.tanh(c)
@@ -91,49 +100,52 @@ class Ions:
     def __init__(self, m: float) -> None:
         self.m, self.name = m, f"ions, m = {m:g}"
         self.initial = {"u": first, "v": second}
-        self.fluxes = ("upwind", "average") if m > 1.0 else ("upwind",)
+        self.fluxes = FLUXES if m > 1.0 else FLUXES[:1]
 
-    def flow(self, mesh):
+    def flow(self, mesh: Mesh) -> GradientFlow:
         """The flow."""
         return poisson_nernst_planck(mesh, m=self.m, permittivity=PERMITTIVITY)
 
-    def rate(self, line, u):
+    def rate(self, line: LegendreElement, u: State) -> list[State]:
         """∂tu."""
         drift = line.D @ line.potential(u[0] - u[1], PERMITTIVITY)
         return [line.divergence(line.D @ u[s] ** self.m + z * u[s] * drift) for s, z in ((0, 1.0), (1, -1.0))]
 
 
+System = TwoComponents | Signal | Ions
+
+
 class Problem:
     """A system with its solution at the end."""
 
-    def __init__(self, system) -> None:
+    def __init__(self, system: System) -> None:
         self.system = system
         line = LegendreElement()
         self._exact = evolve(line, list(system.initial.values()), lambda u: system.rate(line, u), END)
 
-    def start(self, flow: GradientFlow):
+    def start(self, flow: GradientFlow) -> State:
         """The initial state."""
         initial = {name: lambda x, f=f: f(x[0]) for name, f in self.system.initial.items()}
         return flow.state(initial)
 
-    def march(self, flow: GradientFlow, scheme, steps: int):
+    def march(self, flow: GradientFlow, scheme: Any, steps: int) -> State:
         """The state at the end after equal steps."""
         state = self.start(flow)
         for _ in range(steps):
             state = scheme.step(state, END / steps).state
         return state
 
-    def error(self, flow: GradientFlow, values) -> float:
+    def error(self, flow: GradientFlow, values: State) -> float:
         """The L¹ distance of nodal values from the solution."""
         return self.distance(flow, values[:, :2], self._exact(flow.points[:, 0]))
 
-    def distance(self, flow: GradientFlow, values, others) -> float:
+    def distance(self, flow: GradientFlow, values: State, others: State) -> float:
         """The L¹ distance of nodal values from others."""
         owned = slice(0, flow.owned)
         gap = np.abs(values - others)[owned, :2].sum(axis=1)
         return flow.comm.allreduce(float(flow.geometry.volumes[owned] @ gap))
 
-    def quadrature_error(self, flow: LogDensityFlow, extrapolated) -> float:
+    def quadrature_error(self, flow: LogDensityFlow, extrapolated: State) -> float:
         """The L¹ distance of the log-density's functions from the solution, by quadrature."""
         found = 0.0
         x = ufl.SpatialCoordinate(flow.mesh)[0]
@@ -148,7 +160,7 @@ class Problem:
         return found
 
 
-def edge_averaged(report: Report, problem: Problem, sizes, quick: bool) -> None:
+def edge_averaged(report: Report, problem: Problem, sizes: Sizes, quick: bool) -> None:
     """The rows of one system with densities at the nodes."""
     for dim, hs in sizes.items():
         flows = [problem.system.flow(unit_mesh(MPI.COMM_WORLD, dim, h)) for h in hs]
@@ -166,7 +178,7 @@ def edge_averaged(report: Report, problem: Problem, sizes, quick: bool) -> None:
             report.row(problem.system.name, f"{dim}D", name, *row)
 
 
-def in_tau(problem: Problem, flow: GradientFlow, flux: str, name: str, quick: bool) -> str:
+def in_tau(problem: Problem, flow: GradientFlow, flux: Flux, name: str, quick: bool) -> str:
     """The order of a scheme in τ."""
     counts, many = ((4, 8), 64) if quick else ((10, 20, 40, 80), 640)
     reference = problem.march(flow, SCHEMES["bdf2"](flow, flux, DIRECT), many)
@@ -177,7 +189,7 @@ def in_tau(problem: Problem, flow: GradientFlow, flux: str, name: str, quick: bo
     return f"{-slope(counts, gaps):.2f}"
 
 
-def log_density(report: Report, problem: Problem, sizes, quick: bool) -> None:
+def log_density(report: Report, problem: Problem, sizes: Sizes, quick: bool) -> None:
     """The rows of one system with m = 1 for densities that are exponentials of P_k."""
     for dim, hs in sizes.items():
         for degree in (1, 2):

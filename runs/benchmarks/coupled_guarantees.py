@@ -12,11 +12,16 @@ step, are to be compared on 1, 2 and 3 ranks. All quantities are dimensionless.
 from common import Report, arguments
 
 # isort: split
+from collections.abc import Callable, Iterator
+from typing import get_args
+
 import numpy as np
 import ufl
+from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
-from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.flow.edge_averaged import Flux
+from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.meshes import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
@@ -27,18 +32,21 @@ from fem_models.systems.two_component import quadratic_potentials, two_component
 STEPS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 COMM = MPI.COMM_WORLD
 
+Case = tuple[str, GradientFlow, float]
+"""A system in words, its flow and its exponent m."""
 
-def bump(center, square: float, m: float):
+
+def bump(center: float, square: float, m: float) -> Callable[[State], State]:
     """A density around a centre: with vacuum where m allows for it, a Gaussian for m = 1."""
 
-    def density(x):
+    def density(x: State) -> State:
         distance = sum((x[i] - (center if i == 0 else 0.0)) ** 2 for i in range(len(x)))
         return np.exp(-distance / square) if m == 1.0 else np.maximum(square - distance, 0.0)
 
     return density
 
 
-def box(dim: int, quick: bool):
+def box(dim: int, quick: bool) -> Mesh:
     """A mesh of [-3, 3]^d."""
     if dim == 1:
         return meshes.build(COMM, "interval", lower=-3, upper=3, cells=60 if quick else 400).mesh
@@ -47,7 +55,7 @@ def box(dim: int, quick: bool):
     return meshes.build(COMM, domain, lower=[-3] * dim, upper=[3] * dim, h=h).mesh
 
 
-def pairs(quick: bool):
+def pairs(quick: bool) -> Iterator[Case]:
     """Two components."""
     for dim, m in ((1, 2.0), (2, 1.0), (2, 2.0), (2, 3.0), (3, 2.0)):
         mesh = box(dim, quick)
@@ -58,7 +66,7 @@ def pairs(quick: bool):
     yield "two components, 3D, m = 2, kernel", flow, 2.0
 
 
-def signals(quick: bool):
+def signals(quick: bool) -> Iterator[Case]:
     """Chemotaxis."""
     for dim, m in ((1, 2.0), (2, 2.0), (3, 2.0)):
         flow = chemotaxis(
@@ -67,7 +75,7 @@ def signals(quick: bool):
         yield f"chemotaxis, {dim}D, m = {m:g}, ε = 0.3", flow, m
 
 
-def ions(quick: bool):
+def ions(quick: bool) -> Iterator[Case]:
     """Poisson–Nernst–Planck."""
     for dim, m in ((1, 1.0), (2, 1.0), (2, 2.0), (3, 1.0)):
         yield f"ions, {dim}D, m = {m:g}, Neumann", poisson_nernst_planck(box(dim, quick), m=m), m
@@ -82,7 +90,7 @@ def ions(quick: bool):
         yield f"ions, whole space, m = {m:g}", poisson_nernst_planck(whole, confined, m), m
 
 
-def first_state(flow: GradientFlow, m: float):
+def first_state(flow: GradientFlow, m: float) -> tuple[State, list[str]]:
     """Densities of mass one, side by side."""
     centers = np.linspace(-0.8, 0.8, max(2, int(flow.transported.sum())))
     names = [s.name for s in flow.species if s.metric == "wasserstein"]
@@ -91,7 +99,7 @@ def first_state(flow: GradientFlow, m: float):
     return flow.state(initial, dict.fromkeys(names, 1.0)), names
 
 
-def measure(flow: GradientFlow, flux: str, m: float, count: int):
+def measure(flow: GradientFlow, flux: Flux, m: float, count: int) -> tuple[float, float, float, float, float]:
     """Worst mass drift, minimum and energy increase, Newton iterations per step, and the sum of energies."""
     start, names = first_state(flow, m)
     scheme = BackwardEuler(flow, flux, NewtonSettings(linear="direct"))
@@ -118,7 +126,7 @@ def main() -> None:
     report.head("system", "nodes", "negative edges", "flux", *columns)
     for family in (pairs, signals, ions):
         for name, flow, m in family(args.quick):
-            for flux in ("upwind", "average") if m > 1.0 else ("upwind",):
+            for flux in get_args(Flux) if m > 1.0 else get_args(Flux)[:1]:
                 drift, least, increase, newton, total = measure(flow, flux, m, 2 if args.quick else 4)
                 report.row(
                     name,

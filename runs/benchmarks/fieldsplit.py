@@ -9,11 +9,14 @@ the tolerance that Newton's method asks for, 1e-3, and with 1e-8. Meshes are str
 "pnp-unstructured". "×" is what the iterations grew by from the smallest size.
 """
 
+import argparse
 import dataclasses
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from common import Report, arguments, one_core, peak_memory
 from mpi4py import MPI
@@ -21,8 +24,10 @@ from mpi4py import MPI
 # isort: split
 import numpy as np
 import ufl
+from dolfinx.mesh import Mesh
 
 from fem_models.flow.edge_averaged import EdgeAveraged
+from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.linalg.newton import Newton, NewtonSettings
 from fem_models.meshes import domains as meshes
 from fem_models.systems.chemotaxis import chemotaxis
@@ -64,7 +69,11 @@ class Result:
     memory: float
 
 
-def problem(system: str, dim: int, unknowns: int):
+Problem = tuple[GradientFlow, State]
+"""A flow and its initial state."""
+
+
+def problem(system: str, dim: int, unknowns: int) -> Problem:
     """A flow with about so many unknowns, and its initial state."""
     nodes = unknowns / FIELDS.get(system, 3)
     cells = [max(round(nodes ** (1.0 / dim)) - 1, 2)] * dim
@@ -77,17 +86,17 @@ def problem(system: str, dim: int, unknowns: int):
     return charged(meshes.build(MPI.COMM_WORLD, DOMAINS[dim], **size), system == "pnp-electrodes")
 
 
-def blob(center):
+def blob(center: tuple[float, ...]) -> Callable[[State], State]:
     """A Gaussian around a point, with vacuum where it is small."""
 
-    def values(x):
+    def values(x: State) -> State:
         squares = sum((x[i] - center[i]) ** 2 for i in range(len(x)))
         return np.maximum(np.exp(-2.0 * squares) - 1e-2, 0.0)
 
     return values
 
 
-def two_densities(mesh):
+def two_densities(mesh: Mesh) -> Problem:
     """Two densities, m = 2 and ε = 0.3, in potentials of their own."""
     dim = mesh.geometry.dim
     flow = two_component(
@@ -97,13 +106,13 @@ def two_densities(mesh):
     return flow, flow.state(initial, {"rho1": 1.0, "rho2": 1.0})
 
 
-def with_signal(mesh):
+def with_signal(mesh: Mesh) -> Problem:
     """Chemotaxis with m = 2, φ = tanh and ε = 1/2."""
     flow = chemotaxis(mesh, lambda x: 0.5 * ufl.dot(x, x), epsilon=0.5, phi=ufl.tanh)
     return flow, flow.state({"rho": blob((1.0, 0.0, 0.0)), "c": 0.0}, {"rho": 1.0})
 
 
-def charged(mesh, electrodes: bool):
+def charged(mesh: Mesh, electrodes: bool) -> Problem:
     """Ions with m = 1 and a Debye length of a tenth of the domain."""
     flow = poisson_nernst_planck(mesh, electrodes={"left": 0.0, "right": 1.0} if electrodes else None)
     initial = {
@@ -126,19 +135,19 @@ def measure(system: str, dim: int, unknowns: int, tau: float, settings: dict) ->
     return Result(state.size, step.newton, step.linear / step.newton, seconds, peak_memory(flow.comm))
 
 
-def first_iterations(flow, settings: dict) -> Newton:
+def first_iterations(flow: GradientFlow, settings: dict) -> Newton:
     """Newton's method with few iterations."""
     return Newton(EdgeAveraged(flow, "upwind"), NewtonSettings(max_iterations=ITERATIONS, **settings))
 
 
-def in_a_process(*case) -> Result | None:
+def in_a_process(*case: Any) -> Result | None:
     """The same in a process of its own, or nothing where it fails (for want of memory)."""
     command = [sys.executable, __file__, "--one", json.dumps(case)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return Result(**json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else None
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this benchmark alone."""
     parser.add_argument("--dimension", type=int, choices=(2, 3), default=2)
     parser.add_argument(

@@ -9,15 +9,19 @@ of every size in turn. Mass drift is relative; the energy's largest increase is 
 step of 1e-6 (no energy with an entropy keeps vacuum). All quantities are dimensionless.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 from common import Report, arguments
 
 # isort: split
 import numpy as np
 from mpi4py import MPI
+from ufl.core.expr import Expr
 
 from fem_models.energies import Boltzmann, Energy, Potential, PowerLaw, Term
+from fem_models.flow.edge_averaged import Flux
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.meshes import domains as meshes
@@ -25,13 +29,14 @@ from fem_models.schemes.backward_euler import BackwardEuler
 
 STEPS = (1e-4, 1e-2, 1.0, 10.0)
 RADIUS = 0.3
+Center = tuple[float, ...]
 MESHES = Path(__file__).parents[2] / "meshes"
 
 
-def energies(center) -> dict[str, Energy | Term]:
+def energies(center: Center) -> dict[str, Energy | Term]:
     """Energies by name; the potential V = 5r² is centred at the first support."""
 
-    def quadratic(x):
+    def quadratic(x: Expr) -> Expr:
         return 5.0 * sum((x[i] - center[i]) ** 2 for i in range(len(center)))
 
     return {
@@ -42,7 +47,7 @@ def energies(center) -> dict[str, Energy | Term]:
     }
 
 
-def mesh_table(quick: bool):
+def mesh_table(quick: bool) -> Iterator[tuple[str, Path, dict[str, Any], Center]]:
     """Name, mesh file or domain, its keys, and the centre of the first support."""
     if quick:
         yield "disk", MESHES / "disk.geo", {"h": 0.12}, (0.1, 0.0)
@@ -56,7 +61,9 @@ def mesh_table(quick: bool):
     yield "ball, gmsh's own 3D mesh", MESHES / "ball.geo", optimized, (0.0, 0.0, 0.0)
 
 
-def measure(flow: GradientFlow, flux: str, center, steps: int, cell: float):
+def measure(
+    flow: GradientFlow, flux: Flux, center: Center, steps: int, cell: float
+) -> tuple[float, float, float, float, float]:
     """Worst mass drift, minimum, energy increase, share of vacuum kept, and Newton iterations per step."""
     distance = np.linalg.norm(flow.points - np.array(center), axis=1)
     start = flow.state(lambda x: np.where(np.linalg.norm(x.T - center, axis=1) < RADIUS, 1.0, 0.0), 1.0)
@@ -90,8 +97,8 @@ def main() -> None:
         mesh = meshes.from_file(MPI.COMM_WORLD, file, **keys)
         for label, energy in energies(center).items():
             flow = GradientFlow(mesh, Species(), energy)
-            for flux in ("upwind", "average"):
-                row = measure(flow, flux, np.array(center), 2 if args.quick else 5, keys["h"])
+            for flux in get_args(Flux):
+                row = measure(flow, flux, center, 2 if args.quick else 5, keys["h"])
                 drift, least, increase, vacuum, newton = row
                 report.row(
                     name,

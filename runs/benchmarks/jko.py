@@ -25,12 +25,13 @@ from mpi4py import MPI
 
 from fem_models.exact.barenblatt import SourceSolution
 from fem_models.exact.fokker_planck import drift_diffusion
+from fem_models.flow.edge_averaged import Flux
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.jko.jko_step import Jko
 from fem_models.systems.fokker_planck import fokker_planck
 
 Density = Callable[[npt.NDArray[np.float64], float], npt.NDArray[np.float64]]
-Case = tuple[str, int, float | str, int]
+Case = tuple[Flux, int, float | str, int]
 """Flux, slabs, mesh and steps; a mesh is the size h of an unstructured one, or "squares" or "crossed"."""
 
 # Of about LJKO's number of cells.
@@ -109,12 +110,13 @@ QUICK: tuple[Case, ...] = (("upwind", 1, 0.06, 4), ("average", 1, "squares", 1),
 
 def cases(problem: Problem) -> list[Case]:
     """LJKO's cells and steps, the fewest that reach its error, two slabs, and steps of 1e-2."""
+    fluxes: tuple[Flux, ...] = ("upwind", "average")
     few = round((problem.end - problem.start) / 1e-2)
     return [
-        *((flux, 1, mesh, problem.steps) for flux in ("upwind", "average") for mesh in (SIZE, *ACROSS)),
+        *((flux, 1, mesh, problem.steps) for flux in fluxes for mesh in (SIZE, *ACROSS)),
         problem.fast,
         ("average", 2, 0.026, problem.steps // 4),
-        *((flux, 1, SIZE, few) for flux in ("upwind", "average")),
+        *((flux, 1, SIZE, few) for flux in fluxes),
     ]
 
 
@@ -142,7 +144,7 @@ class Result:
     seconds: float
 
 
-def march(problem: Problem, flow: GradientFlow, flux: str, slabs: int, steps: int) -> Result:
+def march(problem: Problem, flow: GradientFlow, flux: Flux, slabs: int, steps: int) -> Result:
     """Take the steps; only they are timed."""
     tau = (problem.end - problem.start) / steps
     state = flow.state(lambda x: problem.exact(x, problem.start))

@@ -8,6 +8,8 @@ b = (1, 0.5, 0.25), its first coordinate. Backward Euler takes its step on the f
 """
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 from common import DOMAINS, Report, arguments
 
@@ -16,10 +18,10 @@ import numpy as np
 import ufl
 from mpi4py import MPI
 
-from fem_models.energies import Boltzmann, Energy, Potential, PowerLaw
+from fem_models.energies import Boltzmann, Energy, Potential, PowerLaw, Term
 from fem_models.exact.jko_steps import fokker_planck_step, linear_potential_step, porous_medium_step
 from fem_models.exact.profiles import Barenblatt, Gaussian
-from fem_models.flow.gradient_flow import GradientFlow, Species
+from fem_models.flow.gradient_flow import GradientFlow, Species, State
 from fem_models.jko.jko_step import Jko
 from fem_models.meshes import domains as meshes
 from fem_models.schemes.backward_euler import BackwardEuler
@@ -27,28 +29,32 @@ from fem_models.schemes.backward_euler import BackwardEuler
 CONFINED = Boltzmann() + Potential(lambda x: 2.0 * ufl.dot(x, x))
 
 
-def flow_on(dim: int, half: float, cells: int, energy: Energy) -> GradientFlow:
+Case = tuple[GradientFlow, State, Callable[[State], float], float]
+"""The flow, the old state, what to measure of a state, and its exact value after the step."""
+
+
+def flow_on(dim: int, half: float, cells: int, energy: Energy | Term) -> GradientFlow:
     """The flow of one density on (-half, half)^dim, with so many cells along an edge."""
-    lower, upper, count = (value if dim == 1 else [value] * dim for value in (-half, half, cells))
-    mesh = meshes.build(MPI.COMM_WORLD, DOMAINS[dim], lower=lower, upper=upper, cells=count)
+    box: dict[str, Any] = {"lower": [-half] * dim, "upper": [half] * dim, "cells": [cells] * dim}
+    mesh = meshes.build(MPI.COMM_WORLD, DOMAINS[dim], **box)
     return GradientFlow(mesh, Species(), energy).with_lumping("cells")
 
 
-def moment(flow: GradientFlow, state: np.ndarray) -> float:
+def moment(flow: GradientFlow, state: State) -> float:
     """The second moment."""
     return flow.second_moments(state)["rho"]
 
 
-def gaussian(dim: int, half: float, cells: int, tau: float):
-    """The flow, the old state, what to measure, and its exact value."""
+def gaussian(dim: int, half: float, cells: int, tau: float) -> Case:
+    """The variance of a Gaussian."""
     flow = flow_on(dim, half, cells, CONFINED)
     density = Gaussian.isotropic(np.zeros(dim), 1.0)
     exact = fokker_planck_step(density, 4.0, tau).state.covariance[0, 0]
     return flow, flow.state(density, 1.0), lambda state: moment(flow, state) / dim, exact
 
 
-def dilation(dim: int, half: float, cells: int, tau: float):
-    """The same for Barenblatt profiles."""
+def dilation(dim: int, half: float, cells: int, tau: float) -> Case:
+    """The dilation of a Barenblatt profile."""
     flow = flow_on(dim, half, cells, PowerLaw(2))
     profile = Barenblatt(2.0, dim, 1.0, 1.0)
     old = flow.state(profile, profile.mass)
@@ -56,15 +62,15 @@ def dilation(dim: int, half: float, cells: int, tau: float):
     return flow, old, lambda state: float(np.sqrt(moment(flow, state) / moment(flow, old))), exact
 
 
-def translation(dim: int, half: float, cells: int, tau: float):
-    """The same for a linear potential: the first coordinate of the mean."""
+def translation(dim: int, half: float, cells: int, tau: float) -> Case:
+    """The first coordinate of the mean in a linear potential."""
     slope = np.array([1.0, 0.5, 0.25])[:dim]
     flow = flow_on(dim, half, cells, Energy((Potential(lambda x: ufl.dot(ufl.as_vector(list(slope)), x)),)))
     old = flow.state(Barenblatt(2.0, dim, 1.0, 1.0), 1.0)
     exact = linear_potential_step(np.zeros(dim), slope, tau).state[0]
     weights = flow.geometry.volumes[: flow.owned] * flow.points[: flow.owned, 0]
 
-    def mean(state: np.ndarray) -> float:
+    def mean(state: State) -> float:
         return flow.comm.allreduce(float(weights @ state[: flow.owned, 0]))
 
     return flow, old, mean, exact

@@ -7,6 +7,7 @@ two; a density and a potential at each node and in each slab. The script starts 
 needs a core of its own.
 """
 
+import argparse
 import json
 
 from common import Report, arguments, launch, peak_memory
@@ -30,7 +31,7 @@ QUICK = {1: 8, 2: 6}
 TAU = 1e-3
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this benchmark alone."""
     parser.add_argument("--worker", action="store_true", help="a run on the ranks there are, as JSON")
     parser.add_argument("--slabs", type=int, default=1, help="of the worker (1)")

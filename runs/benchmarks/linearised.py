@@ -10,16 +10,20 @@ seconds, of a set-up and a solve with "follow", and with MUMPS for all equations
 compilation. "!" marks what did not converge.
 """
 
+import argparse
 import math
 import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from common import Report, arguments
 from mpi4py import MPI
 
 # isort: split
 import ufl
+from ufl.core.expr import Expr
 
-from fem_models.linearised_jko.loads import LoadAssembly
+from fem_models.linearised_jko.loads import LoadAssembly, Loads, Minimiser
 from fem_models.linearised_jko.problem import LinearisedJko
 from fem_models.linearised_jko.saddle_point import SaddlePoint
 from fem_models.linearised_jko.solver import LinearisedSettings, LinearisedSolver
@@ -36,11 +40,15 @@ USUAL_SLABS, USUAL_CONTRAST = 4, 1e4
 # Cells of a side up to which MUMPS is run, in the blocks in h: its time is the limit.
 DIRECT_UP_TO = 16
 
+Problem = tuple[LinearisedJko, Loads]
+Case = tuple[int, int, float, float]
+"""Cells of a side, slabs, contrast and displacement."""
 
-def problem(pair: str, n: int, slabs: int, contrast: float, displacement: float):
+
+def problem(pair: str, n: int, slabs: int, contrast: float, displacement: float) -> Problem:
     """A linearised problem, and loads with all wave lengths."""
 
-    def wave(x):
+    def wave(x: Expr) -> Expr:
         return ufl.cos(math.pi * x[0]) * ufl.cos(math.pi * x[1])
 
     mesh = meshes.build(MPI.COMM_WORLD, "rectangle", cells=[n, n]).mesh
@@ -59,7 +67,7 @@ def problem(pair: str, n: int, slabs: int, contrast: float, displacement: float)
     return linearised, loads
 
 
-def timed(call, *arguments):
+def timed[Found](call: Callable[..., Found], *arguments: Any) -> tuple[Found, float]:
     """What a call gives, and its seconds on the slowest rank."""
     MPI.COMM_WORLD.Barrier()
     begin = time.perf_counter()
@@ -67,19 +75,21 @@ def timed(call, *arguments):
     return found, MPI.COMM_WORLD.allreduce(time.perf_counter() - begin, op=MPI.MAX)
 
 
-def iterations(linearised, loads, preconditioner: str):
+def iterations(
+    linearised: LinearisedJko, loads: Loads, preconditioner: Literal["plain", "follow"]
+) -> tuple[int, str, float]:
     """Iterations, marked where they are no solution, and seconds with the set-up."""
     solver, setup = timed(LinearisedSolver, linearised, LinearisedSettings(preconditioner))
     found, seconds = timed(solver.solve, loads)
     return found.iterations, "!" if found.direct else "", setup + seconds
 
 
-def direct_solution(linearised, loads):
+def direct_solution(linearised: LinearisedJko, loads: Loads) -> Minimiser:
     """The solution by MUMPS."""
     return SaddlePoint(linearised).solve(loads)
 
 
-def block(report: Report, what: str, pair: str, cases) -> None:
+def block(report: Report, what: str, pair: str, cases: Sequence[Case]) -> None:
     """Rows in which one quantity varies."""
     rows, least, most = [], math.inf, 0
     for n, slabs, contrast, displacement in cases:
@@ -95,7 +105,7 @@ def block(report: Report, what: str, pair: str, cases) -> None:
             direct = f"{timed(direct_solution, linearised, loads)[1]:.2g}"
         least, most = min(least, follow), max(most, follow)
         rows.append((n, slabs, contrast, displacement, f"{follow}{failed}", plain, seconds, direct))
-    for n, slabs, contrast, displacement, follow, plain, seconds, direct in rows:
+    for n, slabs, contrast, displacement, follows, plain, seconds, direct in rows:
         report.row(
             pair,
             what,
@@ -103,7 +113,7 @@ def block(report: Report, what: str, pair: str, cases) -> None:
             f"{slabs}",
             f"{contrast:g}",
             f"{displacement:g}",
-            follow,
+            follows,
             f"{most / least:.2f}",
             plain,
             f"{seconds:.2g}",
@@ -111,7 +121,7 @@ def block(report: Report, what: str, pair: str, cases) -> None:
         )
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this benchmark alone."""
     parser.add_argument("--pair", choices=PAIRS, action="append", help="one pair alone; may be repeated")
     parser.add_argument("--finest", type=int, help="n of the finest of five meshes")

@@ -8,6 +8,7 @@ loop alone, the least of several runs, after compiled kernels and solvers are wa
 its error and time are those that are known for this problem on one core.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -31,7 +32,7 @@ OURS = (
 )
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this benchmark alone."""
     parser.add_argument("--ngsolve-python", default=sys.executable, help="a Python that has NGSolve")
     parser.add_argument("--repeat", type=int, default=3, help="runs of which the fastest counts (3)")

@@ -8,12 +8,15 @@ the same solver options from one UFL form; the two must agree to 1e-8 before the
 are in milliseconds per step, of each step the least of several runs, after everything is compiled.
 """
 
+from typing import get_args
+
 import numpy as np
 import plain
 from common import Report, arguments, flow_on, march, one_core, source_solution, stop, unit_mesh
 from mpi4py import MPI
 
 from fem_models.exact.barenblatt import SourceSolution
+from fem_models.flow.edge_averaged import Flux
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.linalg.linear_solver import linear_options
 from fem_models.linalg.newton import NewtonSettings
@@ -24,7 +27,7 @@ STEPS, REPEAT = 8, 6
 
 
 def compare(
-    report: Report, flow: GradientFlow, exact: SourceSolution, flux: str, tau: float, steps: int, repeat: int
+    report: Report, flow: GradientFlow, exact: SourceSolution, flux: Flux, tau: float, steps: int, repeat: int
 ) -> None:
     """Rows of the framework and, in 2D, of the plain loop."""
     unknowns = flow.space.dofmap.index_map.size_global
@@ -71,7 +74,7 @@ def main() -> None:
     for dim, h, tau in cases:
         exact = source_solution(dim, 2.0)
         flow = flow_on(unit_mesh(MPI.COMM_SELF, dim, h), 2.0)
-        for flux in ("upwind", "average"):
+        for flux in get_args(Flux):
             compare(report, flow, exact, flux, tau, steps, repeat)
     report.close()
 

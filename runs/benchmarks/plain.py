@@ -18,6 +18,7 @@ from dolfinx import fem
 from dolfinx.fem.petsc import assemble_matrix, assemble_vector, create_matrix
 from dolfinx.mesh import Mesh
 from petsc4py import PETSc
+from ufl.core.expr import Expr
 
 EDGES = ((1, 2), (0, 2), (0, 1))
 TOLERANCE = 1e-10  # as in `NewtonSettings`
@@ -35,7 +36,7 @@ def flux_form(space: fem.FunctionSpace, density: fem.Function, tau: fem.Constant
     values = ufl.as_vector([-ufl.dot(slopes[i], slopes[j]) for i, j in EDGES])
     kappa.interpolate(fem.Expression(values, piecewise.element.interpolation_points))
 
-    def at(u, i: int):
+    def at(u: Expr, i: int) -> Expr:
         return u + ufl.dot(ufl.grad(u), ufl.dot(J, ufl.as_vector(corners[i] - center)))
 
     test = ufl.TestFunction(space)
@@ -64,6 +65,9 @@ def run(
 
     Returns:
         The densities, the seconds of each step, and the number of Newton iterations.
+
+    Raises:
+        RuntimeError: Newton's method does not converge.
     """
     space = fem.functionspace(mesh, ("Lagrange", 1))
     density = fem.Function(space)

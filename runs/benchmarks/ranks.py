@@ -6,6 +6,7 @@ BDF2 with the average flux for ∂tρ = Δρ² on one unstructured mesh. The scr
 rank needs a core of its own.
 """
 
+import argparse
 import json
 
 import numpy as np
@@ -19,7 +20,7 @@ STEPS = 8
 STEP_PER_SIZE = 0.01  # the time step over the mesh size
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this benchmark alone."""
     parser.add_argument("--dimension", type=int, choices=(2, 3), default=2, help="of the domain (2)")
     parser.add_argument("--worker", action="store_true", help="a run on the ranks there are, as JSON")
@@ -61,7 +62,7 @@ def main() -> None:
     columns = ("unknowns", "time per step [s]", "assembly", "solve", "linear per Newton", "peak memory [MB]")
     report.head("ranks", *columns, "speed-up")
     options = [f"--dimension={args.dimension}", *(["--quick"] if args.quick else [])]
-    results = {1: [], 2: []}
+    results: dict[int, list[dict]] = {1: [], 2: []}
     for _ in range(1 if args.quick else args.repeat):
         for ranks, found in results.items():
             found.append(launch(__file__, ranks, *options))

@@ -8,6 +8,7 @@ own, so that its peak memory is its own. The slope is that of a straight line th
 log axes.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -36,7 +37,7 @@ STEP_PER_SIZE = 0.01  # the time step over the mesh size
 STEPS = 5
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this benchmark alone."""
     parser.add_argument("--dimension", type=int, choices=(2, 3), default=2)
     parser.add_argument("--one", nargs=2, metavar=("H", "REFINEMENTS"), help="a single size, as JSON")

@@ -205,7 +205,7 @@ def test_energies_with_slabs_do_not_depend_on_the_number_of_ranks(run_tables):
 
 
 def test_both_bounds_by_hand():
-    movements = Movements(Poor.notes, slabs=3, joined=True)
+    movements = Movements(Poor, slabs=3, joined=True)
     assert movements.look({"energy": 3.0}, None, None) == {}
     energies, steps = (1.0, 0.0), (0.5, 0.25)
     for number, (energy, step) in enumerate(zip(energies, steps, strict=True), start=1):

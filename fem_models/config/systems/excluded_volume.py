@@ -98,8 +98,9 @@ class ExcludedVolume(FlowSystem):
                 return pair.numpy(r[None, :], fields={"r": r})
 
         try:
+            # That particles and diameter go with an interaction has been checked.
             return nonlinear_coefficient(
-                potential, dimension, self.particles, self.diameter, exponent=self.exponent
+                potential, dimension, self.particles or 0, self.diameter or 0.0, exponent=self.exponent
             )
         except InputError as error:
             raise InputError(f"[system] interaction: {error}") from None

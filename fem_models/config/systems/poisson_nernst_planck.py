@@ -45,7 +45,7 @@ class PoissonNernstPlanck(FlowSystem):
     name: Literal["poisson-nernst-planck"] = Field(description="the system")
     m: Annotated[float, Field(ge=1)] = Field(1.0, description="diffusion exponent, at least 1, dimensionless")
     ions: Annotated[tuple[Ion, ...], BeforeValidator(as_tuple), Field(min_length=1)] = Field(
-        (Ion(name="u", valence=1.0), Ion(name="v", valence=-1.0)),
+        (Ion(name="u", valence=1.0, potential="0"), Ion(name="v", valence=-1.0, potential="0")),
         description="the kinds of particles, { name, valence, potential } each",
     )
     permittivity: Text = Field("1", description="permittivity, expression in x, y, z, r, dimensionless")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mpi4py import MPI
 
 from fem_models.core.protocols import Row, Step
-from fem_models.flow.gradient_flow import GradientFlow
+from fem_models.flow.nodal_fields import NodalFields
 from fem_models.flow.vacuum import CONVEXITY
 
 # At least so many points of the range are looked at, and the nodes so many times at the least.
@@ -22,7 +22,7 @@ _ROUNDS = 8
 _ROUNDING = 1e-9
 
 
-def flat_convexity(flow: GradientFlow, minima: Mapping[str, float], maxima: Mapping[str, float]) -> float:
+def flat_convexity(flow: NodalFields, minima: Mapping[str, float], maxima: Mapping[str, float]) -> float:
     """The least eigenvalue of the Hessian of the energy density, each row and column scaled by its diagonal.
 
     For two fields it is 1 - |e₁₂|/√(e₁₁e₂₂) where the diagonal is positive: 1 without coupling, and negative
@@ -59,7 +59,7 @@ def flat_convexity(flow: GradientFlow, minima: Mapping[str, float], maxima: Mapp
     return flow.comm.allreduce(least, op=MPI.MIN)
 
 
-def _least(flow: GradientFlow, state: npt.NDArray[np.float64], moving: npt.NDArray[np.int64]) -> float:
+def _least(flow: NodalFields, state: npt.NDArray[np.float64], moving: npt.NDArray[np.int64]) -> float:
     """The least eigenvalue at the nodes of this rank, of the scaled Hessian of some fields."""
     hessian = flow.hessian(state)
     species = np.arange(len(flow.names))
@@ -72,7 +72,7 @@ def _least(flow: GradientFlow, state: npt.NDArray[np.float64], moving: npt.NDArr
 
 
 def convexity_warning(
-    flow: GradientFlow, minima: Mapping[str, float], maxima: Mapping[str, float]
+    flow: NodalFields, minima: Mapping[str, float], maxima: Mapping[str, float]
 ) -> str | None:
     """Whether the energy is convex, point by point, over the range of a run, in a sentence. Collective.
 
@@ -104,7 +104,7 @@ class ConvexityOfRange:
 
     table = ""
 
-    def __init__(self, flow: GradientFlow) -> None:
+    def __init__(self, flow: NodalFields) -> None:
         self._flow = flow
         self._least = dict.fromkeys(flow.names, math.inf)
         self._most = dict.fromkeys(flow.names, -math.inf)
