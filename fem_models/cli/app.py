@@ -26,7 +26,6 @@ from fem_models.core.errors import InputError
 _UsageError = cast("type[BaseException]", typer.BadParameter.__base__)
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Finite-element gradient flows in the Wasserstein metric.",
 )

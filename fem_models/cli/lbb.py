@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fem_models.cli.completion import element_pairs, inf_sup_domains
 from fem_models.cli.outcomes import told
 
 if TYPE_CHECKING:
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 
 def lbb(
     pair: Annotated[
-        list[str] | None, typer.Option(help="A pair potential-flux, such as P1-DG0; all by default.")
+        list[str] | None,
+        typer.Option(
+            help="A pair potential-flux, such as P1-DG0; all by default.", autocompletion=element_pairs
+        ),
     ] = None,
     cells: Annotated[
         list[str] | None, typer.Option(help="Cells across the domain, one number a mesh: 4,8,12,16.")
     ] = None,
-    domain: Annotated[str, typer.Option(help="interval, rectangle, box, disk or ball.")] = "rectangle",
+    domain: Annotated[
+        str, typer.Option(help="interval, rectangle, box, disk or ball.", autocompletion=inf_sup_domains)
+    ] = "rectangle",
     weight: Annotated[
         str,
         typer.Option(

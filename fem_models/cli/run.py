@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fem_models.cli.completion import run_files
 from fem_models.cli.outcomes import FAILED_SOLVE, SIGNALLED
 from fem_models.core.errors import InputError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="The run file (.toml).")],
+    file: Annotated[Path, typer.Argument(help="The run file (.toml).", autocompletion=run_files)],
     options: Annotated[
         list[str] | None,
         typer.Argument(metavar="[-- PETSC OPTIONS]", help="Options for PETSc, such as -snes_monitor."),

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fem_models.cli.completion import run_files
+
 if TYPE_CHECKING:
     from fem_models.config.description import Entry
 
 
 def show(
-    file: Annotated[Path | None, typer.Argument(help="A run file; without one, all keys there are.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A run file; without one, all keys there are.", autocompletion=run_files),
+    ] = None,
 ) -> None:
     """List every key of a run file with its value, its default and its meaning."""
     from rich.console import Console
