@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-
 from fem_models.linearised.elements import PAIRS
 
 SHELLS = ("bash", "zsh", "fish")

@@ -9,14 +9,14 @@ from ufl.core.expr import Expr
 
 from fem_models.config.formulas import formula
 from fem_models.core.errors import InputError
-from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.systems.studies.second_variation import Row, second_variations
 
 if TYPE_CHECKING:
     from fem_models.config.run_file import RunConfig
 
 
-def convexity_table(config: RunConfig, flow: NodalFields, masses: Mapping[str, float]) -> list[Row]:
+def convexity_table(config: RunConfig, flow: GradientFlow, masses: Mapping[str, float]) -> list[Row]:
     """The rows of convexity.csv, one for each frequency; none where the run file asks for none. Collective.
 
     ρ⁰ are the initial densities of the run file with their masses.
@@ -45,7 +45,7 @@ def convexity_table(config: RunConfig, flow: NodalFields, masses: Mapping[str, f
         raise InputError(f"[convexity]: {error}") from None
 
 
-def _scaled(config: RunConfig, flow: NodalFields, mass: float, name: str) -> Callable[[Expr], Expr]:
+def _scaled(config: RunConfig, flow: GradientFlow, mass: float, name: str) -> Callable[[Expr], Expr]:
     """An initial density with its mass, as a function of the coordinates."""
     initial = formula(config.initial_expressions[name], f"[initial] {name}", config.constants)
     state = flow.state(dict.fromkeys(flow.names, 1.0) | {name: initial.numpy})

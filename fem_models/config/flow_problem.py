@@ -71,7 +71,10 @@ class FlowProblem(Problem[State]):
     def __init__(self, system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> None:
         self._system, self._config = system, config
         _check_profile(config, marked.mesh)
-        flow = _flow(system, config, marked)
+        gradient_flow = _flow(system, config, marked)
+        flow: NodalFields = gradient_flow
+        if config.time.discretization == "log-density":
+            flow = LogDensityFlow(gradient_flow, config.time.degree)
         for where, text in _potential_texts(config):
             _finite(flow, formula(text, where, config.constants), where)
         masses = _masses(config)
@@ -85,13 +88,13 @@ class FlowProblem(Problem[State]):
                     "the density."
                 )
         if config.time.minimises:
-            check_bounded(flow, initial)
+            check_bounded(gradient_flow, initial)
         table = config.solver
         settings = NewtonSettings(table.tolerance, table.max_iterations, table.linear, dict(table.petsc))
         with refusals():
             scheme = SCHEMES[config.time.scheme].build(flow, config.time, settings)
         super().__init__(flow, scheme, initial)
-        self.tables = {CONVEXITY: convexity_table(config, flow, self._masses)}
+        self.tables = {CONVEXITY: convexity_table(config, gradient_flow, self._masses)}
         slabs = f", {config.time.slabs} slabs" if config.time.minimises else ""
         self.title = f"{system.name}, {config.time.scheme}, {config.time.flux} flux{slabs}"
 
@@ -154,8 +157,8 @@ class FlowProblem(Problem[State]):
             return None, [f"The steady state was not found, so there is no decay rate: {reason}."]
 
 
-def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> NodalFields:
-    """The gradient flow in the discretisation of the run file."""
+def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
+    """The gradient flow with the nodal volumes that its scheme needs."""
     if SHELL in marked.regions and not system.in_space:
         raise InputError(
             f'The mesh has the region "{SHELL}", which stands for the rest of space and holds electric '
@@ -163,9 +166,7 @@ def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> NodalFie
         )
     table = config.time
     flow = system.flow(config, marked)
-    if table.minimises:
-        flow = flow.with_lumping(lumping_of(table.flux))
-    return LogDensityFlow(flow, table.degree) if table.discretization == "log-density" else flow
+    return flow.with_lumping(lumping_of(table.flux)) if table.minimises else flow
 
 
 def _potential_texts(config: RunConfig) -> Iterator[tuple[str, str]]:

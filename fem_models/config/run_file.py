@@ -44,10 +44,16 @@ class RunConfig(Table):
     energy: Annotated[tuple[Term, ...], BeforeValidator(as_tuple)] = Field(
         (), description="energy terms of a gradient flow"
     )
-    initial: Initial = Field(default_factory=lambda: Initial(), description="initial densities")
+    initial: Initial = Field(
+        default_factory=lambda: Initial.model_validate({}), description="initial densities"
+    )
     time: Time = Field(description="time scheme and steps")
-    solver: Solver = Field(default_factory=lambda: Solver(), description="nonlinear and linear solver")
-    output: Output = Field(default_factory=lambda: Output(), description="fields and figures")
+    solver: Solver = Field(
+        default_factory=lambda: Solver.model_validate({}), description="nonlinear and linear solver"
+    )
+    output: Output = Field(
+        default_factory=lambda: Output.model_validate({}), description="fields and figures"
+    )
     parameters: NumberTable = Field(
         default_factory=FrozenDict, description="constants for expressions, NAME = number, dimensionless"
     )
@@ -296,7 +302,8 @@ def _know_all_names() -> None:
     system = RunConfig.model_fields["system"]
     system.annotation, system.discriminator = reduce(or_, SYSTEMS.values()), "name"
     union: Any = Annotated[reduce(or_, TERMS.values()), Field(discriminator="term")]
-    RunConfig.model_fields["energy"].annotation = types.GenericAlias(tuple, (union, ...))
+    several: Any = types.GenericAlias(tuple, (union, ...))
+    RunConfig.model_fields["energy"].annotation = several
     RunConfig.model_rebuild(force=True)
 
 

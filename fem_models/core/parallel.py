@@ -1,6 +1,7 @@
 """Files are touched on rank 0 only, and what goes wrong there is raised on every rank."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 from mpi4py import MPI
 
@@ -21,7 +22,8 @@ def on_rank_zero[Result](comm: MPI.Comm, work: Callable[[], Result]) -> Result:
         InputError: The function raised it; every rank raises the same message.
         RuntimeError: The function raised anything else; rank 0 raises the original.
     """
-    result, failure = None, None
+    result: Any = None
+    failure: Exception | None = None
     if comm.rank == 0:
         try:
             result = work()
@@ -34,4 +36,4 @@ def on_rank_zero[Result](comm: MPI.Comm, work: Callable[[], Result]) -> Result:
         raise failure
     if message is not None:
         raise InputError(message) if known else RuntimeError(message)
-    return result
+    return cast("Result", result)

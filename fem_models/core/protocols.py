@@ -119,7 +119,7 @@ class Model[S](Protocol):
             Numbers by name, the same names for every state.
         """
 
-    def functions(self, state: S) -> Mapping[str, Function]:
+    def functions(self, state: S) -> Mapping[str, Function[Any]]:
         """The fields of a state, to write and to draw.
 
         Args:

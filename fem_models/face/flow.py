@@ -22,7 +22,7 @@ from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
 from fem_models.steady.steady_state import steady_state
 
-Initial = FunctionOfX | Function | npt.NDArray[np.float64]
+Initial = FunctionOfX | Function[Any] | npt.NDArray[np.float64]
 """A number, text such as "exp(-x**2)", a function of x with NumPy or UFL functions, a UFL expression, a
 DOLFINx function, or nodal values."""
 
@@ -47,7 +47,7 @@ class Flow:
 
     def __init__(
         self,
-        mesh: MarkedMesh | Mesh,
+        mesh: MarkedMesh | Mesh[Any],
         energy: Energy | Term,
         species: Mapping[str, str] | Sequence[str] | str | None = None,
     ) -> None:
@@ -90,7 +90,7 @@ class Flow:
         return self.discrete.names
 
     @property
-    def mesh(self) -> Mesh:
+    def mesh(self) -> Mesh[Any]:
         """The DOLFINx mesh."""
         return self.discrete.mesh
 
@@ -165,7 +165,7 @@ class Flow:
         """
         return self.discrete.observables(self._nodal(state, "state"))
 
-    def functions(self, state: State) -> Mapping[str, Function]:
+    def functions(self, state: State) -> Mapping[str, Function[Any]]:
         """The fields of a state as new functions.
 
         Args:

@@ -137,7 +137,7 @@ class LinearisedProblem:
 
 
 def linearised(
-    mesh: MarkedMesh | Mesh,
+    mesh: MarkedMesh | Mesh[Any],
     pair: str = "P1-DG0",
     *,
     q: InTime,

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dolfinx.fem import Function
 from mpi4py import MPI
@@ -37,7 +38,7 @@ def scratch_file(comm: MPI.Comm, name: str) -> Iterator[Path]:
 
 
 @contextmanager
-def scratch_pvd(comm: MPI.Comm, frames: Sequence[tuple[float, Sequence[Function]]]) -> Iterator[Path]:
+def scratch_pvd(comm: MPI.Comm, frames: Sequence[tuple[float, Sequence[Function[Any]]]]) -> Iterator[Path]:
     """Functions over time in files that are gone after the block. Collective.
 
     Args:

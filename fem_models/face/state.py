@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +48,7 @@ class State:
         """Coordinates of the nodes of this rank, shape (owned nodes, dim)."""
         return self.flow.discrete.points[: self.flow.discrete.owned].copy()
 
-    def __getitem__(self, name: str) -> Function:
+    def __getitem__(self, name: str) -> Function[Any]:
         if name not in self.names:
             raise InputError(f'The flow has no field "{name}"; {choices(str(name), self.names)}.')
         column = self.names.index(name)
@@ -85,7 +85,7 @@ class State:
         """The largest nodal value of each field, by its name. Collective."""
         return self.flow.discrete.maxima(self.nodal)
 
-    def functions(self) -> Mapping[str, Function]:
+    def functions(self) -> Mapping[str, Function[Any]]:
         """The fields as new functions, on the part of the mesh where densities live."""
         return self.flow.discrete.functions(self.nodal)
 

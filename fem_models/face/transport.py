@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +61,7 @@ class Geodesic:
         """Densities at the nodes of this rank, without ghosts, shape (owned nodes, times); a copy."""
         return self.discrete.densities[: self.discrete.space.dofmap.index_map.size_local].copy()
 
-    def functions(self) -> dict[float, Function]:
+    def functions(self) -> dict[float, Function[Any]]:
         """The densities as new functions, by time."""
         return self.discrete.functions(self.name)
 
@@ -104,8 +105,8 @@ def _draw(file: Path, name: str, distance: float, path: Path) -> Path:
 
 
 def wasserstein(
-    first: State | Function,
-    second: State | Function,
+    first: State | Function[Any],
+    second: State | Function[Any],
     slabs: int = SLABS,
     *,
     species: str | None = None,
@@ -140,7 +141,7 @@ def wasserstein(
     return Geodesic(found, one.name)
 
 
-def _density(given: object, species: str | None, what: str) -> Function:
+def _density(given: object, species: str | None, what: str) -> Function[Any]:
     if isinstance(given, Function):
         return given
     if not isinstance(given, State):
@@ -152,5 +153,5 @@ def _density(given: object, species: str | None, what: str) -> Function:
     return given[densities[0] if species is None else species]
 
 
-def _cells(given: State | Function) -> npt.NDArray[np.int32] | None:
+def _cells(given: State | Function[Any]) -> npt.NDArray[np.int32] | None:
     return given.flow.discrete.cells if isinstance(given, State) else None

@@ -24,7 +24,16 @@ class EdgeQuality:
         self._share, self._movements = flow.geometry.negative_share, movements
 
     def look(self, row: Row, state: State, step: Step[State] | None) -> Row:
-        """Nothing: the mesh stays."""
+        """Nothing: the mesh stays.
+
+        Args:
+            row: Not used.
+            state: Not used.
+            step: Not used.
+
+        Returns:
+            No row.
+        """
         return {}
 
     def summary(self) -> Mapping[str, Any]:

@@ -42,7 +42,7 @@ class FieldRows:
             held[nodes, column] = True
             values[nodes, column] = given
         if flow.free_constants.any():
-            first = flow.comm.exscan(flow.owned) or 0
+            first = flow.space.dofmap.index_map.local_range[0]
             if first == 0 and flow.owned > 0:
                 self._anchors[0] = self._diagonals[0] * flow.free_constants
         held[flow.owned :] = False

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import override
+from typing import Any, cast, override
 
 import numpy as np
 import numpy.typing as npt
@@ -237,7 +237,7 @@ class LogDensityFlow(NodalFields):
         A step lowers a convex energy by τ D at its end at least.
         """
         self.logs(state, self._logs)
-        found = self.comm.allreduce(float(fem.assemble_scalar(self._friction)))
+        found = self.comm.allreduce(float(cast("float", fem.assemble_scalar(self._friction))))
         if self.relaxed.any():
             forces = self.assembled(self._forces)[: self.owned]
             for force in forces.T[self.relaxed]:
@@ -337,7 +337,7 @@ class LogDensityFlow(NodalFields):
             self._affine.placed(self._affine.source(t), densities) + self._zero if static else self._zero
             for t, static in enumerate(self.static)
         ]
-        signed, size = ufl.as_vector(rows), ufl.as_vector([abs(row) for row in rows])
+        signed, size = ufl.as_vector(rows), ufl.as_vector([abs(cast("Any", row)) for row in rows])
         return fem.form([ufl.inner(values, w) * self.dx for values in (signed, size)])
 
     # Static fields

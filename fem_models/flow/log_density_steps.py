@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +59,7 @@ class LogDensityEquations(FlowEquations["LogDensityFlow"]):
         flow, logs, dx = self.flow, self._logs, self.flow.dx
         w = ufl.TestFunction(flow.fields)
         new, old = flow.densities(logs), flow.densities(self._old)
-        form = 0
+        form: Any = 0
         for s in map(int, np.flatnonzero(~flow.static)):
             form += (new[s] - old[s]) * w[s] * dx
         for s, mu in flow.potential_expressions(logs, self._entropy).items():
@@ -82,7 +82,9 @@ class LogDensityEquations(FlowEquations["LogDensityFlow"]):
         self._conditions = []
         for s in map(int, np.flatnonzero(flow.static)):
             dofs = (np.flatnonzero(held[:, s]) * len(flow.names) + s).astype(np.int32)
-            self._conditions.append(fem.dirichletbc(PETSc.ScalarType(0.0), dofs, flow.fields.sub(s)))
+            self._conditions.append(
+                fem.dirichletbc(cast("Any", PETSc.ScalarType)(0.0), dofs, flow.fields.sub(s))
+            )
 
     def new_matrix(self) -> PETSc.Mat:
         """A matrix with the pattern of the Jacobian."""
@@ -130,7 +132,7 @@ class LogDensityEquations(FlowEquations["LogDensityFlow"]):
         """
         self._load(state, tau, entropy)
         matrix.zeroEntries()
-        fem_petsc.assemble_matrix(matrix, self._jacobian, bcs=self._conditions)
+        cast("Any", fem_petsc.assemble_matrix)(matrix, self._jacobian, bcs=self._conditions)
         matrix.assemble()
         diagonal = matrix.getDiagonal().array_r.reshape(self._held.shape)
         owned, transported = state[: self.flow.owned].copy(), self.flow.transported
@@ -138,7 +140,7 @@ class LogDensityEquations(FlowEquations["LogDensityFlow"]):
 
     def _load(self, state: State, tau: float, entropy: float) -> None:
         self._logs.x.array[:] = state.ravel()
-        self._tau.value, self._entropy.value = tau, entropy
+        self._tau.value, self._entropy.value = cast("Any", tau), cast("Any", entropy)
 
 
 @dataclass(frozen=True)

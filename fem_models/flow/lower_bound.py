@@ -30,7 +30,7 @@ import numpy.typing as npt
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
-from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.species import State
 from fem_models.linalg.exchange import sums
 from fem_models.nodal.nodal_energy import NodalEnergy
@@ -47,7 +47,7 @@ _ROUNDING = 1e-6
 _REPEATED = 0.5
 
 
-def check_bounded(flow: NodalFields, state: State) -> None:
+def check_bounded(flow: GradientFlow, state: State) -> None:
     """Refuse an energy that has no lower bound. Collective.
 
     Args:
@@ -81,7 +81,7 @@ def _sentence(how: str) -> str:
 class _Check:
     """Potentials far out."""
 
-    def __init__(self, flow: NodalFields, state: State) -> None:
+    def __init__(self, flow: GradientFlow, state: State) -> None:
         self._flow, self._state = flow, state
         self._energy = NodalEnergy(flow.space, flow.names, tuple(flow.terms))
         self._here = np.flatnonzero(flow.inside[: flow.owned])

@@ -53,27 +53,69 @@ class Observed(ABC):
 
     @abstractmethod
     def energy_terms(self, state: State) -> dict[str, float]:
-        """The energy of each term."""
+        """The energy of each term.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            By the names of the terms.
+        """
 
     @abstractmethod
     def dissipation(self, state: State) -> float:
-        """The dissipation D ≥ 0 of dE/dt = -D."""
+        """The dissipation D ≥ 0 of dE/dt = -D.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            D.
+        """
 
     @abstractmethod
     def masses(self, state: State) -> dict[str, float]:
-        """The mass of each species."""
+        """The mass of each species.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            By name.
+        """
 
     @abstractmethod
     def minima(self, state: State) -> dict[str, float]:
-        """The least nodal value of each species."""
+        """The least nodal value of each species.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            By name.
+        """
 
     @abstractmethod
     def maxima(self, state: State) -> dict[str, float]:
-        """The largest nodal value of each species."""
+        """The largest nodal value of each species.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            By name.
+        """
 
     @abstractmethod
     def second_moments(self, state: State) -> dict[str, float]:
-        """The second moment of each species about the origin."""
+        """The second moment of each species about the origin.
+
+        Args:
+            state: Shape (nodes, species).
+
+        Returns:
+            By name.
+        """
 
     @abstractmethod
     def vector(self) -> la.Vector:

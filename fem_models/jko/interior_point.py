@@ -79,18 +79,7 @@ def interior_point(problem: PathProblem, guess: _Array) -> PathOutcome:
         if iteration == 2 * problem.settings.max_iterations or not primal <= HOPELESS * max(first, 1.0):
             break
         rounding = problem.linearise(unknowns, slack / densities, held, floor)
-        average = gap / max(count, 1.0)
-        predictor = _direction(problem, residual, densities, slack, bound, 0.0)
-        if predictor is None:
-            break
-        step, changes = predictor
-        length, other = _lengths(problem, densities, step[:, :c], slack, changes, bound, 1.0)
-        ahead = (densities - length * step[:, :c]) * (slack + other * changes)
-        (ahead_gap,) = problem.sums(np.where(bound, ahead, 0.0).sum(axis=1, keepdims=True))
-        centring = (float(ahead_gap[0]) / gap) ** 3 if gap > 0.0 else 0.0
-        correction = -length * other * step[:, :c] * changes
-        target = centring * average * problem.volumes - correction
-        corrected = _direction(problem, residual, densities, slack, bound, target)
+        corrected = _predicted_and_corrected(problem, residual, densities, slack, bound, gap, count)
         if corrected is None:
             break
         step, changes = corrected
@@ -100,6 +89,31 @@ def interior_point(problem: PathProblem, guess: _Array) -> PathOutcome:
         slack = slack + other * np.where(bound, changes, 0.0)
         iteration += 1
     return problem.outcome(unknowns, converged, iteration)
+
+
+def _predicted_and_corrected(
+    problem: PathProblem,
+    residual: _Array,
+    densities: _Array,
+    slack: _Array,
+    bound: npt.NDArray[np.bool_],
+    gap: float,
+    count: float,
+) -> tuple[_Array, _Array] | None:
+    """Mehrotra's step, towards a barrier that a first step to none has chosen; None where a solve failed."""
+    c = problem.equations.columns
+    predictor = _direction(problem, residual, densities, slack, bound, 0.0)
+    if predictor is None:
+        return None
+    step, changes = predictor
+    length, other = _lengths(problem, densities, step[:, :c], slack, changes, bound, 1.0)
+    ahead = (densities - length * step[:, :c]) * (slack + other * changes)
+    (ahead_gap,) = problem.sums(np.where(bound, ahead, 0.0).sum(axis=1, keepdims=True))
+    centring = (float(ahead_gap[0]) / gap) ** 3 if gap > 0.0 else 0.0
+    correction = -length * other * step[:, :c] * changes
+    average = gap / max(count, 1.0)
+    target = centring * average * problem.volumes - correction
+    return _direction(problem, residual, densities, slack, bound, target)
 
 
 def _gap(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, override
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +106,7 @@ class PathEnd(Protocol):
         """
 
 
-class EnergyEnd:
+class EnergyEnd(PathEnd):
     """The end that minimises an energy: rows -m μ for densities, the equations of `FieldRows` for others.
 
     Args:
@@ -130,6 +130,7 @@ class EnergyEnd:
         self.logarithmic = self.steps.singular | (flow.theta > 0.0)
         self._volumes = flow.geometry.volumes[: flow.owned, None]
 
+    @override
     def rows(self, state: State, old: State, tau: float) -> _Array:
         """See `PathEnd`."""
         flow = self.flow
@@ -147,6 +148,7 @@ class EnergyEnd:
         self.fields.add_forces(state, psi, tau, out)
         return out
 
+    @override
     def slopes(self, state: State, tau: float) -> _Array:
         """See `PathEnd`."""
         flow = self.flow
@@ -161,26 +163,30 @@ class EnergyEnd:
         self.fields.add_slopes(hessian, tau, out)
         return out
 
+    @override
     def interaction_rows(self, change: State, tau: float) -> _Array:
         """See `PathEnd`."""
         moved = self.flow.couplings.interactions(change)[: self.flow.owned]
         factors = np.where(self.flow.transported, -1.0, self.fields.time_factors(tau))
         return factors * self._volumes * moved
 
+    @override
     def stiff_entries(self, number: Numbering, side: int) -> list[npt.NDArray[np.integer]]:
         """See `PathEnd`."""
         return self.fields.stiff_entries(number, side)
 
+    @override
     def stiff_values(self, tau: float) -> list[_Array]:
         """See `PathEnd`."""
         return self.fields.stiff_values(tau)
 
+    @override
     def limited(self, state: State, change: State) -> State:
         """See `PathEnd`."""
         return self.limits.limited(state, change, self.logarithmic)
 
 
-class FixedEnd:
+class FixedEnd(PathEnd):
     """The end at given densities: rows m (ρ - target).
 
     Args:
@@ -199,26 +205,32 @@ class FixedEnd:
         self.stiffnesses: list[tuple[int, int, Stiffness]] = []
         self.logarithmic = np.zeros(target.shape[1], dtype=bool)
 
+    @override
     def rows(self, state: State, old: State, tau: float) -> _Array:
         """See `PathEnd`."""
         return self._volumes * (state[: len(self._target)] - self._target)
 
+    @override
     def slopes(self, state: State, tau: float) -> _Array:
         """See `PathEnd`."""
         return self._volumes[:, :, None] * np.eye(len(self.transported))
 
+    @override
     def interaction_rows(self, change: State, tau: float) -> _Array:
         """See `PathEnd`; there are none."""
         return np.zeros((len(self._target), len(self.transported)))
 
+    @override
     def stiff_entries(self, number: Numbering, side: int) -> list[npt.NDArray[np.integer]]:
         """See `PathEnd`; there are none."""
         return []
 
+    @override
     def stiff_values(self, tau: float) -> list[_Array]:
         """See `PathEnd`; there are none."""
         return []
 
+    @override
     def limited(self, state: State, change: State) -> State:
         """See `PathEnd`; densities that are given have no energy."""
         return change

@@ -20,6 +20,8 @@ action is W₂²/(2τ).
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 from dolfinx import fem
@@ -27,6 +29,7 @@ from petsc4py import PETSc
 
 from fem_models.flow.gradient_flow import State
 from fem_models.jko.path_ends import PathEnd
+from fem_models.jko.path_pattern import PathPattern
 from fem_models.linalg.coordinates import coordinate_matrix, global_numbers
 from fem_models.linalg.exchange import Exchange
 from fem_models.nodal.mobilities import Mobility
@@ -244,16 +247,34 @@ class PathEquations:
 
     # Jacobian
 
+    @cached_property
+    def _own_volumes(self) -> _Array:
+        """Nodal volumes without those of ghosts, whose rows are another rank's, shape (nodes, 1)."""
+        found = np.zeros((self.nodes, 1))
+        found[: self.owned, 0] = self.volumes[: self.owned]
+        return found
+
+    @cached_property
+    def _outside(self) -> _Array:
+        """1 at this rank's nodes where no densities live, else 0, shape (nodes, 1)."""
+        found = np.zeros((self.nodes, 1))
+        found[: self.owned, 0] = ~self.inside[: self.owned]
+        return found
+
+    @cached_property
+    def _pattern(self) -> PathPattern:
+        return PathPattern(self.columns, self.slabs, self._final_rows, self._final)
+
     def new_matrix(self) -> PETSc.Mat:
         """A matrix with the pattern of the Jacobian."""
         numbers, size = self._numbers, self.size
         i, j = numbers[self.mobility.pairs.T]
         rows: list[npt.NDArray] = []
         columns: list[npt.NDArray] = []
-        for row, column in self._nodal_pattern():
+        for row, column in self._pattern.at_nodes():
             rows.append(numbers * size + row)
             columns.append(numbers * size + column)
-        for row, column in self._pair_pattern():
+        for row, column in self._pattern.between_nodes():
             for a, b in ((i, j), (j, i)):
                 rows.append(a * size + row)
                 columns.append(b * size + column)
@@ -269,32 +290,6 @@ class PathEquations:
             return self._numbers[nodes] * self.size + self._final[field]
 
         return self.end.stiff_entries(number, side)
-
-    def _nodal_pattern(self) -> list[tuple[int, int]]:
-        """Row and column, within a node, of the entries that `_nodal_values` gives."""
-        c, last = self.columns, self.slabs - 1
-        every = range(c)
-        return [
-            *((j, j) for j in every),
-            *((j, c + j) for j in every),
-            *((c + j, c + j) for j in every),
-            *((c + j, j) for j in every),
-            *((j, j - 1) for j in every if j % self.slabs > 0),
-            *((c + j, c + j + 1) for j in every if j % self.slabs < last),
-            *((row, column) for row in self._final_rows for column in self._final),
-        ]
-
-    def _pair_pattern(self) -> list[tuple[int, int]]:
-        """The same for entries between nodes."""
-        c, last = self.columns, self.slabs - 1
-        every = range(c)
-        return [
-            *((j, j) for j in every),
-            *((j, c + j) for j in every),
-            *((c + j, c + j) for j in every),
-            *((j, j - 1) for j in every if j % self.slabs > 0),
-            *((c + j, c + j + 1) for j in every if j % self.slabs < last),
-        ]
 
     def linearise(
         self,
@@ -328,16 +323,11 @@ class PathEquations:
         delta, a, c, owned = tau / self.slabs, self.weight, self.columns, self.owned
         phi = np.ascontiguousarray(unknowns[:, c : 2 * c])
         slopes = self.mobility.slopes(self.means(unknowns, old) + floor, phi)
-        later = np.arange(c) % self.slabs > 0
-        earlier = np.arange(c) % self.slabs < self.slabs - 1
+        later, earlier = self._pattern.later, self._pattern.earlier
         free = ~held
         if not self.end.free:
             free = free & earlier
-        mine = np.zeros(self.nodes)
-        mine[:owned] = self.volumes[:owned]
-        m = mine[:, None]
-        outside = np.zeros((self.nodes, 1))
-        outside[:owned, 0] = ~self.inside[:owned]
+        m, outside = self._own_volumes, self._outside
         transport, between = delta * slopes.transport, delta * slopes.transport_between
         stiffness = delta * slopes.stiffness
         cancelling = (np.abs(self.volumes[:, None] * unknowns[:, :c]) + stiffness * np.abs(phi))[:owned]
@@ -349,10 +339,6 @@ class PathEquations:
         diagonal[:owned] = -barrier
         if self.end.free:
             diagonal[:owned] = np.where(free[:owned], diagonal[:owned], -self.volumes[:owned, None])
-        final = np.zeros((self.nodes, len(self._final), len(self._final)))
-        final[:owned] = self.end.slopes(self.final(unknowns), tau)
-        if self.end.free:
-            final[:, self.transported] *= free[:, self.slabs - 1 :: self.slabs, None]
         values = [
             m + a * transport * moves + outside,
             stiffness,
@@ -362,24 +348,20 @@ class PathEquations:
             ((-m + (1.0 - a) * np.roll(transport, -1, axis=1)) * free)[:, earlier],
         ]
         nodal = [part.T.ravel() for part in values]
-        nodal.append(final.reshape(self.nodes, -1).T.ravel())
-        i, j = self.mobility.pairs.T
-        # Rows of (2.9b) and (2.9e) have the transposed of the transports of (2.9a).
-        turned = between[:, ::-1] * free[np.stack([i, j], axis=1)]
-        following = np.roll(between, -1, axis=2)[:, ::-1] * free[np.stack([i, j], axis=1)]
+        nodal.append(self._end_slopes(unknowns, tau, free).reshape(self.nodes, -1).T.ravel())
         symmetric = np.repeat(delta * slopes.stiffness_between[:, None], 2, axis=1)
-        between *= moves[np.stack([i, j], axis=1)]
-        pairs = [
-            a * between,
-            symmetric,
-            a * turned,
-            ((1.0 - a) * between)[:, :, later],
-            ((1.0 - a) * following)[:, :, earlier],
-        ]
-        along = [part.transpose(2, 1, 0).ravel() for part in pairs]
+        along = self._pattern.values_between(between, symmetric, free, moves, self.mobility.pairs, a)
         entries = [*nodal, *along, *self.end.stiff_values(tau)]
         matrix.setValuesCOO(np.concatenate(entries), PETSc.InsertMode.INSERT_VALUES)
         return cancelling
+
+    def _end_slopes(self, unknowns: _Array, tau: float, free: npt.NDArray[np.bool_]) -> _Array:
+        """The entries of the end at each node, without those of densities that are held."""
+        final = np.zeros((self.nodes, len(self._final), len(self._final)))
+        final[: self.owned] = self.end.slopes(self.final(unknowns), tau)
+        if self.end.free:
+            final[:, self.transported] *= free[:, self.slabs - 1 :: self.slabs, None]
+        return final
 
     def interaction_change(self, change: _Array, tau: float) -> _Array:
         """What interactions add to the product of the Jacobian with a change, shape (owned nodes, size).

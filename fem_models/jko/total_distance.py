@@ -27,6 +27,9 @@ def total_distance(squares: npt.ArrayLike, steps: npt.ArrayLike) -> float:
         squares: The squared distances d² of the steps, summed over the species; shape (steps,).
         steps: Their sizes h, a number or shape (steps,).
 
+    Returns:
+        The sum.
+
     Raises:
         InputError: A squared distance that is negative, or a step that is not positive.
     """
@@ -69,6 +72,9 @@ def total_distance_bound(
         infimum: inf E; without it, the last energy stands in, which a finite number of minimising movements
             obeys as well, and which is sharper.
 
+    Returns:
+        Both sides.
+
     Raises:
         InputError: As `total_distance` does; energies that do not fit the steps; an infimum above an energy.
     """
@@ -95,6 +101,9 @@ def hoelder_bound(times: npt.ArrayLike, squares: npt.ArrayLike, step: float, tot
         squares: The squared distances d²(z(t₁), z(t₂)), summed over the species; shape (pairs,).
         step: The (largest) step size h.
         total: The bound (4.1) of the steps between all of the times; its right-hand side gives C.
+
+    Returns:
+        Both sides for each pair, shape (pairs,).
 
     Raises:
         InputError: Times and distances that do not fit, a squared distance that is negative, or a step that

@@ -131,8 +131,16 @@ def lasry_lions(
             f"The candidates must have the same slabs and nodes, not {first.potentials.shape} and "
             f"{second.potentials.shape}."
         )
-    slabs, owned = len(first.potentials), len(volumes)
-    new = (1.0 if slabs == 1 else 0.5) if weight is None else weight
+    new = (1.0 if len(first.potentials) == 1 else 0.5) if weight is None else weight
+    sums = _local_sums(first, second, volumes, mobility, delta, new)
+    return LasryLions(*comm.allreduce(sums).tolist())
+
+
+def _local_sums(
+    first: Candidate, second: Candidate, volumes: _Array, mobility: Mobility, delta: float, new: float
+) -> _Array:
+    """This rank's shares of the numbers of `LasryLions`, with the weight α = `new`."""
+    owned = len(volumes)
 
     def at_nodes(values: _Array, others: _Array) -> _Array:
         """Σ m values·others over this rank's nodes, for each slab."""
@@ -163,7 +171,7 @@ def lasry_lions(
     going = np.append(at_nodes(potential[1:], density[1:-1]), -left)
     start = at_nodes(potential[0], density[0])
     parts = (motion, action, transport, going, coming, kinetic_new, kinetic_old, start)
-    sums = np.array(
+    return np.array(
         [
             left,
             action.sum(),
@@ -173,4 +181,3 @@ def lasry_lions(
             sum(np.abs(part).sum() for part in parts),
         ]
     )
-    return LasryLions(*comm.allreduce(sums).tolist())

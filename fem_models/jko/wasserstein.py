@@ -209,13 +209,44 @@ def wasserstein(
         seconds = time.perf_counter() - start
         return Geodesic(0.0, 0.0, mass, path, at_rest, 0, seconds, (), space, cells)
 
+    outcome = _path(space, cells, (first, second), volumes, mass, slabs, settings or _SETTINGS, watch)
+    seconds = time.perf_counter() - start
+    distance, count, notes = math.sqrt(outcome.square), outcome.iterations, outcome.notes
+    return Geodesic(
+        *(distance, outcome.square, mass, outcome.densities, outcome.potentials, count, seconds),
+        *(notes, space, cells),
+    )
+
+
+@dataclass(frozen=True)
+class _Path:
+    square: float
+    densities: _Array
+    potentials: _Array
+    iterations: int
+    notes: tuple[str, ...]
+
+
+def _path(
+    space: fem.FunctionSpace,
+    cells: npt.NDArray[np.int32] | None,
+    ends: tuple[_Array, _Array],
+    volumes: _Array,
+    mass: float,
+    slabs: int,
+    settings: NewtonSettings,
+    watch: Callable[[int], None] | None,
+) -> _Path:
+    """The path of least action between two densities with one mass that are not the same."""
+    owned = space.dofmap.index_map.size_local
+    first, second = ends
     # The solver's tolerances are those of densities of the size 1.
     size = mass / float(space.mesh.comm.allreduce(volumes[:owned].sum()))
     first, second = first / size, second / size
     end = FixedEnd(second[:, None], volumes, owned)
     equations = _Watched(space, volumes, CellMobility(space, cells), slabs, 0.5, end)
     equations.watch = watch
-    solver = PathSolver(equations, settings or _SETTINGS)
+    solver = PathSolver(equations, settings)
     old = first[:, None]
     # The straight line between the densities, which the solver lifts off the barrier.
     times = np.arange(1, slabs + 1) / slabs
@@ -229,10 +260,7 @@ def wasserstein(
     between = equations.densities(outcome.unknowns)[:, 0, :-1]
     path = size * np.column_stack([first, between, second])
     potentials = equations.potentials(outcome.unknowns)[:, 0].copy()
-    seconds = time.perf_counter() - start
-    notes = tuple(solver.notes)
-    distance, count = math.sqrt(square), outcome.newton
-    return Geodesic(distance, square, mass, path, potentials, count, seconds, notes, space, cells)
+    return _Path(square, path, potentials, outcome.newton, tuple(solver.notes))
 
 
 class _Watched(PathEquations):

@@ -13,7 +13,7 @@ from petsc4py import PETSc
 _Numbers = npt.NDArray[Any]
 
 
-def global_numbers(index_map: IndexMap, entries: npt.NDArray[np.int32] | None = None) -> _Numbers:
+def global_numbers(index_map: IndexMap, entries: npt.NDArray[np.integer[Any]] | None = None) -> _Numbers:
     """The numbers over all ranks of local entries of an index map.
 
     Args:

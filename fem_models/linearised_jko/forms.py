@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any, cast
 
 import basix
 import numpy as np
@@ -115,7 +116,7 @@ def assembled_vector(form: fem.Form) -> PETSc.Vec:
         A new vector, with the parts of all ranks.
     """
     vector = ghosted_vector(form)
-    fem_petsc.assemble_vector(vector, form)
+    cast("Any", fem_petsc.assemble_vector)(vector, form)
     vector.ghostUpdate(PETSc.InsertMode.ADD, PETSc.ScatterMode.REVERSE)
     return vector
 

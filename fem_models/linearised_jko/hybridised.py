@@ -163,7 +163,8 @@ def _turned(blocks: _Array) -> _Array:
 
 def _entries(rows: _Numbers, columns: _Numbers) -> tuple[_Numbers, _Numbers]:
     """Rows and columns of the entries of blocks, one after the other."""
-    return tuple(numbers.ravel() for numbers in block_coordinates(rows, columns))
+    across, down = block_coordinates(rows, columns)
+    return across.ravel(), down.ravel()
 
 
 def _set(matrix: PETSc.Mat, *parts: _Array) -> None:

@@ -51,8 +51,8 @@ def linear_reconstruction(constants: fem.FunctionSpace, linears: fem.FunctionSpa
     )
 
     # Negative numbers, of neighbours that do not exist, are left out.
-    maps = (space.dofmap.index_map for space in (linears, constants))
-    matrix = coordinate_matrix(mesh.comm, *maps, rows.ravel(), columns.ravel())
+    height, width = linears.dofmap.index_map, constants.dofmap.index_map
+    matrix = coordinate_matrix(mesh.comm, height, width, rows.ravel(), columns.ravel())
     matrix.setValuesCOO(weights.ravel())
     return matrix
 

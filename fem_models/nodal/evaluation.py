@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numba
 import numpy as np
@@ -68,5 +69,5 @@ class NodalExpression:
 
     def __call__(self) -> npt.NDArray[np.float64]:
         """Values of shape (nodes, k) at the present values of the functions in the expressions."""
-        values = self._compiled.eval(self._cover.mesh, self._cover.cells)
+        values = cast("npt.NDArray[np.float64]", self._compiled.eval(self._cover.mesh, self._cover.cells))
         return values.reshape(-1, values.shape[-1])[self._cover.rows, :-1]

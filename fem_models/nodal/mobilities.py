@@ -20,7 +20,7 @@ Mass flows from the higher potential to the lower. Everything is dimensionless.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, override
 
 import numba
 import numpy as np
@@ -101,7 +101,7 @@ class Mobility(Protocol):
         """
 
 
-class EdgeMobility:
+class EdgeMobility(Mobility):
     """The mobility "upwind".
 
     Args:
@@ -111,18 +111,21 @@ class EdgeMobility:
     def __init__(self, geometry: EdgeGeometry) -> None:
         self.pairs, self._kappa = geometry.pairs, geometry.kappa
 
+    @override
     def sums(self, density: _Array, potential: _Array) -> tuple[_Array, _Array]:
         """See `Mobility`."""
         fluxes, squares = np.zeros_like(density), np.zeros_like(density)
         _edge_sums(self.pairs, self._kappa, density, potential, fluxes, squares)
         return fluxes, squares
 
+    @override
     def slopes(self, density: _Array, potential: _Array) -> Slopes:
         """See `Mobility`."""
         found = _empty_slopes(density, len(self.pairs))
         _edge_slopes(self.pairs, self._kappa, density, potential, *found)
         return found
 
+    @override
     def action(self, density: _Array, potential: _Array) -> _Array:
         """See `Mobility`."""
         i, j = self.pairs.T
@@ -131,7 +134,7 @@ class EdgeMobility:
         return self._kappa @ (upwind * differences**2)
 
 
-class CellMobility:
+class CellMobility(Mobility):
     """The mobility "average".
 
     Args:
@@ -162,12 +165,14 @@ class CellMobility:
         # Vertices of a cell at the first and the second node of each of its edges.
         self._ends = np.ascontiguousarray(np.where(turned[:, :, None], ends[:, ::-1], ends).astype(np.int32))
 
+    @override
     def sums(self, density: _Array, potential: _Array) -> tuple[_Array, _Array]:
         """See `Mobility`."""
         fluxes, squares = np.zeros_like(density), np.zeros_like(density)
         _cell_sums(self._cells, self._gradients, self._volumes, density, potential, fluxes, squares)
         return fluxes, squares
 
+    @override
     def slopes(self, density: _Array, potential: _Array) -> Slopes:
         """See `Mobility`."""
         found = _empty_slopes(density, len(self.pairs))
@@ -175,6 +180,7 @@ class CellMobility:
         _cell_slopes(*cells, density, potential, *found)
         return found
 
+    @override
     def action(self, density: _Array, potential: _Array) -> _Array:
         """See `Mobility`."""
         means = density[self._cells].mean(axis=1)

@@ -7,6 +7,8 @@ number of ranks, and constants are in the kernel to round-off by construction.
 
 from __future__ import annotations
 
+from typing import cast
+
 import basix
 import numba
 import numpy as np
@@ -82,7 +84,10 @@ def _tensor(coefficient: float | Expr, dim: int) -> Expr:
 def _cell_means(mesh: dmesh.Mesh, a: Expr, cells: npt.NDArray[np.int32], degree: int) -> _Array:
     """Mean of a tensor over each cell, shape (cells, d, d)."""
     dim = mesh.topology.dim
-    points, weights = basix.make_quadrature(getattr(basix.CellType, mesh.topology.cell_name()), degree)
+    points, weights = cast(
+        "tuple[_Array, _Array]",
+        basix.make_quadrature(getattr(basix.CellType, mesh.topology.cell_name()), degree),
+    )
     entries = [a[k, m] for k in range(dim) for m in range(dim)]
     # A coordinate comes along, because DOLFINx does not find the mesh of expressions that are constant.
     compiled = fem.Expression(

@@ -70,6 +70,9 @@ class Concentration:
             row: With the time.
             step: Not used.
             state: Shape (nodes, species).
+
+        Returns:
+            A row of study.csv.
         """
         flow = self._flow
         masses = flow.geometry.volumes[: flow.owned] * state[: flow.owned, self._column]

@@ -75,6 +75,9 @@ class ConvexExpansion:
             row: With the time.
             step: Not used.
             state: Shape (nodes, species).
+
+        Returns:
+            A row of study.csv.
         """
         energy, convex = (self._relative(which, state) for which in (self._flow, self._convex))
         products = np.einsum("ns,ns->n", state - self._steady, self._slope)[: self._flow.owned]

@@ -24,7 +24,7 @@ from ufl.core.expr import Expr
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy
 from fem_models.expressions.functions import FunctionOfX, as_ufl
-from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.nodal.evaluation import NodalCover, NodalExpression
 from fem_models.nodal.variables import variables
 from fem_models.systems.studies.flat_convexity import flat_convexity
@@ -38,7 +38,7 @@ _LARGEST_PHASE = 0.5 * math.pi
 
 
 def second_variations(
-    flow: NodalFields,
+    flow: GradientFlow,
     densities: Mapping[str, FunctionOfX],
     frequencies: Sequence[float],
     amplitude: float,
@@ -83,7 +83,7 @@ class _Oscillation:
     """The two second variations, compiled once for all frequencies."""
 
     def __init__(
-        self, flow: NodalFields, densities: Mapping[str, FunctionOfX], amplitude: float, degree: int
+        self, flow: GradientFlow, densities: Mapping[str, FunctionOfX], amplitude: float, degree: int
     ) -> None:
         self._flow = flow
         x = flow.x
