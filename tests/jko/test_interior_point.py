@@ -7,10 +7,10 @@ from references import COMM, bump, mesh_of, quadratic_potential, waves
 from fem_models.energies import Boltzmann, PowerLaw
 from fem_models.exact.profiles import Barenblatt, Gaussian
 from fem_models.flow.gradient_flow import GradientFlow, Species
-from fem_models.jko import path_linear
 from fem_models.jko.path_ends import EnergyEnd, FixedEnd
 from fem_models.jko.path_solver import PathSolver
 from fem_models.jko.paths import PathEquations
+from fem_models.linalg import mumps
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.nodal.mobilities import mobility
 
@@ -159,7 +159,7 @@ def test_systems_that_krylov_does_not_solve_are_factorised_and_noted():
 @pytest.mark.parallel
 def test_factorisations_are_given_more_memory(monkeypatch):
     # Negative percentages are too little for any system.
-    monkeypatch.setattr(path_linear, "_MEMORY", (-99, 100))
+    monkeypatch.setattr(mumps, "MEMORY", (-99, 100))
     flow = flow_of(PowerLaw(2))
     old = flow.state(bump((0.3, 0.1), 0.3), 1.0)
     path, solver = problem(flow, 2)
