@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from fem_models.linearised.elements import PAIRS
+
+from fem_models.linearised_jko.elements import PAIRS
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -35,7 +35,7 @@ class Flow:
     with no flux through the boundary. Everything is dimensionless. Collective, as all that takes its states.
 
     Args:
-        mesh: From `fem_models.mesh`, or a DOLFINx mesh of affine simplices.
+        mesh: From `fm.mesh`, or a DOLFINx mesh of affine simplices.
         energy: A term or a sum of terms, such as PowerLaw(2) + Potential("r**2").
         species: The fields: names, or names with their metrics, {"rho": "wasserstein", "c": "l2"}. By default
             those of the terms, in their order: densities, but "l2" for a field that has a Dirichlet energy

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from fem_models.core.protocols import Law, Memory
+from fem_models.flow.checks import check_step
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.jko.geodesic_extrapolation import GeodesicExtrapolation
 from fem_models.jko.jko_step import Jko
 from fem_models.jko.movement import MovingStep
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.schemes.checks import require_memory, require_step
+from fem_models.schemes.checks import require_memory
 from fem_models.schemes.two_steps import beyond, non_negative
 
 # Shares of the extrapolation to try, and the share of the mass that may be cut from it: where more is
@@ -124,10 +125,11 @@ class JkoBdf2:
             The step, with what it cost from the extrapolation on.
 
         Raises:
-            InputError: A step that is not positive and finite.
+            InputError: A state of another kind or shape or that is not finite, or a step that is not positive
+                and finite.
             SolveError: As for `Jko`; the history is unchanged.
         """
-        require_step(tau)
+        check_step(self._flow, old, tau)
         before = self._geodesics.linear
         start = time.perf_counter()
         anchor, clipped, covered = self._extrapolated(old, tau)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import Law, Memory
+from fem_models.flow.checks import check_step
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.vacuum import AFTER_MOVEMENT, for_start, with_true_vacuum
 from fem_models.jko.movement import Movement, MovingStep
@@ -17,7 +18,7 @@ from fem_models.jko.path_solver import PathSolver
 from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.nodal.mobilities import mobility
-from fem_models.schemes.checks import require_memory, require_step
+from fem_models.schemes.checks import require_memory
 
 # Newton iterations from the guess before the interior point method is taken, and after it.
 _FIRST_ATTEMPT = 25
@@ -121,11 +122,12 @@ class Jko:
             The step, with what it cost.
 
         Raises:
-            InputError: A step that is not positive and finite, or a density without mass.
+            InputError: A state of another kind or shape or that is not finite, a step that is not positive
+                and finite, or a density without mass.
             SolveError: Newton's methods failed, in small parts of the step too; the message is the report,
                 and the scheme is as it was before.
         """
-        require_step(tau)
+        check_step(self._flow, old, tau)
         masses = self._flow.masses(old)
         for name in np.array(self._flow.names)[self._flow.transported]:
             if not masses[name] > 0.0:

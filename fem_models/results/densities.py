@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
 from fem_models.meshes.marks import MarkedMesh
+from fem_models.meshes.whole_space import BALL, SHELL
 from fem_models.nodal.edges import EdgeGeometry
 from fem_models.results import layout
 
@@ -31,8 +32,6 @@ _LOSS = 0.05
 # Nodes that lie outside of the other mesh by this share of its cell size take values from the next cell: the
 # facets of round domains lie inside of the circle by no more.
 _OVERHANG = 0.125
-# The part of the mesh where densities live, where it has another for the rest of space.
-_BALL, _SHELL = "ball", "shell"
 
 _Array = npt.NDArray[np.float64]
 
@@ -127,7 +126,7 @@ def domain_cells(marked: MarkedMesh) -> npt.NDArray[np.int32] | None:
     Returns:
         Those cells, ghosts included, shape (cells,); None for all.
     """
-    return marked.regions[_BALL] if _SHELL in marked.regions else None
+    return marked.regions[BALL] if SHELL in marked.regions else None
 
 
 def nodal(source: Source, space: fem.FunctionSpace, cells: npt.NDArray[np.int32] | None) -> _Array:

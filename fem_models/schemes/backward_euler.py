@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import override
 
 from fem_models.core.protocols import Law, Memory, Step
+from fem_models.flow.checks import check_step
 from fem_models.flow.gradient_flow import State
 from fem_models.schemes.resolvent import ResolventScheme
 
@@ -28,6 +29,7 @@ class BackwardEuler(ResolventScheme):
 
     @override
     def step(self, old: State, tau: float) -> Step[State]:
+        check_step(self._flow, old, tau)
         return Step(*self._resolvent.solve(old, old, tau))
 
     @override

@@ -7,10 +7,11 @@ from typing import override
 import numpy as np
 
 from fem_models.core.protocols import Law, Memory, Step
+from fem_models.flow.checks import check_step
 from fem_models.flow.edge_averaged import Flux
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.schemes.checks import require_memory, require_step
+from fem_models.schemes.checks import require_memory
 from fem_models.schemes.resolvent import ResolventScheme
 from fem_models.schemes.two_steps import beyond, non_negative
 
@@ -44,7 +45,7 @@ class Bdf2(ResolventScheme):
 
     @override
     def step(self, old: State, tau: float) -> Step[State]:
-        require_step(tau)
+        check_step(self._flow, old, tau)
         if not self._memory.states:
             state, newton, linear = self._resolvent.solve(old, old, tau)
             clipped = 0.0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fem_models.core.protocols import Law, Memory, Step
+from fem_models.flow.checks import check_step
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.flow.log_density_steps import LogDensitySteps
 from fem_models.flow.species import State
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.schemes.checks import require_step
 
 
 class LogDensity:
@@ -27,6 +27,7 @@ class LogDensity:
     promises: frozenset[Law] = frozenset({"conserved", "non-negative", "falling"})
 
     def __init__(self, flow: LogDensityFlow, settings: NewtonSettings | None = None) -> None:
+        self._flow = flow
         self._steps = LogDensitySteps(flow, settings)
 
     @property
@@ -56,8 +57,9 @@ class LogDensity:
             The step.
 
         Raises:
-            InputError: A step that is not positive and finite.
+            InputError: A state of another kind or shape or that is not finite, or a step that is not positive
+                and finite.
             SolveError: Newton's method failed; the message is its report.
         """
-        require_step(tau)
+        check_step(self._flow, old, tau)
         return Step(*self._steps.solve(old, tau))

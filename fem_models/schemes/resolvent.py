@@ -64,7 +64,8 @@ class ResolventScheme(ABC):
             The accepted step.
 
         Raises:
-            InputError: A step that is not positive and finite.
+            InputError: A state of another kind or shape or that is not finite, or a step that is not positive
+                and finite.
             SolveError: Newton's method failed; the message is its report, and the scheme is as before.
         """
 

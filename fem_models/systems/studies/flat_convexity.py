@@ -126,10 +126,10 @@ class ConvexityOfRange:
         return {}
 
     def summary(self) -> Mapping[str, Any]:
-        """Nothing."""
+        """No entries."""
         return {}
 
     def warnings(self) -> Sequence[str]:
-        """A sentence where it is not."""
+        """A sentence where the energy is not convex over the range of the run."""
         text = convexity_warning(self._flow, self._least, self._most)
         return [] if text is None else [text]

@@ -48,6 +48,8 @@ class Estimates:
         start: The time of the initial state.
     """
 
+    table = "study.csv"
+
     def __init__(self, flow: GradientFlow, initial: State, start: float) -> None:
         self._flow = flow
         self._number, self._term = next(
@@ -60,8 +62,6 @@ class Estimates:
         self._norms = self.norms(initial)
         self._excess: dict[float, tuple[float, float]] = {}
         self._debye = self._debye_length(initial)
-
-    table = "study.csv"
 
     def look(self, row: Row, state: State, step: Step[State] | None) -> Row:
         """Numbers of a state; call it for one state after the other, from the initial one on.
@@ -101,7 +101,7 @@ class Estimates:
         return found
 
     def summary(self) -> Mapping[str, Any]:
-        """Nothing."""
+        """No entries."""
         return {}
 
     def warnings(self) -> list[str]:

@@ -30,7 +30,7 @@ def test_critical_mass():
 def test_fewest_vertices_with_half_of_the_mass(width):
     flow = plane()
     state = flow.state({"rho": lambda x: np.exp(-(x**2).sum(axis=0) / width), "c": 0.0}, {"rho": 5.0})
-    found = Concentration(flow).columns(0.0, state)
+    found = Concentration(flow).look({"time": 0.0}, state, None)
     local = flow.geometry.volumes[: flow.owned] * state[: flow.owned, 0]
     masses = np.sort(np.concatenate(flow.comm.allgather(local)))[::-1]
     expected = int(np.searchsorted(np.cumsum(masses), 2.5 - 1e-9)) + 1
@@ -45,7 +45,7 @@ def test_equal_masses_are_counted_exactly():
     flow = chemotaxis(mesh, m=1.0)
     # Density over nodal volume: 81 vertices with the same mass; 41 hold a half.
     state = np.column_stack([1.0 / flow.geometry.volumes, np.zeros(flow.nodes)])
-    assert Concentration(flow).columns(0.0, state)["vertices_half_rho"] == 41
+    assert Concentration(flow).look({"time": 0.0}, state, None)["vertices_half_rho"] == 41
 
 
 def test_the_warning_is_about_the_last_state():
@@ -54,10 +54,10 @@ def test_the_warning_is_about_the_last_state():
     narrow = flow.state({"rho": lambda x: np.exp(-(x**2).sum(axis=0) / 0.02), "c": 0.0}, {"rho": 30.0})
     study = Concentration(flow)
     for time, state in enumerate((narrow, wide)):
-        study.columns(float(time), state)
+        study.look({"time": float(time)}, state, None)
     assert study.warnings() == []
     for time in (2.0, 3.0):
-        study.columns(time, narrow)
+        study.look({"time": time}, narrow, None)
     (text,) = study.warnings()
     assert text.startswith("The density rho concentrates: in the end, half of its mass 30 is in")
     assert "From t = 2 on" in text and "8π/ε² = 25.13" in text and "here it is above" in text
@@ -76,7 +76,7 @@ def peak(h, mass_over_pi):
     study, scheme = Concentration(flow), BackwardEuler(flow, "upwind", DIRECT)
     for _ in range(18):
         state = scheme.step(state, 0.05).state
-    study.columns(0.9, state)
+    study.look({"time": 0.9}, state, None)
     return flow.maxima(state)["rho"], study.warnings()
 
 

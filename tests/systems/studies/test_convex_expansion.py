@@ -34,7 +34,7 @@ ON_RANKS = {"kernel", "chemotaxis"}
 def test_energy_is_the_sum(case, epsilon):
     flow, state = CASES[case](epsilon)
     center = march(flow, state, 0.3, 3)
-    found = ConvexExpansion(flow, center).columns(0.0, state)
+    found = ConvexExpansion(flow, center).look({"time": 0.0}, state, None)
     assert abs(found["E"]) > 0.1 and abs(found["A"]) > 1e-4
     assert found["E"] == pytest.approx(found["L"] + epsilon * found["A"], abs=1e-13)
     if epsilon == 0.0:
@@ -47,7 +47,7 @@ def test_parts_by_hand():
     # H = (ρ₁ρ₂/(1+ρ₁+ρ₂))² in one dimension, with its derivatives written out.
     flow, state = two_hills(1, 2.0, 0.7)
     center = march(flow, state, 0.3, 3)
-    found = ConvexExpansion(flow, center).columns(0.0, state)
+    found = ConvexExpansion(flow, center).look({"time": 0.0}, state, None)
 
     def H(u):
         return (u[:, 0] * u[:, 1] / (1 + u.sum(axis=1))) ** 2
@@ -72,7 +72,7 @@ def test_parts_by_hand():
 def test_non_local_part_is_a_double_sum():
     flow, state = two_hills(1, 2.0, 0.7, kernel=lambda z: np.exp(-(z**2).sum(axis=0)))
     center = march(flow, state, 0.3, 3)
-    found = ConvexExpansion(flow, center).columns(0.0, state)
+    found = ConvexExpansion(flow, center).look({"time": 0.0}, state, None)
     weighted = (flow.geometry.volumes[:, None] * (state - center))[: flow.owned]
     x, w = (np.concatenate(flow.comm.allgather(part)) for part in (flow.points[: flow.owned, 0], weighted))
     expected = w[:, 0] @ np.exp(-(np.subtract.outer(x, x) ** 2)) @ w[:, 1]
@@ -90,11 +90,11 @@ def test_quotient_of_translated_gaussians():
     steady = flow.state({"rho1": gaussian(0.0), "rho2": gaussian(0.0)}, {"rho1": 1.0, "rho2": 1.0})
     moved = flow.state({"rho1": gaussian(0.5), "rho2": gaussian(0.0)}, {"rho1": 1.0, "rho2": 1.0})
     expansion = ConvexExpansion(flow, steady)
-    found = expansion.columns(0.0, moved)
+    found = expansion.look({"time": 0.0}, moved, None)
     assert found["E"] == pytest.approx(0.25, rel=1e-4)
     assert found["dissipation_E"] == pytest.approx(1.0, rel=2e-2)
     assert found["quotient"] == pytest.approx(2.0, rel=2e-2)
-    assert np.isnan(expansion.columns(0.0, steady)["quotient"])
+    assert np.isnan(expansion.look({"time": 0.0}, steady, None)["quotient"])
     assert expansion.warnings() == []
 
 
