@@ -56,7 +56,12 @@ def _draw(fields: Path, name: str, distance: float, path: Path) -> Path:
 
 
 def tell(console: Console, findings: "Findings") -> None:
-    """Print what came out."""
+    """Print what came out.
+
+    Args:
+        console: Where to print.
+        findings: What came out.
+    """
     geodesic = findings.geodesic
     slabs = geodesic.potentials.shape[1]
     lines = [

@@ -67,7 +67,12 @@ def _draw(request: "InfSupRequest", rows: "Sequence[InfSupRow]", path: Path) -> 
 
 
 def tell(console: Console, findings: "Findings") -> None:
-    """Print the constants: of fluxes alone, and of the whole constraint where there is a transport."""
+    """Print the constants: of fluxes alone, and of the whole constraint where there is a transport.
+
+    Args:
+        console: Where to print.
+        findings: What came out.
+    """
     request = findings.request
     _say(console, f"q = {request.weight}")
     _say(console, "inf-sup constants of fluxes alone, the same for any number of slabs")

@@ -11,7 +11,16 @@ BAD_INPUT, FAILED_SOLVE, SIGNALLED = 2, 3, 128
 
 
 def told[T](console: "Console | None", compute: Callable[[], T], tell: "Callable[[Console, T], None]") -> int:
-    """Compute something, on all ranks, and tell what came out, or why nothing did; the exit code."""
+    """Compute something, on all ranks, and tell what came out, or why nothing did.
+
+    Args:
+        console: Where to tell it; None on all ranks but one.
+        compute: What computes; it may raise SolveError.
+        tell: What prints that.
+
+    Returns:
+        The exit code.
+    """
     from fem_models.core.errors import SolveError
 
     try:

@@ -15,7 +15,12 @@ from fem_models.core.suggestions import choices, nearest
 
 
 class RunFileError(InputError):
-    """All that is wrong in a run file: the message is one sentence, `sentences` has one per problem."""
+    """All that is wrong in a run file.
+
+    Args:
+        message: One sentence.
+        sentences: One for each problem.
+    """
 
     def __init__(self, message: str, sentences: tuple[str, ...] = ()) -> None:
         super().__init__(message)

@@ -26,7 +26,11 @@ from fem_models.meshes.domain_names import DOMAINS
 
 
 class Problems(ValueError):
-    """Sentences about tables that do not agree; each names its key as written in the file."""
+    """Sentences about tables that do not agree.
+
+    Args:
+        sentences: Each names its key as it is written in the file.
+    """
 
     def __init__(self, sentences: list[str]) -> None:
         super().__init__(sentences[0])

@@ -217,7 +217,14 @@ class Multiple:
     what: str
 
     def __call__(self, x: Expr) -> Expr:
-        """The multiple at the coordinates x, a UFL vector."""
+        """The multiple.
+
+        Args:
+            x: The coordinates, a UFL vector.
+
+        Returns:
+            A UFL scalar or tensor.
+        """
         return times(self.factor, as_ufl(self.given, x, self.what, scalar=False))
 
 

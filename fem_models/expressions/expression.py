@@ -228,7 +228,7 @@ class Expression:
         variables: Collection[str] = ("x", "y", "z", "r", "t"),
         constants: Mapping[str, float] | None = None,
         where: str = "",
-    ):
+    ) -> None:
         """Parse a formula and check every name in it.
 
         Formulas have numbers, `variables`, `constants`, pi, e, `+ - * / **`, comparisons (also chained),

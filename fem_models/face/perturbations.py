@@ -29,7 +29,7 @@ function for each slab."""
 class Perturbation:
     """What became of a perturbation of the density at the beginning of a step. All numbers are dimensionless.
 
-    Attributes:
+    Args:
         discrete: Fluxes g, perturbations h and multipliers f as DOLFINx functions, by time.
     """
 
@@ -112,7 +112,7 @@ def _draw(file: Path, path: Path) -> Path:
 class LinearisedProblem:
     """A linearised JKO problem with its solver, for any number of perturbations. Collective.
 
-    Attributes:
+    Args:
         linearisation: Its matrices and solver.
     """
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class Run:
     """A run directory, read piece by piece as it is needed, by every process that asks for it.
 
-    Attributes:
+    Args:
         directory: The directory.
+        name: What the run is called in figures.
     """
 
     def __init__(self, directory: Path, name: str = "this run") -> None:

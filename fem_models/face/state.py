@@ -25,8 +25,9 @@ class State:
 
     `state["rho"]` is the field rho as a new DOLFINx function. Values are dimensionless.
 
-    Attributes:
+    Args:
         flow: The flow that it is a state of.
+        nodal: Its nodal values with those of ghosts, shape (nodes, fields).
     """
 
     def __init__(self, flow: Flow, nodal: npt.NDArray[np.float64]) -> None:

@@ -24,7 +24,7 @@ from fem_models.linalg.options import Option
 class Geodesic:
     """The Wasserstein distance of two densities and the path between them. Everything is dimensionless.
 
-    Attributes:
+    Args:
         discrete: Its nodal values.
         name: Of the density.
     """

@@ -37,6 +37,7 @@ class NodalFields(Observed):
         mesh: The mesh of simplices.
         species: The fields.
         energy: A sum of terms.
+        cells: Local cells of the part of the mesh where densities live; all by default.
 
     Attributes:
         mesh, comm: The mesh of simplices, and the ranks that share it.

@@ -53,12 +53,15 @@ class Unknowns:
             self._diagonals = np.where(flow.static, flow.couplings.stiffness_diagonals(), 1.0)
 
     def __call__(self, state: State, tau: float, entropy: float = 0.0) -> _Array:
-        """Matrices B at the nodes with δρ = B y, shape (nodes, species, species).
+        """Matrices B at the nodes with δρ = B y.
 
         Args:
             state: Densities ρ, ghosts included.
             tau: Time step.
             entropy: Coefficient of an entropy added to the energy of all Wasserstein species.
+
+        Returns:
+            Shape (nodes, species, species).
         """
         flow = self._flow
         theta = np.where(flow.transported, flow.theta + entropy, 0.0)

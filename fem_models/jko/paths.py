@@ -335,15 +335,11 @@ class PathEquations:
         if self._held_node.any():
             self._penalty = float(stiffness[:owned][self._held_node, -1].max()) or 1.0
             stiffness[:owned][self._held_node, -1] += self._penalty
-        diagonal = np.zeros((self.nodes, c))
-        diagonal[:owned] = -barrier
-        if self.end.free:
-            diagonal[:owned] = np.where(free[:owned], diagonal[:owned], -self.volumes[:owned, None])
         values = [
             m + a * transport * moves + outside,
             stiffness,
             (m + a * transport) * free + outside,
-            diagonal,
+            self._barrier_terms(barrier, free),
             (-m + (1.0 - a) * transport * moves)[:, later],
             ((-m + (1.0 - a) * np.roll(transport, -1, axis=1)) * free)[:, earlier],
         ]
@@ -354,6 +350,15 @@ class PathEquations:
         entries = [*nodal, *along, *self.end.stiff_values(tau)]
         matrix.setValuesCOO(np.concatenate(entries), PETSc.InsertMode.INSERT_VALUES)
         return cancelling
+
+    def _barrier_terms(self, barrier: _Array, free: npt.NDArray[np.bool_]) -> _Array:
+        """The derivatives of the conditions of densities by these, with -m for those that are held."""
+        owned = self.owned
+        found = np.zeros((self.nodes, self.columns))
+        found[:owned] = -barrier
+        if self.end.free:
+            found[:owned] = np.where(free[:owned], found[:owned], -self.volumes[:owned, None])
+        return found
 
     def _end_slopes(self, unknowns: _Array, tau: float, free: npt.NDArray[np.bool_]) -> _Array:
         """The entries of the end at each node, without those of densities that are held."""

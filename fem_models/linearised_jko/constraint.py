@@ -31,7 +31,13 @@ _Array = npt.NDArray[np.float64]
 
 
 class Fluxes:
-    """What both kinds of fluxes share: b(g, ·) as a vector, and loads ∫r·w/q."""
+    """What both kinds of fluxes share: b(g, ·) as a vector, and loads ∫r·w/q.
+
+    Args:
+        spaces: The spaces of potentials and fluxes.
+        q: The density, a UFL scalar.
+        measures: The integrals.
+    """
 
     def __init__(self, spaces: MixedSpaces, q: Expr, measures: Measures) -> None:
         self.spaces, self._q, self._dx = spaces, q, measures.dx

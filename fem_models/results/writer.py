@@ -51,7 +51,11 @@ class RunOutput:
         self._log = (self.directory / layout.LOG).open("w", encoding="utf-8", buffering=1)
 
     def log(self, *lines: str) -> None:
-        """Write lines to log.txt."""
+        """Write lines to log.txt.
+
+        Args:
+            lines: Without their line ends.
+        """
         if self._log is not None:
             self._log.writelines(f"{line}\n" for line in lines)
 

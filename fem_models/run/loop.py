@@ -68,6 +68,9 @@ class Interruption:
     """Notes SIGINT (Ctrl-C) and SIGTERM, so that a run ends after the step it is in.
 
     A second signal acts as usual: it ends the process at once.
+
+    Args:
+        comm: The ranks of the run.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
