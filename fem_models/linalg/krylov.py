@@ -11,13 +11,13 @@ The prefixes:
     steady_             fields of steady states                      steady/field_equations.py
     nonlocal_           non-local potentials of steady states        steady/equilibrium.py
     inf_sup_            factorisations for inf-sup constants         linalg/eigenvalues.py
-    transport_          the matrices M - aδA_k of the slabs          linearised/reduced.py
-    mass_               the mass matrix M of potentials              linearised/reduced.py
-    fluxes_             the mass matrices G_k of fluxes              linearised/reduced.py
-    projection_         projection of the first perturbation         linearised/loads.py
-    follow_mass_        mass matrices of the diffusion carried along linearised/followed_diffusion.py
-    follow_transport_   steps in time of the same                    linearised/followed_diffusion.py
-    saddle_             all equations of the linearised problem      linearised/saddle_point.py
+    transport_          the matrices M - aδA_k of the slabs          linearised_jko/reduced.py
+    mass_               the mass matrix M of potentials              linearised_jko/reduced.py
+    fluxes_             the mass matrices G_k of fluxes              linearised_jko/reduced.py
+    projection_         projection of the first perturbation         linearised_jko/loads.py
+    follow_mass_        mass matrices of the diffusion carried along linearised_jko/followed_diffusion.py
+    follow_transport_   steps in time of the same                    linearised_jko/followed_diffusion.py
+    saddle_             all equations of the linearised problem      linearised_jko/saddle_point.py
 
 They count in the order of `fem_models.linalg.options`: those of the command line (or of PETSC_OPTIONS in the
 environment) win over what a caller gives, and this over the defaults.

@@ -57,7 +57,7 @@ def log_densities():
 
 def followed():
     problem = linearised()
-    FollowedDiffusion(problem.q, problem.phi, problem.moments, problem.measures).update(0.5)
+    FollowedDiffusion(problem.q, problem.phi, problem.data, problem.measures).update(0.5)
 
 
 def loads(problem):
