@@ -27,6 +27,7 @@ class Part:
         topology_map = self.mesh.topology.index_map(dim)
         self._cells = np.arange(topology_map.size_local + topology_map.num_ghosts, dtype=np.int32)
         self._origins = entities.sub_topology_to_topology(self._cells, inverse=False)
+        self._whole = space
         self._space = fem.functionspace(self.mesh, space.ufl_element())
 
     def restricted(self, functions: Sequence[fem.Function]) -> list[fem.Function]:
@@ -37,7 +38,13 @@ class Part:
 
         Returns:
             Their restrictions, under their names.
+
+        Raises:
+            ValueError: A function of another space.
         """
+        # DOLFINx reads out of bounds where the cells are not those of the functions' mesh.
+        if any(function.function_space != self._whole for function in functions):
+            raise ValueError("Only functions of the space on the whole mesh can be restricted to a part of it.")
         found = []
         for function in functions:
             copy = fem.Function(self._space, name=function.name)

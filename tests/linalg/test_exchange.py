@@ -46,7 +46,7 @@ def test_values_at_one_place_are_added(index_map):
     numbers = global_numbers(index_map)
     unknowns = numbers[:, None] * 2 + np.arange(2)
     rows, columns = (places.ravel() for places in block_coordinates(unknowns, unknowns))
-    matrix = coordinate_matrix(index_map, index_map, rows, columns, 2)
+    matrix = coordinate_matrix(COMM, index_map, index_map, rows, columns, 2)
     matrix.setValuesCOO(np.ones(len(rows)))
     assert matrix.getBlockSize() == 2
     ones, product = matrix.createVecs()

@@ -224,7 +224,7 @@ def test_facets_between_ranks_have_ghost_cells():
             "Unknown mesh domain 'cube': choose one of interval, rectangle, box, disk, ball",
         ),
         ({"domain": "rectangle", "radius": 1.0}, "does not take `radius`.*`lower`, `upper`, `cells`, `h`"),
-        ({"domain": "disk", "lower": [0, 0]}, "does not take `lower`: its keys are `radius`, `center`, `h`"),
+        ({"domain": "disk", "lower": [0, 0]}, "does not take `lower`: its keys are `center`, `radius`, `h`"),
         ({"domain": "box", "parameters": {"a": 1}}, "does not take `parameters`"),
         ({"domain": "disk", "cells": [4, 4]}, "no structured mesh: give `h`"),
         ({"domain": "ball", "cells": 4}, "no structured mesh: give `h`"),

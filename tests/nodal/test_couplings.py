@@ -187,10 +187,16 @@ def test_densities_stay_in_their_region():
     state = flow.state({"u": 1.0})
     assert np.all(state[~flow.inside, 0] == 0.0)
     assert flow.volume == pytest.approx(4 / 3 * np.pi, rel=0.1)
+    inside = flow.functions(state)["u"]
+    whole = fem.Function(flow.space)
+    whole.x.array[:] = state[:, 0]
     part = Part(flow.space, cells)
-    (density,) = part.restricted([flow.functions(state)["u"]])
-    assert COMM.allreduce(len(density.x.array)) > 0
-    np.testing.assert_allclose(density.x.array, 1.0)
+    (density,) = part.restricted([whole])
+    for found in (inside, density):
+        assert COMM.allreduce(len(found.x.array)) > 0
+        np.testing.assert_allclose(found.x.array, 1.0)
+    with pytest.raises(ValueError, match="space on the whole mesh"):
+        part.restricted([inside])
 
 
 def test_a_density_has_no_dirichlet_energy():
