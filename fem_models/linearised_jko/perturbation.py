@@ -142,8 +142,8 @@ class Linearisation:
         """What becomes of a perturbation.
 
         Args:
-            h0: The perturbation at the beginning: a number, a UFL scalar (such as a DOLFINx function) or a
-                function of the coordinates x that gives UFL.
+            h0: The perturbation at the beginning: a number, a UFL scalar (such as a DOLFINx function), text
+                such as "1 + sin(x)", or a function of the coordinates x that gives UFL.
 
         Returns:
             Fluxes, perturbations and multipliers by time.

@@ -44,7 +44,9 @@ class Part:
         """
         # DOLFINx reads out of bounds where the cells are not those of the functions' mesh.
         if any(function.function_space != self._whole for function in functions):
-            raise ValueError("Only functions of the space on the whole mesh can be restricted to a part of it.")
+            raise ValueError(
+                "Only functions of the space on the whole mesh can be restricted to a part of it."
+            )
         found = []
         for function in functions:
             copy = fem.Function(self._space, name=function.name)
