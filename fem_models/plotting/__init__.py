@@ -8,6 +8,7 @@ from fem_models.core.extras import require
 for _library in ("matplotlib", "pyvista"):
     require(_library, extra="plot", what="Figures")
 
+# After the check, which names what is missing before the import would fail.
 from fem_models.plotting.figures import draw  # noqa: E402
 
 __all__ = ["draw"]

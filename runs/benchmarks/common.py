@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+# Before DOLFINx, for which it finds the MPI library of the wheels.
 import fem_models  # noqa: F401
 
 # isort: split

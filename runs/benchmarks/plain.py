@@ -8,6 +8,7 @@ its centre. The lumped mass is a diagonal vector, added in the SNES callbacks.
 import math
 import time
 
+# Before DOLFINx, for which it finds the MPI library of the wheels.
 import fem_models  # noqa: F401
 
 # isort: split

@@ -89,7 +89,9 @@ def test_what_has_no_values_is_refused(given, message):
 
 
 def test_tensors_only_where_they_are_asked_for():
-    tensor = lambda x: x[0] * ufl.Identity(2)  # noqa: E731
+    def tensor(x):
+        return x[0] * ufl.Identity(2)
+
     assert as_ufl(tensor, PLANE, "a", scalar=False).ufl_shape == (2, 2)
     with pytest.raises(InputError, match="a must be a scalar"):
         as_ufl(tensor, PLANE, "a")

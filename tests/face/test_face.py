@@ -4,6 +4,8 @@ import importlib
 import subprocess
 import sys
 
+import pytest
+
 import fem_models as fm
 
 
@@ -17,21 +19,16 @@ def test_every_name_is_there_and_belongs_to_its_home():
 
 
 def test_names_are_not_hidden_by_packages():
-    import fem_models.linearised_jko
-    import fem_models.meshes
-    import fem_models.run.runner  # noqa: F401
-
+    for package in ("linearised_jko", "meshes", "run.runner"):
+        importlib.import_module(f"fem_models.{package}")
     assert callable(fm.mesh)
     assert callable(fm.linearised)
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    try:
-        fm.Folw  # noqa: B018
-    except AttributeError as error:
-        assert "no attribute 'Folw'" in str(error)
-    else:
-        raise AssertionError
+    name = "Folw"
+    with pytest.raises(AttributeError, match="no attribute 'Folw'"):
+        getattr(fm, name)
 
 
 def test_importing_loads_neither_dolfinx_nor_what_draws():

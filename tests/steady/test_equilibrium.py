@@ -300,7 +300,10 @@ def test_ions_stay_in_their_part_of_the_mesh():
 
 def systems(name, alone=False, cells=16):
     mesh = square(cells, alone)
-    well = lambda x: 2.0 * ufl.dot(x, x)  # noqa: E731
+
+    def well(x):
+        return 2.0 * ufl.dot(x, x)
+
     if name == "two components":
         return pair(mesh, 2.0, 0.5), MASSES
     if name == "kernel":
