@@ -35,7 +35,7 @@ from fem_models.flow.species import State
 from fem_models.jko.jko_step import Jko
 from fem_models.jko.movements import Movements
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.linalg.options import refusals
+from fem_models.linalg.options import inner_options, refusals
 from fem_models.meshes.marks import MarkedMesh
 from fem_models.meshes.whole_space import SHELL
 from fem_models.nodal.mobilities import lumping_of
@@ -78,7 +78,8 @@ class FlowProblem(Problem[State]):
         for where, text in _potential_texts(config):
             _finite(flow, formula(text, where, config.constants), where)
         masses = _masses(config)
-        initial = self._initial(flow, masses)
+        with inner_options(config.solver.petsc):
+            initial = self._initial(flow, masses)
         self._masses = {name: masses[name] for name in flow.kept}
         self._exact = self._exact_densities(flow)
         for name, value in flow.energy_terms(initial).items():
@@ -151,7 +152,8 @@ class FlowProblem(Problem[State]):
         if not self._masses:
             return None, []
         try:
-            return self._system.steady(self.model, self._masses), []
+            with inner_options(self._config.solver.petsc):
+                return self._system.steady(self.model, self._masses), []
         except SolveError as error:
             reason = str(error).splitlines()[0].rstrip(".")
             return None, [f"The steady state was not found, so there is no decay rate: {reason}."]

@@ -29,7 +29,10 @@ from fem_models.config.types import (
 )
 from fem_models.meshes.domain_names import DOMAINS
 
-PETSC_PREFIXES = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "fieldsplit_", "log_", "options_")
+_PETSC_OWN = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "fieldsplit_", "log_", "options_")
+# Solvers that a run makes beside those of its steps, see `fem_models.linalg.krylov`.
+_INNER = ("static_", "log_mass_", "geodesic_", "steady_", "nonlocal_")
+PETSC_PREFIXES = (*_PETSC_OWN, *_INNER)
 
 
 class Mesh(Table):

@@ -31,8 +31,9 @@ def scratch_file(comm: MPI.Comm, name: str) -> Iterator[Path]:
     folder = Path(on_rank_zero(comm, lambda: tempfile.mkdtemp(prefix=".fem-models-", dir=Path())))
     try:
         yield folder / name
-    finally:
         comm.Barrier()
+    finally:
+        # Where one rank failed in the block, no rank waits for the others here.
         if comm.rank == 0:
             shutil.rmtree(folder, ignore_errors=True)
 

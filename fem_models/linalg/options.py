@@ -23,7 +23,6 @@ SMALLEST_PIVOT = 1e-300
 # What PETSc calls where it reads options, and where it finds that they do not go together.
 _READING = ("SetFromOptions()", "KSPSetUpNorms_Private()")
 
-
 # The prefixes of solvers within others, see `fem_models.linalg.krylov`.
 INNER_PREFIXES = (
     "static_",
@@ -65,6 +64,30 @@ def managed(
         if key.startswith(prefix) and not key.startswith(others)
     }
     return petsctools.OptionsManager({**defaults, **own}, options_prefix=prefix)
+
+
+@contextmanager
+def inner_options(given: Mapping[str, Option]) -> Iterator[None]:
+    """Let the solvers that are made within a block see the options with a prefix of theirs.
+
+    For solvers that are made far from where the user's options are known; `managed` is the way elsewhere.
+
+    Args:
+        given: The user's options; those without an inner prefix are left out.
+
+    Returns:
+        A context.
+    """
+    database = PETSc.Options()
+    known = database.getAll()
+    new = [key for key in given if key.startswith(INNER_PREFIXES) and key not in known]
+    for key in new:
+        database.setValue(key, None if given[key] is True else given[key])
+    try:
+        yield
+    finally:
+        for key in new:
+            database.delValue(key)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
+from fem_models.core.parallel import on_rank_zero
 from fem_models.meshes import marks
 from fem_models.meshes import sources as mesh_sources
 from fem_models.meshes.checks import check_overlaps
@@ -268,23 +269,14 @@ def _structured(comm: MPI.Comm, corner: _Vector, extents: _Vector, counts: list[
 def _distribute(comm: MPI.Comm, make: Callable[[], mesh_sources.Simplices]) -> marks.MarkedMesh:
     """Run `make` on rank 0 and share its cells out; its failure is raised on all ranks."""
     whole: mesh_sources.Simplices | None = None
-    failure: Exception | None = None
-    dim = 0
-    if comm.rank == 0:
-        try:
-            whole = make()
-            _check_cell_count(comm, len(whole.cells))
-            dim = whole.cells.shape[1] - 1
-        except InputError as error:
-            failure = error
-        except Exception as error:
-            # Anything else is a fault of ours, but the other ranks must not wait for it forever.
-            failure = RuntimeError(f"Making the mesh failed on rank 0: {type(error).__name__}: {error}")
-            failure.__cause__ = error
-    dim, kind, message = comm.bcast((dim, type(failure), str(failure)), root=0)
-    if kind is not type(None):
-        raise failure or kind(message)
 
+    def on_one() -> int:
+        nonlocal whole
+        whole = make()
+        _check_cell_count(comm, len(whole.cells))
+        return whole.cells.shape[1] - 1
+
+    dim = on_rank_zero(comm, on_one)
     points = np.empty((0, dim)) if whole is None else np.ascontiguousarray(whole.points[:, :dim])
     cells = np.empty((0, dim + 1), dtype=np.int64) if whole is None else whole.cells
     element = basix.ufl.element("Lagrange", mesh_sources.CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)

@@ -78,11 +78,14 @@ class RunOutput:
         writer.writerow(row.values())
 
     def fields(self, time: float, functions: Callable[[], Sequence[Function]]) -> None:
-        """Write fields to fields.pvd, unless those of this time are there.
+        """Write fields to fields.pvd, unless those of this time are there. Collective.
 
         Args:
             time: The time (dimensionless).
             functions: Gives the fields, all on one mesh.
+
+        Raises:
+            InputError: The file system refuses.
         """
         if time in self._times[-1:]:
             return
@@ -91,17 +94,18 @@ class RunOutput:
         self._vtk.write_function(list(functions()), time)
         self._times.append(time)
         # VTKFile writes its table of contents when it is closed; a killed run needs it before.
-        if self._comm.rank == 0:
-            write_text(self.directory / layout.FIELDS, _contents(self._times))
+        on_rank_zero(self._comm, lambda: write_text(self.directory / layout.FIELDS, _contents(self._times)))
 
     def summary(self, summary: Mapping[str, Any]) -> None:
-        """Write summary.json.
+        """Write summary.json. Collective.
 
         Args:
             summary: Its entries; numbers that are not finite become null.
+
+        Raises:
+            InputError: The file system refuses.
         """
-        if self._comm.rank == 0:
-            write_json(self.directory / layout.SUMMARY, summary)
+        on_rank_zero(self._comm, lambda: write_json(self.directory / layout.SUMMARY, summary))
 
     def close(self) -> None:
         """Close the files; what is written stays complete without it."""

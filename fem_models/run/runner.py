@@ -130,8 +130,10 @@ def _drawn(directory: Path, draw: Draw) -> tuple[Sequence[Path], str | None]:
     try:
         return draw(directory), None
     except Exception as error:
+        # An InputError is a sentence; of other errors the message alone may say nothing.
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         again = f"`fem-models plot {directory}` tries again"
-        return [], f"The figures were not drawn ({type(error).__name__}: {error}); {again}."
+        return [], f"The figures were not drawn: {reason.removesuffix('.')}; {again}."
 
 
 def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:

@@ -133,3 +133,14 @@ def test_a_net_charge_is_welcome_in_space():
     r = np.linalg.norm(found.model.points, axis=1)
     on_sphere = found.initial[np.abs(r - 1.0) < 1e-6, -1]
     assert on_sphere.mean() == pytest.approx(1.0 / (8.0 * np.pi), rel=0.05)
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("prefix", ["static_", "steady_"])
+def test_options_of_inner_solvers_reach_them_from_the_run_file(prefix, shared_tmp_path):
+    changes = {"mesh.cells": "[4,2]", "time.end": 0.01, "time.step": 0.01, "output.field_times": "[]"}
+    overrides = [*(f"{key}={value}" for key, value in changes.items()), f'solver.{prefix}ksp_type="magic"']
+    config = load(RUNS / "pnp_three_ions.toml", overrides)
+    assert config.solver.petsc == {f"{prefix}ksp_type": "magic"}
+    with pytest.raises(InputError, match=f"PETSc refuses an option with the prefix {prefix}: .*magic"):
+        run(config, shared_tmp_path / "out")
