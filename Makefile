@@ -40,7 +40,7 @@ style: .venv/.test-installed
 	.venv/bin/mypy
 
 test-serial: .venv/.test-installed
-	sh .ci/with-mpi $(PYTEST)
+	sh .ci/with-mpi $(PYTEST) -n auto --maxprocesses 8 --dist worksteal
 
 # With more ranks than cores, MPICH's ranks that wait must not keep the others from working.
 test-parallel-3: export MPIR_CVAR_CH4_PROGRESS_THROTTLE = 1

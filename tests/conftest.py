@@ -17,14 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-# DOLFINx reads the first when it is imported and numba the second; subprocesses of tests inherit both.
-os.environ["XDG_CACHE_HOME"] = str(
-    Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "fem-models")
-)
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(os.environ["XDG_CACHE_HOME"], "numba")))
-
 import hypothesis
 import pytest
+from compiled_forms import CACHE
 from mpi4py import MPI
 
 import fem_models
@@ -56,13 +51,14 @@ def pytest_configure(config):
     # Output is not captured yet, so this is where the user sees it even while a test is captured.
     config.stash[STDERR] = os.dup(2)
     if COMM.rank == 0:
-        remove_abandoned()
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            remove_abandoned()
     else:
         sys.stdout = io.StringIO()  # the terminal reporter, made after this, writes here
 
 
 def pytest_report_header(config):
-    return f"fem_models {fem_models.__version__}, ranks: {COMM.size}, cache: {os.environ['XDG_CACHE_HOME']}"
+    return f"fem_models {fem_models.__version__}, ranks: {COMM.size}, cache: {CACHE}"
 
 
 def pytest_collection_finish(session):
