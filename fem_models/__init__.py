@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fem_models._version import __version__
 from fem_models._wheel import load_wheel_first
+from fem_models.core.extras import require_dolfinx
 
 # Each MPI rank works on one core; NumPy reads this when it is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -132,7 +133,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        try:
+            home = importlib.import_module(_HOME[name])
+        except ModuleNotFoundError:
+            require_dolfinx()
+            raise
+        return getattr(home, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -111,11 +111,11 @@ def test_density_sees_its_own_species_only():
         (lambda: PowerLaw(-2), "exponent m of power-law"),
         (lambda: PowerLaw(math.inf), "exponent m of power-law"),
         (lambda: PowerLaw(math.nan), "exponent m of power-law"),
-        (lambda: PowerLaw(2, coefficient=0.0), "coefficient of power-law must be positive"),
-        (lambda: Boltzmann(coefficient=-1.0), "coefficient of boltzmann must be positive"),
-        (lambda: Boltzmann(coefficient=math.nan), "coefficient of boltzmann must be positive"),
-        (lambda: Boltzmann(coefficient=math.inf, name="heat"), "coefficient of heat must be positive"),
-        (lambda: Quadratic(math.nan), "coefficient of quadratic must be finite"),
+        (lambda: PowerLaw(2, coefficient=0.0), "coefficient of power-law must be a positive"),
+        (lambda: Boltzmann(coefficient=-1.0), "coefficient of boltzmann must be a positive"),
+        (lambda: Boltzmann(coefficient=math.nan), "coefficient of boltzmann must be a positive"),
+        (lambda: Boltzmann(coefficient=math.inf, name="heat"), "coefficient of heat must be a positive"),
+        (lambda: Quadratic(math.nan), "coefficient of quadratic must be a finite"),
         (lambda: Quadratic(of=("u", "v")), "quadratic belongs to one species, not to u, v"),
         (lambda: Boltzmann(of=()), "boltzmann belongs to one species"),
     ],
@@ -132,7 +132,7 @@ def test_multiples_of_terms(name):
     flow = flow_of("rectangle", 2 * term, cells=(8, 8))
     assert flow.energy(flow.state({"rho": RHO})) == pytest.approx(2.0 * value, rel=1e-6)
     assert flow.terms.terms[0].name == term.name
-    with pytest.raises(InputError, match="must be finite, not nan"):
+    with pytest.raises(InputError, match="must be a finite number, not nan"):
         math.nan * term
 
 
@@ -185,17 +185,20 @@ def test_multiples_of_parts_that_couple_points():
     ("make", "message"),
     [
         (lambda: PowerLaw("2"), "The exponent m of power-law must be positive and not 1, not '2'"),
-        (lambda: PowerLaw(2, coefficient="1"), "coefficient of power-law must be positive, not '1'"),
+        (
+            lambda: PowerLaw(2, coefficient="1"),
+            "coefficient of power-law must be a positive finite number, not '1'",
+        ),
         (
             lambda: Boltzmann(2.0),
             r"species of the energy term boltzmann must be given by their names, not 2\.0",
         ),
-        (lambda: -Boltzmann(), r"coefficient of boltzmann must be positive, not -1\.0"),
-        (lambda: 0 * PowerLaw(2), r"coefficient of power-law must be positive, not 0\.0"),
+        (lambda: -Boltzmann(), r"coefficient of boltzmann must be a positive finite number, not -1\.0"),
+        (lambda: 0 * PowerLaw(2), r"coefficient of power-law must be a positive finite number, not 0\.0"),
         (lambda: Boltzmann("u") + Boltzmann("v"), r'as in Boltzmann\(\.\.\., name="boltzmann-2"\)'),
         (lambda: Energy([Boltzmann(), 3]), "An energy is a sum of energy terms, not of 3"),
         (lambda: Interaction(lambda z: z[0], ("u", "v", "w")), "of one or two species, not of 3"),
-        (lambda: Electrostatic({"u": "1"}), "The valence of u must be finite, not '1'"),
+        (lambda: Electrostatic({"u": "1"}), "The valence of u must be a finite number, not '1'"),
     ],
 )
 def test_terms_that_make_no_sense_are_refused(make, message):

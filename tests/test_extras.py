@@ -85,6 +85,18 @@ def test_command_line_names_its_extra():
     assert result.stderr == "Commands of fem-models need the extra run: pip install 'fem-models[run]'.\n"
 
 
+def test_without_dolfinx_there_is_a_sentence_on_how_to_get_it():
+    sentence = "fem_models needs DOLFINx: install its wheel by pip install 'fem-models[wheel]', or take that"
+    blocked = "import sys\nsys.modules['dolfinx'] = None\n"
+    python = run(f"{blocked}import fem_models as fm\nfm.Flow")
+    assert f"InputError: {sentence}" in python.stderr.splitlines()[-1]
+    # Those that `run` blocks are there.
+    code = f"{blocked}del sys.modules['typer'], sys.modules['click'], sys.modules['rich']\n"
+    command = run(f"{code}from fem_models.cli import main; sys.exit(main(['list']))")
+    assert command.returncode == 2
+    assert command.stderr.startswith(sentence)
+
+
 def test_library_that_does_not_load_is_told_from_one_that_is_missing(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "no_graphics.py").write_text("raise OSError('libGLU.so.1: cannot open')")

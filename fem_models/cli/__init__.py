@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from fem_models.core.errors import InputError
-from fem_models.core.extras import require
+from fem_models.core.extras import require, require_dolfinx
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for library in ("typer", "rich"):
             require(library, extra="run", what="Commands of fem-models")
+        require_dolfinx()
     except InputError as error:
         print(error, file=sys.stderr, flush=True)
         return 2

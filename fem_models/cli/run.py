@@ -117,17 +117,19 @@ def _tell(console: "Console", outcomes: "Outcomes") -> None:
 
 def _block(outcome: "Outcome") -> list[str]:
     """The numbers of a run, for people."""
+    from fem_models.results.layout import LOG
+
     summary = outcome.summary
-    energy, species = summary["energy"], summary["species"]
-    steady = "" if energy["steady"] is None else f", steady {energy['steady']:.8g}"
-    rate = "" if energy["rate"] is None else f", decay rate {energy['rate']:.6g}"
-    densities = {name: s for name, s in species.items() if s["mass_drift"] is not None}
-    lines = [
-        str(outcome.directory),
-        _line("energy", f"{energy['initial']:.8g} to {energy['final']:.8g}{steady}{rate}"),
-        _line("mass drift", ", ".join(f"{name} {s['mass_drift']:.1e}" for name, s in densities.items())),
-        _line("minimum", ", ".join(f"{name} {s['min']:.3g}" for name, s in species.items())),
-    ]
+    lines = [str(outcome.directory)]
+    # Other models than gradient flows need have no energy and no species.
+    if energy := summary.get("energy"):
+        steady = "" if energy["steady"] is None else f", steady {energy['steady']:.8g}"
+        rate = "" if energy["rate"] is None else f", decay rate {energy['rate']:.6g}"
+        lines.append(_line("energy", f"{energy['initial']:.8g} to {energy['final']:.8g}{steady}{rate}"))
+    if species := summary.get("species"):
+        drifts = {name: s["mass_drift"] for name, s in species.items() if s["mass_drift"] is not None}
+        lines.append(_line("mass drift", ", ".join(f"{name} {drift:.1e}" for name, drift in drifts.items())))
+        lines.append(_line("minimum", ", ".join(f"{name} {s['min']:.3g}" for name, s in species.items())))
     if "error" in summary:
         errors = summary["error"]
         by_name = {"": errors} if "l1" in errors else errors
@@ -139,6 +141,8 @@ def _block(outcome: "Outcome") -> list[str]:
     steps = f"{summary['steps']} to t = {summary['time']:g} ({summary['stop_reason']})"
     iterations = f"{summary['newton_iterations']} Newton, {summary['linear_iterations']} linear iterations"
     lines.append(_line("steps", f"{steps}, {iterations}"))
+    if outcome.stop.reason == "failed":
+        lines.append(_line("failed", f"{outcome.directory / LOG} says why"))
     lines.append(_line("seconds", f"{summary['wall_seconds']['total']:.2f} on {summary['ranks']} ranks"))
     return lines
 

@@ -10,6 +10,7 @@ from fem_models.config.figures import FIGURES
 from fem_models.config.formulas import COORDINATES
 from fem_models.config.schemes import SCHEMES
 from fem_models.config.system import SYSTEMS
+from fem_models.config.systems import load_systems
 from fem_models.config.tables import Species, Time
 from fem_models.config.terms import TERMS
 from fem_models.expressions.operations import FUNCTIONS
@@ -22,6 +23,7 @@ _MESH_FILES = (".geo", ".msh", ".xdmf")
 
 def catalogue() -> list[tuple[str, list[str]]]:
     """Return titles, each with the names or the paths under it."""
+    load_systems()
     return [
         ("systems", list(SYSTEMS)),
         ("energy terms", list(TERMS)),

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from fem_models.core.checks import is_number
 from fem_models.core.suggestions import nearest
 
 
@@ -65,12 +66,8 @@ def one_of(known: Collection[str]) -> Callable[[str], str]:
     return check
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _as_expression(value: Any) -> Any:
-    if _is_number(value):
+    if is_number(value):
         if value != value or value in (float("inf"), float("-inf")):
             raise ValueError("must be finite")
         return repr(value)
@@ -94,7 +91,7 @@ def as_tuple(value: Any) -> Any:
 
 
 def _number_as_tuple(value: Any) -> Any:
-    return (value,) if _is_number(value) else as_tuple(value)
+    return (value,) if is_number(value) else as_tuple(value)
 
 
 def _name_as_tuple(value: Any) -> Any:

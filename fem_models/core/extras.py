@@ -6,6 +6,7 @@ it is used, with `require`.
 """
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from fem_models.core.errors import InputError
@@ -33,6 +34,19 @@ def require(module: str, *, extra: str, what: str) -> ModuleType:
         raise InputError(f"{what} need the extra {extra}: pip install 'fem-models[{extra}]'.") from error
     except (ImportError, OSError) as error:  # a library of the system is missing
         raise _unloadable(module, what, error) from error
+
+
+def require_dolfinx() -> None:
+    """Look whether DOLFINx is there, without loading it.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    if importlib.util.find_spec("dolfinx") is None:
+        raise InputError(
+            "fem_models needs DOLFINx: install its wheel by pip install 'fem-models[wheel]', or take that of "
+            "conda or Spack."
+        )
 
 
 def _unloadable(module: str, what: str, error: Exception) -> InputError:

@@ -10,17 +10,15 @@ from typing import Any, Self, override
 import ufl
 from ufl.core.expr import Expr
 
+from fem_models.core.checks import finite, is_number, positive
 from fem_models.core.errors import InputError
 from fem_models.energies.terms import (
     Fields,
     Multiple,
     Term,
     WithCoefficient,
-    finite,
-    is_number,
     name_one,
     names_of,
-    positive,
     times,
 )
 from fem_models.expressions.expression import Expression

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import ufl
 from ufl.core.expr import Expr
 
+from fem_models.core.checks import finite
 from fem_models.core.errors import InputError
 from fem_models.energies.terms import (
     Fields,
@@ -18,7 +19,6 @@ from fem_models.energies.terms import (
     Multiple,
     Term,
     WithCoefficient,
-    finite,
     name_one,
     names_of,
     times,

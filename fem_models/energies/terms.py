@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from ufl.core.expr import Expr
 
+from fem_models.core.checks import finite
 from fem_models.core.errors import InputError
 from fem_models.expressions.functions import FunctionOfX, as_ufl
 
@@ -239,54 +239,6 @@ def times(factor: float, expression: Expr) -> Expr:
         The product.
     """
     return expression if factor == 1.0 else factor * expression
-
-
-def is_number(value: object) -> bool:
-    """Whether something is a real number and no truth value.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        Whether it is.
-    """
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def finite(value: float, what: str) -> float:
-    """Refuse what is no finite number.
-
-    Args:
-        value: The candidate.
-        what: What it is for the user, to begin the message with.
-
-    Returns:
-        The number.
-
-    Raises:
-        InputError: It is none.
-    """
-    if not is_number(value) or not math.isfinite(value):
-        raise InputError(f"{what} must be finite, not {value!r}.")
-    return value
-
-
-def positive(value: float, what: str) -> float:
-    """Refuse what is no positive finite number.
-
-    Args:
-        value: The candidate.
-        what: What it is for the user, to begin the message with.
-
-    Returns:
-        The number.
-
-    Raises:
-        InputError: It is none.
-    """
-    if not is_number(value) or not 0.0 < value < math.inf:
-        raise InputError(f"{what} must be positive, not {value!r}.")
-    return value
 
 
 def names_of(of: Any, term: str) -> tuple[str, ...]:

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import basix.ufl
 import numpy as np
 import numpy.typing as npt
 import ufl
 from ufl.core.expr import Expr
+from ufl.domain import extract_domains
 
+from fem_models.core.checks import named
 from fem_models.core.errors import InputError
 from fem_models.expressions.expression import Expression
+
+if TYPE_CHECKING:
+    from dolfinx.mesh import Mesh
 
 COORDINATES = ("x", "y", "z", "r")
 """The names of the coordinates in text, and of the distance r from the origin."""
@@ -63,11 +68,29 @@ def as_ufl(given: FunctionOfX, x: Expr, what: str, scalar: bool = True) -> Expr:
     if not isinstance(value, Expr):
         got = "gives" if callable(given) else "is"
         raise InputError(
-            f"{what} must be a number, text, or a function of x in UFL, but it {got} {_short(value)}."
+            f"{what} must be a number, text, or a function of x in UFL, but it {got} {named(value)}."
         )
     if scalar and value.ufl_shape != ():
         raise InputError(f"{what} must be a scalar, but it has the shape {value.ufl_shape}.")
     return value
+
+
+def require_mesh(expression: Expr, mesh: Mesh, what: str) -> None:
+    """Refuse an expression with functions or coordinates of another mesh.
+
+    Args:
+        expression: In UFL.
+        mesh: The mesh.
+        what: What it is for the user, to begin messages with.
+
+    Raises:
+        InputError: It has some.
+    """
+    if any(domain != mesh.ufl_domain() for domain in extract_domains(expression)):
+        raise InputError(
+            f"{what} has functions of another mesh: interpolate them on this one first, as "
+            "DOLFINx's interpolate_nonmatching does."
+        )
 
 
 def at_points(given: FunctionOfX | _Values, points: _Values, what: str) -> _Values:
@@ -98,7 +121,7 @@ def at_points(given: FunctionOfX | _Values, points: _Values, what: str) -> _Valu
     if values is None or values.dtype.kind not in "biuf":
         got = "gives" if callable(given) else "is"
         raise InputError(
-            f"{what} must be a number, text, or a function of x in NumPy, but it {got} {_short(value)}."
+            f"{what} must be a number, text, or a function of x in NumPy, but it {got} {named(value)}."
         )
     count = points.shape[1]
     if values.shape not in ((), (1,), (count,)):
@@ -154,10 +177,3 @@ def _coordinates(dim: int) -> Expr:
     """The coordinates of some mesh, in UFL."""
     element = basix.ufl.element("Lagrange", _CELLS[dim], 1, shape=(dim,))
     return ufl.SpatialCoordinate(ufl.Mesh(element))
-
-
-def _short(value: object) -> str:
-    """A value for a message: itself where that is short, otherwise its kind."""
-    if value is None or isinstance(value, str | Real):
-        return repr(value)
-    return f"{'an' if type(value).__name__[0] in 'AEIOaeio' else 'a'} {type(value).__name__}"

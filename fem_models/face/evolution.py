@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from fem_models.core.checks import finite, named, positive
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import Model, Row, Scheme, Step
 from fem_models.face.flow import Flow
@@ -16,19 +17,19 @@ from fem_models.run.diagnostics import Diagnostics
 
 @dataclass(frozen=True)
 class Moment[S]:
-    """A moment of an evolution. Everything is dimensionless.
+    """A moment of an evolution, after a step. Everything is dimensionless.
 
     Attributes:
         time: The time.
         state: The state.
-        step: What the step to it took; None for the first moment.
+        step: What the step to it took.
         observables: Its numbers by name, as series.csv has them.
         marked: Whether its time is one that was asked for.
     """
 
     time: float
     state: S
-    step: Step[S] | None
+    step: Step[S]
     observables: Row
     marked: bool
 
@@ -83,7 +84,7 @@ def evolve[S](
             makes them end at `until` and at the times `at`.
         until: The last time.
         start: The first time.
-        at: Times to reach exactly, where `Moment.marked` is true.
+        at: Times after the start to reach exactly, where `Moment.marked` is true.
 
     Yields:
         The moments after the steps.
@@ -92,12 +93,13 @@ def evolve[S](
         InputError: A step that is not positive, a time before the start, or a state of another model.
         SolveError: A step could not be solved; the message says which one, and has the report.
     """
-    if not step > 0.0:
-        raise InputError(f"step must be positive, not {step!r}.")
+    positive(step, "step")
+    for time, what in ((start, "start"), (until, "until"), *((time, "A time in at") for time in at)):
+        finite(time, what)
     if not until > start:
         raise InputError(f"until = {until!r} must be after start = {start!r}.")
-    if wrong := [time for time in at if not start <= time <= until]:
-        raise InputError(f"at has the time {wrong[0]!r}, which is not between {start!r} and {until!r}.")
+    if wrong := [time for time in at if not start < time <= until]:
+        raise InputError(f"at has the time {wrong[0]!r}, which is not after {start!r} and at most {until!r}.")
     clock = Clock(start, until, step, at)
     stepper: Any = scheme
     followed: Any = model
@@ -106,6 +108,9 @@ def evolve[S](
         # The nodal volumes are those of the scheme; that the model is a flow is seen to by `on`.
         stepper = scheme.on(cast("Flow", model))
         followed, state = stepper.flow, stepper.adopted(initial)
+    elif isinstance(scheme, type) or not hasattr(scheme, "step"):
+        hint = f": write {scheme.__name__}()" if isinstance(scheme, type) else ", as fm.Bdf2()"
+        raise InputError(f"scheme must be what takes steps{hint}, not {named(scheme)}.")
     diagnostics: Diagnostics[S] = Diagnostics(followed, stepper, state, start)
     for tick in clock:
         try:

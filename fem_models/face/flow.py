@@ -11,6 +11,7 @@ from dolfinx.fem import Function
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
+from fem_models.core.checks import named
 from fem_models.core.errors import InputError
 from fem_models.core.protocols import Expectation, Packed, Record, Row
 from fem_models.energies import Dirichlet, Electrostatic, Energy, Term
@@ -105,7 +106,7 @@ class Flow:
         """A state with given fields, static ones in equilibrium with the others.
 
         Args:
-            initial: The only field, or fields by name; static fields need none.
+            initial: The only field, or fields by name, or the array of a state; static fields need none.
             mass: To scale the densities to: of the only one, or by name; as they are by default.
 
         Returns:
@@ -119,7 +120,20 @@ class Flow:
             raise InputError(
                 "initial must be functions of x by name, not a state: states are used as they are."
             )
+        if isinstance(initial, np.ndarray) and initial.ndim == 2:
+            initial = self._columns(initial)
         return State(self, self.discrete.state(initial, mass))
+
+    def _columns(self, values: npt.NDArray[np.float64]) -> Mapping[str, npt.NDArray[np.float64]]:
+        """The fields in an array as `State.array` is, with their ghosts. All ranks raise together."""
+        shape = (self.discrete.owned, len(self.names))
+        if self.comm.allreduce(values.shape != shape):
+            raise InputError(
+                f"initial as an array must have the shape {shape}, nodes of this rank by fields, as that of "
+                f"a state, not {values.shape}."
+            )
+        nodal = self.discrete.unpack({name: values[:, k] for k, name in enumerate(self.names)})
+        return {name: nodal[:, k] for k, name in enumerate(self.names)}
 
     def steady_state(self, mass: Mapping[str, float] | float | State, guess: State | None = None) -> State:
         """The minimiser of the energy with given masses, computed without time steps.
@@ -143,8 +157,7 @@ class Flow:
 
     def _nodal(self, state: Any, what: str) -> npt.NDArray[np.float64]:
         if not isinstance(state, State):
-            kind = type(state).__name__
-            raise InputError(f"{what} must be a state of the flow, from flow.state(…), not a {kind}.")
+            raise InputError(f"{what} must be a state of the flow, from flow.state(…), not {named(state)}.")
         return state.nodal
 
     # What a run asks of a model
@@ -242,6 +255,10 @@ def _species(energy: Any, given: Any) -> Any:
         return [Species(name, metric) for name, metric in given.items()]
     if isinstance(given, str):
         return [Species(given)]
+    if given is not None and not isinstance(given, Sequence):
+        raise InputError(
+            f'species must be names, or names with metrics as {{"rho": "wasserstein"}}, not {named(given)}.'
+        )
     if given is not None:
         return [Species(name) if isinstance(name, str) else name for name in given]
     if not isinstance(energy, Energy | Term):

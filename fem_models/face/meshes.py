@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
+from fem_models.core.checks import named
 from fem_models.core.errors import InputError
 from fem_models.core.suggestions import choices
 from fem_models.meshes import domains
@@ -59,7 +60,7 @@ def mesh(
             parameters=parameters,
         )
     if not isinstance(source, str | Path):
-        raise InputError(f"A mesh is the name of a domain or of a file, not a {type(source).__name__}.")
+        raise InputError(f"A mesh is the name of a domain or of a file, not {named(source)}.")
     if not Path(source).suffix:
         raise InputError(f'There is no domain "{source}"; {choices(str(source), DOMAINS)}.')
     keys = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells}

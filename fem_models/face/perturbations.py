@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dolfinx.mesh import Mesh
+from ufl.core.expr import Expr
 
 from fem_models.core.parallel import on_rank_zero
 from fem_models.energies import Energy, Term
@@ -21,9 +22,9 @@ from fem_models.linearised_jko.solver import LinearisedSettings
 from fem_models.linearised_jko.terminal_costs import TerminalCost
 from fem_models.meshes.marks import MarkedMesh
 
-InTime = float | str | Callable[[Any, Any], Any] | Sequence[Any]
-"""A number; text in x, y, z, r and s; a function of x and of the time s, in UFL; or a list with one DOLFINx
-function for each slab."""
+InTime = float | str | Expr | Callable[[Any, Any], Any] | Sequence[Any]
+"""A number; text in x, y, z, r and s; a UFL expression such as a DOLFINx function; a function of x and of the
+time s, in UFL; or a list with one DOLFINx function for each slab."""
 
 
 class Perturbation:
@@ -198,6 +199,6 @@ def _in_time(given: Any, what: str) -> Any:
     if isinstance(given, str):
         expression = Expression(given, (*COORDINATES, "s"), where=what)
         return lambda x, s: expression.ufl(x, {"s": s})
-    if isinstance(given, int | float):
+    if isinstance(given, int | float | Expr):
         return lambda x, s: given
     return given

@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 from fem_models.config.io import from_dict, load
 from fem_models.config.run_file import RunConfig
+from fem_models.core.checks import finite, named
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.results import layout
@@ -86,7 +87,7 @@ class Run:
             InputError: No fields were written, or they are damaged.
         """
         times = np.array(self.times)
-        index = -1 if time is None else int(np.argmin(np.abs(times - time)))
+        index = -1 if time is None else int(np.argmin(np.abs(times - finite(time, "time"))))
         return self._data.fields.at(self.times[index])
 
     @property
@@ -120,6 +121,8 @@ def open_run(directory: Path | str) -> Run:
     Raises:
         InputError: It is no run directory.
     """
+    if not isinstance(directory, Path | str):
+        raise InputError(f"A run is opened by the path of its directory, not by {named(directory)}.")
     return Run(Path(directory))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, override
+from typing import Any, Literal, get_args, override
 
 import numpy as np
 
+from fem_models.core.checks import named, one_of, whole
 from fem_models.core.errors import InputError
 from fem_models.core.protocols import Law, Memory, Scheme, Step
 from fem_models.face.flow import Flow
@@ -97,9 +98,10 @@ class BoundScheme:
             InputError: A state of another flow.
         """
         if not isinstance(state, State):
-            kind = type(state).__name__
             hint = "; a step has its state in .state" if isinstance(state, Step) else ""
-            raise InputError(f"A step begins at a state of the flow, from flow.state(…), not a {kind}{hint}.")
+            raise InputError(
+                f"A step begins at a state of the flow, from flow.state(…), not {named(state)}{hint}."
+            )
         if state.flow is self.flow:
             return state
         if state.flow is not self._given:
@@ -149,9 +151,11 @@ class FlowScheme(ABC):
     def __post_init__(self) -> None:
         if self.flow is not None and not isinstance(self.flow, Flow):
             raise InputError(
-                f"flow must be a flow, as in {type(self).__name__}(flow), not a {type(self.flow).__name__}; "
+                f"flow must be a flow, as in {type(self).__name__}(flow), not {named(self.flow)}; "
                 "options are given by name."
             )
+        # Settings that are not right are refused here, and not at the first step.
+        _ = self.settings
 
     @property
     def settings(self) -> NewtonSettings:
@@ -187,7 +191,7 @@ class FlowScheme(ABC):
             InputError: The scheme does not go with the flow, or PETSc refuses an option.
         """
         if not isinstance(flow, Flow):
-            raise InputError(f"{type(self).__name__} takes steps of flows, not of a {type(flow).__name__}.")
+            raise InputError(f"{type(self).__name__} takes steps of flows, not of {named(flow)}.")
         lumped = flow if self.lumping is None else flow.with_lumping(self.lumping)
         with refusals():
             return BoundScheme(lumped, flow, self.discrete(lumped.discrete))
@@ -220,7 +224,19 @@ Flux = Literal["upwind", "average"]
 
 
 @dataclass(frozen=True)
-class BackwardEuler(FlowScheme):
+class _WithFlux(FlowScheme):
+    """Schemes whose flux along edges is a choice."""
+
+    flux: Flux = field(default="upwind", kw_only=True)
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of(self.flux, get_args(Flux), "flux")
+
+
+@dataclass(frozen=True)
+class BackwardEuler(_WithFlux):
     """Backward Euler: m_i (ρ_i - ρ_i^old)/τ + Σ_j κ_ij ρ_ij (μ_i - μ_j) = 0, first order in τ.
 
     Mass is exact, densities stay ≥ 0, and the energy does not increase if it is convex, for any τ.
@@ -229,15 +245,13 @@ class BackwardEuler(FlowScheme):
         flux: ρ_ij: "upwind", robust and of first order in h, or "average", of second.
     """
 
-    flux: Flux = field(default="upwind", kw_only=True)
-
     @override
     def discrete(self, flow: GradientFlow) -> Scheme[Any]:
         return DiscreteBackwardEuler(flow, self.flux, self.settings)
 
 
 @dataclass(frozen=True)
-class Bdf2(FlowScheme):
+class Bdf2(_WithFlux):
     """The second backward differentiation formula, of second order in τ.
 
     Mass is exact and densities stay ≥ 0; that the energy decreases is measured and not promised.
@@ -246,15 +260,13 @@ class Bdf2(FlowScheme):
         flux: "upwind" or "average", as for `BackwardEuler`.
     """
 
-    flux: Flux = field(default="upwind", kw_only=True)
-
     @override
     def discrete(self, flow: GradientFlow) -> Scheme[Any]:
         return DiscreteBdf2(flow, self.flux, self.settings)
 
 
 @dataclass(frozen=True)
-class Ljko(FlowScheme):
+class Ljko(_WithFlux):
     """A JKO step with one slab, which linearises the distance (Cancès, Gallouët and Todeschini).
 
     Args:
@@ -283,9 +295,10 @@ class Jko(FlowScheme):
 
     slabs: int = field(default=4, kw_only=True)
 
+    @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.slabs == 1:
+        if whole(self.slabs, "slabs", least=1) == 1:
             raise InputError("A path of one slab linearises the distance: that is Ljko.")
 
     @property
@@ -307,6 +320,11 @@ class JkoBdf2(FlowScheme):
     """
 
     slabs: int = field(default=1, kw_only=True)
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole(self.slabs, "slabs", least=1)
 
     @property
     @override

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +135,13 @@ def wasserstein(
     settings = None
     if tolerance is not None or petsc:
         settings = NewtonSettings(linear="direct", petsc=petsc or {})
-        settings = (
-            settings if tolerance is None else NewtonSettings(tolerance, linear="direct", petsc=petsc or {})
-        )
-    found = discrete_wasserstein(one.function_space.mesh, one, other, slabs, settings, cells=_cells(first))
+        settings = settings if tolerance is None else replace(settings, tolerance=tolerance)
+    masses = None
+    if isinstance(first, State) and isinstance(second, State):
+        # In three dimensions those of a flow are sums over its own nodal volumes.
+        masses = (first.masses()[one.name], second.masses()[other.name])
+    mesh, cells = one.function_space.mesh, _cells(first)
+    found = discrete_wasserstein(mesh, one, other, slabs, settings, cells=cells, masses=masses)
     return Geodesic(found, one.name)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +16,10 @@ from dolfinx import fem
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
+from fem_models.core.checks import is_number, named, positive
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
+from fem_models.expressions.functions import require_mesh
 from fem_models.flow.species import Species
 from fem_models.meshes.marks import MarkedMesh, mesh_of
 from fem_models.meshes.whole_space import SHELL
@@ -74,11 +75,11 @@ def _checked_species(species: Any) -> tuple[Species, ...]:
     listed = (species,) if isinstance(species, Species) else species
     if isinstance(listed, str) or not isinstance(listed, Sequence):
         hint = f": write Species({species!r})" if isinstance(species, str) else ""
-        raise InputError(f"The species must be a Species or a list of them, not {_named(species)}{hint}.")
+        raise InputError(f"The species must be a Species or a list of them, not {named(species)}{hint}.")
     for one in listed:
         if not isinstance(one, Species):
             hint = f": write Species({one!r})" if isinstance(one, str) else ""
-            raise InputError(f"The list of species must have Species only, not {_named(one)}{hint}.")
+            raise InputError(f"The list of species must have Species only, not {named(one)}{hint}.")
     if not listed:
         raise InputError("A gradient flow needs at least one species.")
     return tuple(listed)
@@ -91,7 +92,7 @@ def _checked_energy(energy: Any) -> Energy:
         return energy
     terms = isinstance(energy, Sequence) and all(isinstance(term, Term) for term in energy)
     hint = ": add them with +, or by sum(terms)" if terms else ""
-    raise InputError(f"The energy must be a term or a sum of terms, not {_named(energy)}{hint}.")
+    raise InputError(f"The energy must be a term or a sum of terms, not {named(energy)}{hint}.")
 
 
 def check_functions(energy: Energy, mesh: Mesh, names: Sequence[str]) -> None:
@@ -108,7 +109,7 @@ def check_functions(energy: Energy, mesh: Mesh, names: Sequence[str]) -> None:
     x = ufl.SpatialCoordinate(mesh)
     fields = {name: fem.Constant(mesh, 1.0) for name in names}
     for term in energy:
-        term.density(fields, x)
+        require_mesh(term.density(fields, x), mesh, f"The energy term {term.name}")
         if term.interaction is not None:
             with np.errstate(all="ignore"):
                 term.interaction[2](np.zeros((mesh.geometry.dim, 1)))
@@ -143,8 +144,8 @@ def check_step(flow: HasStates, old: Any, tau: Any) -> None:
     """
     problem = _problem(flow, old)
     finite = bool(problem) or bool(np.isfinite(old).all())
-    positive = isinstance(tau, Real) and not isinstance(tau, bool) and 0.0 < float(tau) < math.inf
-    faults = np.array([bool(problem), not finite, not positive], dtype=np.int32)
+    usable = is_number(tau) and 0.0 < float(tau) < math.inf
+    faults = np.array([bool(problem), not finite, not usable], dtype=np.int32)
     total = np.empty_like(faults)
     flow.comm.Allreduce(faults, total, op=MPI.MAX)
     if total[0]:
@@ -153,7 +154,7 @@ def check_step(flow: HasStates, old: Any, tau: Any) -> None:
     if total[1]:
         raise InputError("The state before the step is not finite everywhere: it has NaN or infinite values.")
     if total[2]:
-        raise InputError(f"The time step must be positive, not {tau!r}.")
+        raise InputError(f"The time step must be a positive finite number, not {named(tau)}.")
 
 
 def _problem(flow: HasStates, state: Any) -> str:
@@ -164,7 +165,7 @@ def _problem(flow: HasStates, state: Any) -> str:
     )
     if not isinstance(state, np.ndarray):
         hint = ": take its `state`" if hasattr(state, "state") else ""
-        return f"{wanted}not {_named(state)}{hint}."
+        return f"{wanted}not {named(state)}{hint}."
     if state.shape != (flow.nodes, len(flow.names)):
         return f"{wanted}not one of shape {state.shape}."
     if state.dtype != np.float64:
@@ -221,8 +222,7 @@ def checked_masses(names: Sequence[str], densities: Sequence[str], masses: Any) 
             )
         masses = {(names if len(names) == 1 else densities)[0]: masses}
     for name, mass in _by_species(masses, names, (), "masses").items():
-        if not isinstance(mass, Real) or not 0.0 < float(mass) < math.inf:
-            raise InputError(f"The mass of {name} must be positive, not {mass!r}.")
+        positive(mass, f"The mass of {name}")
     return masses
 
 
@@ -241,10 +241,3 @@ def _by_species(
             f"{', '.join(names)}."
         )
     return given
-
-
-def _named(value: Any) -> str:
-    """A value for a message: itself where that is short, otherwise its kind."""
-    if value is None or isinstance(value, str | Real):
-        return repr(value)
-    return f"{'an' if type(value).__name__[0] in 'AEIOaeio' else 'a'} {type(value).__name__}"

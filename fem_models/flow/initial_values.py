@@ -51,6 +51,7 @@ def initial_values(
     """
     given = checked_initial(fields.names, fields.static.tolist(), initial)
     wanted = checked_masses(fields.names, fields.kept, masses)
+    _check_potentials(fields)
     state = np.empty((fields.nodes, len(fields.names)))
     for s, species in enumerate(fields.species):
         # A static field follows from the others, and needs no initial value.
@@ -64,6 +65,20 @@ def initial_values(
         if species.name in wanted:
             state[:, s] *= wanted[species.name] / fields.integral(fields.geometry.volumes * state[:, s])
     return state
+
+
+def _check_potentials(fields: NodalFields) -> None:
+    """Refuse external potentials that are infinite or not a number where densities live."""
+    bad = ~np.isfinite(fields.external_potentials) & fields.inside[:, None] & fields.transported
+    node, column = next(iter(np.argwhere(bad)), (-1, -1))
+    first = (fields.names[column], tuple(map(float, fields.points[node]))) if column >= 0 else None
+    if found := [one for one in fields.comm.allgather(first) if one is not None]:
+        name, point = min(found)
+        where = ", ".join(f"{coordinate:.6g}" for coordinate in point)
+        raise InputError(
+            f"The external potential of {name} is not finite on the mesh, for example at ({where}); change "
+            "it or the domain."
+        )
 
 
 def _check(fields: NodalFields, species: Species, values: _Array) -> None:

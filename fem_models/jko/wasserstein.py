@@ -24,7 +24,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from dolfinx import fem
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
+from fem_models.core.checks import named, whole
 from fem_models.core.errors import InputError, SolveError
 from fem_models.exact.distances import same_mass
 from fem_models.jko.path_ends import FixedEnd
@@ -150,9 +150,9 @@ def geodesic_between(
         SolveError: Newton's method failed; the message is its report.
     """
     if not isinstance(first, fem.Function):
-        raise InputError(f"The first density must be a function of DOLFINx, not {_kind(first)}.")
+        raise InputError(f"The first density must be a function of DOLFINx, not {named(first)}.")
     if not isinstance(second, fem.Function):
-        raise InputError(f"The second density must be a function of DOLFINx, not {_kind(second)}.")
+        raise InputError(f"The second density must be a function of DOLFINx, not {named(second)}.")
     return wasserstein(first.function_space.mesh, first, second, slabs, settings)
 
 
@@ -191,8 +191,7 @@ def wasserstein(
     """
     start = time.perf_counter()
     space = _p1(space)
-    if not isinstance(slabs, Integral) or slabs < 2:
-        raise InputError(f"The number of slabs must be a whole number of at least 2, not {slabs!r}.")
+    whole(slabs, "The number of slabs", least=2)
     first, second = _nodal(space, first, "first"), _nodal(space, second, "second")
     volumes = EdgeGeometry(space, cells, lumping="cells").volumes
     owned = space.dofmap.index_map.size_local
@@ -277,11 +276,6 @@ class _Watched(PathEquations):
         return super().linearise(*arguments, **named)
 
 
-def _kind(value: object) -> str:
-    name = type(value).__name__
-    return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"
-
-
 def _p1(given: fem.FunctionSpace | Mesh) -> fem.FunctionSpace:
     """The scalar P1 space, which may be given by its mesh."""
     if isinstance(given, Mesh):
@@ -289,7 +283,7 @@ def _p1(given: fem.FunctionSpace | Mesh) -> fem.FunctionSpace:
     if not isinstance(given, fem.FunctionSpace):
         raise InputError(
             "The first argument must be the mesh of the densities or its scalar P1 space, as flow.mesh and "
-            f"flow.space are, not {_kind(given)}."
+            f"flow.space are, not {named(given)}."
         )
     if not _is_p1(given):
         raise InputError(f"The space of the densities must be scalar P1, not {given.ufl_element()}.")
@@ -317,7 +311,7 @@ def _nodal(space: fem.FunctionSpace, density: Density, which: str) -> _Array:
     try:
         values = np.array(given, dtype=np.float64)
     except (TypeError, ValueError):
-        refused = f"values at the nodes, not {_kind(given)}"
+        refused = f"values at the nodes, not {named(given)}"
     if values.shape != shape:
         what = "a value for each node of its mesh, ghosts included"
         refused = f"{what}: an array of shape {shape}, not {values.shape}"

@@ -6,12 +6,22 @@ import numpy as np
 import ufl
 from dolfinx.mesh import Mesh
 from ufl.algorithms import extract_coefficients
-from ufl.classes import Curl, Div, GeometricQuantity, Grad, NablaDiv, NablaGrad
+from ufl.classes import (
+    Conditional,
+    Curl,
+    Div,
+    GeometricQuantity,
+    Grad,
+    NablaDiv,
+    NablaGrad,
+    ScalarValue,
+    Zero,
+)
 from ufl.core.expr import Expr
 from ufl.corealg.traversal import unique_pre_traversal
-from ufl.domain import extract_domains
 
 from fem_models.core.errors import InputError
+from fem_models.expressions.functions import require_mesh
 
 _SLOPES = (Grad, NablaGrad, Div, NablaDiv, Curl)
 
@@ -31,8 +41,7 @@ def require_shape(expression: Expr, mesh: Mesh, name: str, shape: tuple[int, ...
     if expression.ufl_shape != shape:
         what = f"a vector of {shape[0]} components" if shape else "a scalar"
         raise InputError(f"{name} must be {what}: its shape is {expression.ufl_shape}, not {shape}.")
-    if any(domain != mesh.ufl_domain() for domain in extract_domains(expression)):
-        raise InputError(f"{name} has functions of another mesh than that of the problem.")
+    require_mesh(expression, mesh, name)
 
 
 def require_continuous(expression: Expr, name: str) -> None:
@@ -44,7 +53,7 @@ def require_continuous(expression: Expr, name: str) -> None:
 
     Raises:
         InputError: It has a function of a discontinuous space, a derivative of a function of finite elements,
-            or a geometric quantity of cells.
+            a geometric quantity of cells, or two different constants by a condition.
     """
     if reason := _jump(expression):
         raise InputError(f"{name} must be continuous, for the problem needs its gradient: it has {reason}.")
@@ -57,9 +66,16 @@ def _jump(expression: Expr) -> str:
             return "a derivative of a function of finite elements, which jumps at facets"
         if isinstance(part, GeometricQuantity) and not isinstance(part, ufl.classes.SpatialCoordinate):
             return f"the {type(part).__name__} of cells, which jumps at facets"
+        if isinstance(part, Conditional) and _constants_differ(*part.ufl_operands[1:]):
+            return "two different constants by a condition, which jumps where the condition changes"
         if isinstance(part, ufl.Coefficient) and part.ufl_element() not in ufl.H1:
             return "a function of a discontinuous space; interpolate it in one of Lagrange elements"
     return ""
+
+
+def _constants_differ(one: Expr, other: Expr) -> bool:
+    """Whether two expressions are numbers, and different ones."""
+    return isinstance(one, ScalarValue | Zero) and isinstance(other, ScalarValue | Zero) and one != other
 
 
 def require_positive(least: float, what: str, where: str) -> None:

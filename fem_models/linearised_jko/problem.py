@@ -27,7 +27,6 @@ The loads c, l, r and e are those of `fem_models.linearised_jko.loads`;
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Real
 
 import numpy as np
 import ufl
@@ -35,6 +34,7 @@ from dolfinx import fem
 from dolfinx.mesh import Mesh
 from petsc4py import PETSc
 
+from fem_models.core.checks import is_number
 from fem_models.core.errors import InputError
 from fem_models.energies import Energy, Term
 from fem_models.linearised_jko.constraint import CellwiseFluxes, ConformingFluxes
@@ -112,12 +112,12 @@ class LinearisedJko:
         self.q = self.data.of(q, slabs + 1, "q")
         self.phi = self.data.of(phi, slabs, "phi")
         require_continuous(self.phi, "phi")
-        self.C = C
         self.curvature = curvature(terminal, self.q, self.data.x, energy)
-        if not isinstance(C, Real) or not 0.0 <= C < np.inf or (C and terminal != "paper"):
+        if not is_number(C) or not 0.0 <= C < np.inf or (C and terminal != "paper"):
             raise InputError(
                 f"C must be a number, zero or more, and zero unless the terminal cost is paper, not {C!r}."
             )
+        self.C = float(C)
         self._least_q: Callable[[], float] = self.measures.least(self.q)
         self._least_curvature: Callable[[], float] = self.measures.least(self.curvature)
         f, v = ufl.TrialFunction(self.spaces.potentials), ufl.TestFunction(self.spaces.potentials)

@@ -7,10 +7,8 @@ compiled once for all slabs. Everything is dimensionless.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Protocol
 
 import ufl
@@ -18,6 +16,7 @@ from dolfinx import fem
 from dolfinx.mesh import Mesh
 from ufl.core.expr import Expr
 
+from fem_models.core.checks import named, positive, whole
 from fem_models.core.errors import InputError
 from fem_models.linearised_jko.data_checks import require_shape
 
@@ -41,10 +40,8 @@ class Slabs:
     count: int
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.duration < math.inf:
-            raise InputError(f"The duration must be positive and finite, not {self.duration!r}.")
-        if not isinstance(self.count, Integral) or self.count < 1:
-            raise InputError(f"The number of slabs must be a whole number, 1 or more, not {self.count!r}.")
+        positive(self.duration, "The duration")
+        whole(self.count, "The number of slabs", least=1)
 
     @property
     def delta(self) -> float:
@@ -95,7 +92,8 @@ class _Listed:
     def __init__(self, given: Sequence[fem.Function], count: int, name: str) -> None:
         if not all(isinstance(function, fem.Function) for function in given):
             raise InputError(f"As a list, {name} needs functions of DOLFINx, not {given[0]!r}.")
-        spaces = len({id(function.function_space) for function in given})
+        # On one mesh, spaces of one element number their nodes alike.
+        spaces = len({(id(f.function_space.mesh), f.function_space.ufl_element()) for f in given})
         if len(given) != count or spaces > 1:
             raise InputError(
                 f"As a list, {name} needs {count} functions of one space, one for each time: there are "
@@ -156,7 +154,7 @@ class SlabData:
         else:
             raise InputError(
                 f"{name} must be a function of x and s that gives UFL, as in lambda x, s: 1 + x[0], or a "
-                f"list of {count} functions of one space, not {type(given).__name__}."
+                f"list of {count} functions of one space, not {named(given)}."
             )
         require_shape(data.expression, self.mesh, name)
         self._data.append(data)

@@ -20,6 +20,7 @@ import ufl
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
+from fem_models.core.checks import finite, positive
 from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.meshes import marks
@@ -173,21 +174,8 @@ def _entries(key: str, value: Any, dim: int, domain: str, kind: str) -> list[Any
     return list(entries)
 
 
-def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise InputError(f"`{key}` of the mesh must be a finite number, not {value!r}.")
-    return float(value)
-
-
-def _positive(key: str, value: Any) -> float:
-    number = _number(key, value)
-    if number <= 0.0:
-        raise InputError(f"`{key}` of the mesh must be positive, not {value!r}.")
-    return number
-
-
 def _vector(key: str, value: Any, dim: int, domain: str) -> _Vector:
-    return np.array([_number(key, x) for x in _entries(key, value, dim, domain, "number")])
+    return np.array([finite(x, f"`{key}` of the mesh") for x in _entries(key, value, dim, domain, "number")])
 
 
 def _counts(value: Any, dim: int, domain: str) -> list[int]:
@@ -201,7 +189,7 @@ def _bounding_box(domain: str, lower: Any, upper: Any, radius: Any, center: Any)
     """Lower corner and extents of the domain, each of shape (dim,)."""
     dim = _DIMENSION[domain]
     if "radius" in _KEYS[domain]:
-        r = _positive("radius", 1.0 if radius is None else radius)
+        r = positive(1.0 if radius is None else radius, "`radius` of the mesh")
         middle = np.zeros(dim) if center is None else _vector("center", center, dim, domain)
         return middle - r, np.full(dim, 2.0 * r)
     low = np.zeros(dim) if lower is None else _vector("lower", lower, dim, domain)
@@ -217,7 +205,7 @@ def _bounding_box(domain: str, lower: Any, upper: Any, radius: Any, center: Any)
 def _target_size(h: Any, largest: float, dim: int) -> float:
     if h is None:
         return largest / _CELLS_ACROSS[dim]
-    size = _positive("h", h)
+    size = positive(h, "`h` of the mesh")
     if size > largest:
         raise InputError(f"`h` = {size:g} is larger than the domain, whose largest extent is {largest:g}.")
     return size
@@ -227,11 +215,13 @@ def _script_settings(h: Any, parameters: Any) -> dict[str, float]:
     """Values for the parameters of a gmsh script."""
     if parameters is not None and not isinstance(parameters, Mapping):
         raise InputError(f"`parameters` of the mesh must be a table of numbers, not {parameters!r}.")
-    settings = {str(name): _number(f"parameters.{name}", x) for name, x in (parameters or {}).items()}
+    settings = {
+        str(name): finite(x, f"`parameters.{name}` of the mesh") for name, x in (parameters or {}).items()
+    }
     if h is not None:
         if "h" in settings:
             raise InputError("The mesh size is given twice: remove either `h` or `parameters.h`.")
-        settings["h"] = _positive("h", h)
+        settings["h"] = positive(h, "`h` of the mesh")
     return settings
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dolfinx import fem, graph, io, la
 from dolfinx import mesh as dmesh
 
+from fem_models.core.checks import named
 from fem_models.core.errors import InputError
 from fem_models.meshes.sources import CELL_NAME, Simplices
 
@@ -59,9 +60,7 @@ def mesh_of(mesh: MarkedMesh | dmesh.Mesh) -> dmesh.Mesh:
     """
     plain = mesh.mesh if isinstance(mesh, MarkedMesh) else mesh
     if not isinstance(plain, dmesh.Mesh):
-        raise InputError(
-            f"The mesh must be one of `fem_models.meshes.domains` or of DOLFINx, not {_short(mesh)}."
-        )
+        raise InputError(f"The mesh must come from fm.mesh(…) or be one of DOLFINx, not {named(mesh)}.")
     kind, dim = plain.topology.cell_name(), plain.topology.dim
     if kind not in CELL_NAME.values():
         raise InputError(f"The mesh has cells of kind {kind}: use intervals, triangles or tetrahedra.")
@@ -91,12 +90,6 @@ def marked(mesh: MarkedMesh | dmesh.Mesh) -> MarkedMesh:
     return (
         mesh if isinstance(mesh, MarkedMesh) else MarkedMesh(plain, {"boundary": _exterior_facets(plain)}, {})
     )
-
-
-def _short(value: object) -> str:
-    """A value for a message, by its type where it is long."""
-    text = repr(value)
-    return text if len(text) <= 40 else f"a {type(value).__name__}"
 
 
 def mark_groups(mesh: dmesh.Mesh, whole: Simplices | None) -> MarkedMesh:

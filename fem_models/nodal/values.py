@@ -8,7 +8,7 @@ import ufl
 from dolfinx import fem
 from ufl.core.expr import Expr
 
-from fem_models.expressions.functions import FunctionOfX, WrittenInUflError, as_ufl, at_points
+from fem_models.expressions.functions import FunctionOfX, WrittenInUflError, as_ufl, at_points, require_mesh
 from fem_models.nodal.evaluation import NodalCover, NodalExpression
 
 
@@ -42,5 +42,6 @@ def nodal_values(
         except WrittenInUflError:
             pass
     expression = as_ufl(given, ufl.SpatialCoordinate(space.mesh), what)
+    require_mesh(expression, space.mesh, what)
     values = NodalExpression(NodalCover(space), [expression])()[:, 0]
     return values if nodes is None else values[nodes]

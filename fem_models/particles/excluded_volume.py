@@ -12,12 +12,12 @@ import difflib
 import itertools
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import NoReturn
 
 import numpy as np
 from scipy.integrate import quad
 
+from fem_models.core.checks import is_number, positive, whole
 from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
 from fem_models.particles.interactions import INTERACTIONS
@@ -89,15 +89,9 @@ def nonlinear_coefficient(
     Raises:
         InputError: As for `excluded_volume`, or a number of particles or a diameter out of range.
     """
-    if isinstance(particles, bool) or not isinstance(particles, Integral) or particles < 1:
-        raise InputError(f"particles must be a whole number of at least 1, not {particles!r}.")
-    if not _is_number(diameter) or not 0 < diameter < math.inf:
-        raise InputError(f"diameter must be a positive number, not {diameter!r}.")
+    whole(particles, "particles", least=1)
+    positive(diameter, "diameter")
     return excluded_volume(interaction, dimension, exponent) * (particles - 1) * diameter**dimension
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _ball_volume(dimension: int) -> float:
@@ -105,7 +99,7 @@ def _ball_volume(dimension: int) -> float:
 
 
 def _checked_exponent(exponent: float | None, dimension: int) -> float:
-    if exponent is None or not _is_number(exponent) or not math.isfinite(exponent):
+    if exponent is None or not is_number(exponent) or not math.isfinite(exponent):
         raise InputError(f'the interaction "power-law" needs an exponent, a finite number, not {exponent!r}.')
     if exponent <= dimension:
         raise InputError(

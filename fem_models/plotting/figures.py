@@ -30,11 +30,16 @@ def draw(directory: Path) -> list[Path]:
         InputError: If the directory is not a run directory, or what a figure needs is missing or damaged.
     """
     run = RunData(Path(directory))
+    folder = run.directory / layout.FIGURES
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror or error}.") from None
     paths: list[Path] = []
     failures: list[InputError] = []
     for name in run.config.output.figures:
         try:
-            paths.append(save(FIGURES[name].drawing()(run), run.directory / layout.FIGURES / f"{name}.png"))
+            paths.append(save(FIGURES[name].drawing()(run), folder / f"{name}.png"))
         except InputError as error:
             failures.append(error)
     if failures:

@@ -157,18 +157,18 @@ def save(figure: Figure, path: Path) -> Path:
 
     Args:
         figure: The figure.
-        path: The file; the directory that it is in is made where there is none.
+        path: The file; its directory exists.
 
     Returns:
         The file.
 
     Raises:
-        InputError: If the file cannot be written.
+        InputError: If the path does not end in .png, or the file cannot be written.
     """
-    try:
-        path.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
+    if path.suffix != ".png":
+        raise InputError(f"The path of a picture must end in .png, not {path.name!r}.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no directory {path.parent}.")
     with draft(path) as part:
         figure.savefig(part, format="png", dpi=DPI)
     return path

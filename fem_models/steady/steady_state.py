@@ -8,12 +8,12 @@ are the conditions for a steady state of every scheme here, node by node, and ar
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
+from fem_models.core.checks import positive
 from fem_models.core.errors import InputError
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.steady.equilibrium import Equilibrium
@@ -63,8 +63,5 @@ def _masses_of(flow: GradientFlow, masses: Mapping[str, float] | float) -> npt.N
             f"but it was given those of {', '.join(masses) or 'none'}."
         )
     for name in densities:
-        if not 0.0 < masses[name] < math.inf:
-            raise InputError(
-                f"The mass of a steady state must be positive, not {masses[name]!r}: that of {name} is not."
-            )
+        positive(masses[name], f"The mass of {name} in a steady state")
     return np.array([float(masses[name]) for name in densities])

@@ -58,7 +58,7 @@ def test_functions_of_ufl_have_an_expression_only():
         (True, "V must be a number"),
         ([1.0], "but it is a list"),
         (lambda x: None, "but it gives None"),
-        (lambda x: np.ones(3), "but it gives a ndarray"),
+        (lambda x: np.ones(3), "but it gives an ndarray"),
         (lambda x: x, r"V must be a scalar, but it has the shape \(2,\)"),
         (lambda x: x[0] / None, "V cannot be evaluated: TypeError"),
         ("x +", "V: 'x \\+' cannot be read"),

@@ -45,7 +45,7 @@ def test_a_mesh_with_named_parts_makes_the_same_flow():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GradientFlow(None, Species(), Boltzmann()), r"The mesh must be .* not None\."),
+        (lambda: GradientFlow(None, Species(), Boltzmann()), r"The mesh must come from .* not None\."),
         (lambda: GradientFlow(quadrilaterals(), Species(), Boltzmann()), "cells of kind quadrilateral"),
         (
             lambda: GradientFlow(square(), "u", Boltzmann("u")),
@@ -132,7 +132,7 @@ def test_initial_values_on_the_mesh():
         (flow_of_one, None, None, "The initial rho must be a number, text, or a function of x in NumPy"),
         (flow_of_one, "x +", None, "The initial rho: 'x \\+' cannot be read"),
         (flow_of_one, "x", {"w": 1.0}, "The masses have one for 'w', which is not a species"),
-        (flow_of_one, "x", "1", "The mass of rho must be positive, not '1'"),
+        (flow_of_one, "x", "1", "The mass of rho must be a positive finite number, not '1'"),
         (flow_of_two, {"u": 1.0, "v": 1.0}, 1.0, "The masses must be given by species"),
     ],
 )
@@ -190,10 +190,10 @@ def _spoilt(state, value):
         (lambda u: _spoilt(u, np.nan), 0.1, "The state before the step is not finite everywhere"),
         (lambda u: _spoilt(u, np.inf), 0.1, "The state before the step is not finite everywhere"),
         (lambda u: u if COMM.rank else u[:-1], 0.1, "The state before the step must be an array"),
-        (lambda u: u, 0.0, r"The time step must be positive, not 0\.0"),
-        (lambda u: u, np.nan, "The time step must be positive, not nan"),
-        (lambda u: u, "0.1", "The time step must be positive, not '0.1'"),
-        (lambda u: u, None, "The time step must be positive, not None"),
+        (lambda u: u, 0.0, r"The time step must be a positive finite number, not 0\.0"),
+        (lambda u: u, np.nan, "The time step must be a positive finite number, not nan"),
+        (lambda u: u, "0.1", "The time step must be a positive finite number, not '0.1'"),
+        (lambda u: u, None, "The time step must be a positive finite number, not None"),
     ],
 )
 def test_states_and_sizes_of_steps(change, tau, message):

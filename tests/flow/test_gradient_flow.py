@@ -189,6 +189,14 @@ def test_mass_moments_and_extrema_of_a_gaussian():
 
 
 @pytest.mark.parallel
+def test_second_moments_are_sums_over_directions():
+    # ∫(1+x)(x²+y²) over the unit square is 1/3 + 1/3 + 1/4 + 1/6, and the mass 3/2; sums at nodes err by h².
+    flow = flow_of("rectangle", PowerLaw(2), cells=(32, 32))
+    state = flow.state("1 + x", 1.0)
+    assert flow.second_moments(state)["rho"] == pytest.approx(13.0 / 18.0, rel=2e-3)
+
+
+@pytest.mark.parallel
 def test_quantities_are_named_by_species(flow):
     state = flow.state({"u": 1.0, "v": 2.0}, {"v": 5.0})
     assert flow.names == ("u", "v")
@@ -248,10 +256,10 @@ def near_corner(value):
         (near_corner(np.inf), 1.0, "rho is not finite everywhere"),
         (near_corner(-0.5), 1.0, "rho is negative, its minimum is -0.5"),
         (0.0, 1.0, "rho is zero at every vertex"),
-        (1.0, 0.0, "mass of rho must be positive, not 0.0"),
-        (1.0, -2.0, "mass of rho must be positive"),
-        (1.0, math.nan, "mass of rho must be positive"),
-        (1.0, math.inf, "mass of rho must be positive"),
+        (1.0, 0.0, "mass of rho must be a positive finite number, not 0.0"),
+        (1.0, -2.0, "mass of rho must be a positive"),
+        (1.0, math.nan, "mass of rho must be a positive"),
+        (1.0, math.inf, "mass of rho must be a positive"),
     ],
 )
 def test_bad_initial_densities_are_refused_by_all_ranks(initial, mass, message):

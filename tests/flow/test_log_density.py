@@ -228,5 +228,5 @@ def test_vacuum():
         flow.state(lambda x: np.maximum(x[0] - 0.3, 0.0))
     with pytest.raises(InputError, match="negative"):
         flow.state(lambda x: x[0] - 0.3)
-    with pytest.raises(InputError, match="mass of rho must be positive"):
+    with pytest.raises(InputError, match="mass of rho must be a positive"):
         flow.state({"rho": 1.0}, -1.0)

@@ -275,7 +275,7 @@ def test_bad_input_is_refused():
         Jko(still)
     state = flow.state(lambda x: 1.0 + waves(x.T, 2)[:, 0])
     for tau in (0.0, -1.0, np.inf, np.nan):
-        with pytest.raises(InputError, match="time step must be positive"):
+        with pytest.raises(InputError, match="time step must be a positive finite number"):
             Jko(flow).step(state, tau)
 
 

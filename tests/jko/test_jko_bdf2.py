@@ -317,7 +317,7 @@ def test_input_errors():
     flow = flow_of("interval", Boltzmann(), cells=4)
     state = flow.state(lambda x: 1.0 + x[0] ** 2)
     for tau in (0.0, -1.0, np.nan, np.inf):
-        with pytest.raises(InputError, match="must be positive"):
+        with pytest.raises(InputError, match="must be a positive"):
             JkoBdf2(flow).step(state, tau)
     with pytest.raises(InputError, match="slabs"):
         JkoBdf2(flow, slabs=0)

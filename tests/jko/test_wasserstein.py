@@ -312,7 +312,7 @@ def test_a_shape_that_is_wrong_on_one_rank_is_refused_on_all():
 def test_what_densities_are_on():
     flow = flow_of("interval", PowerLaw(2), cells=12)
     density = flow.state(lambda x: 1.0 + x[0], 1.0)[:, 0]
-    for wrong, named in ((flow, "a GradientFlow"), (density, "a ndarray"), (None, "a NoneType")):
+    for wrong, named in ((flow, "a GradientFlow"), (density, "an ndarray"), (None, "None")):
         with pytest.raises(InputError, match=f"mesh of the densities or its scalar P1 space.* not {named}"):
             wasserstein(wrong, density, density)
     for element in (("DG", 0), ("Lagrange", 2), ("Lagrange", 1, (1,))):
@@ -324,7 +324,7 @@ def test_what_densities_are_on():
     elsewhere = fem.Function(fem.functionspace(mesh_of("interval", cells=13), ("Lagrange", 1)))
     with pytest.raises(InputError, match="first density must be a function of the scalar P1 space"):
         wasserstein(flow.space, elsewhere, density)
-    with pytest.raises(InputError, match="second density must be a function of DOLFINx, not a ndarray"):
+    with pytest.raises(InputError, match="second density must be a function of DOLFINx, not an ndarray"):
         geodesic_between(fem.Function(flow.space), density)
 
 

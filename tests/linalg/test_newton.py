@@ -65,7 +65,7 @@ def test_infinite_residuals_are_reported():
 @pytest.mark.parametrize("tau", [0.0, -1.0, np.nan, np.inf])
 def test_steps_that_are_not_positive_are_refused(tau):
     flow, state = porous()
-    with pytest.raises(InputError, match="time step must be positive"):
+    with pytest.raises(InputError, match="time step must be a positive finite number"):
         BackwardEuler(flow, settings=DIRECT).step(state, tau)
 
 

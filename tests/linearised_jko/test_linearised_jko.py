@@ -215,7 +215,7 @@ def finite(family, cells=6):
 REFUSED = {
     "no slab": ({"slabs": 0}, "number of slabs.*not 0"),
     "half a slab": ({"slabs": 1.5}, "number of slabs.*not 1.5"),
-    "no duration": ({"duration": 0.0}, "duration must be positive"),
+    "no duration": ({"duration": 0.0}, "duration must be a positive"),
     "pair": ({"pair": "P3-DG2"}, "P3-DG2 is not known.*P1-DG0"),
     "unstable": ({"pair": "P2-DG0"}, "P2-DG0 is not stable.*P1-DG0"),
     "cost": ({"terminal": "newspaper"}, "terminal cost must be one of paper, second-variation"),
@@ -227,7 +227,7 @@ REFUSED = {
     ),
     "negative C": ({"C": -1.0}, "C must be a number, zero or more"),
     "text C": ({"C": "1"}, "C must be a number.*not '1'"),
-    "number q": ({"q": 1.0}, "q must be a function of x and s .* 3 functions of one space, not float"),
+    "number q": ({"q": 1.0}, "q must be a function of x and s .* 3 functions of one space, not 1.0"),
     "numbers q": ({"q": [1.0, 1.0, 1.0]}, "q needs functions of DOLFINx, not 1.0"),
     "phi without time": ({"phi": lambda x: x[0]}, r"phi must be a function .*\(x, s\).* 2 were given"),
     "numpy": ({"q": lambda x, s: np.exp(x[0])}, "q must be a function .*ufl.exp where NumPy has numpy.exp"),
@@ -258,6 +258,10 @@ REFUSED = {
         {"phi": lambda x, s: finite("DG")},
         "phi must be continuous.* function of a discontinuous space",
     ),
+    "a condition as phi": (
+        {"phi": lambda x, s: ufl.conditional(ufl.gt(x[0], 0.5), 1.0, 0.0)},
+        "phi must be continuous.* two different constants by a condition",
+    ),
     "slope as phi": (
         {"phi": lambda x, s: finite("Lagrange").dx(0)},
         "phi must be continuous.* derivative of a function",
@@ -278,6 +282,15 @@ def test_bad_input_is_refused(case):
     keys = {"pair": "P1-DG0", "q": q, "phi": phi, "duration": 0.2, "slabs": 2, **given}
     with pytest.raises(InputError, match=message):
         LinearisedJko(mesh_of("interval", cells=6), **keys)
+
+
+def test_functions_of_equal_spaces_and_whole_numbers_are_taken():
+    mesh = mesh_of("interval", cells=6)
+    phis = [fem.Function(fem.functionspace(mesh, ("Lagrange", 1))) for _ in range(2)]
+    one = LinearisedJko(mesh, "P1-DG0", q, phis, 0.2, 2, C=1)
+    other = LinearisedJko(mesh, "P1-DG0", q, lambda x, s: 0.0 * x[0], 0.2, 2, C=1.0)
+    values = [solved(problem)[0].value for problem in (one, other)]
+    assert values[0] == pytest.approx(values[1], rel=1e-12)
 
 
 def test_lists_of_discontinuous_potentials_are_refused():

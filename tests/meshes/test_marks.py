@@ -269,8 +269,8 @@ def curved():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: None, r"The mesh must be one of .* not None\."),
-        (lambda: "disk", r"The mesh must be one of .* not 'disk'\."),
+        (lambda: None, r"The mesh must come from fm.mesh.* not None\."),
+        (lambda: "disk", r"The mesh must come from fm.mesh.* not 'disk'\."),
         (
             lambda: dmesh.create_unit_square(MPI.COMM_SELF, 2, 2, dmesh.CellType.quadrilateral),
             "cells of kind quadrilateral: use intervals, triangles or tetrahedra",

@@ -10,7 +10,7 @@ from fem_models.cli import main
 from fem_models.config.io import from_dict
 from fem_models.exact.distances import interval_square
 from fem_models.plotting.geodesic import draw_geodesic
-from fem_models.results.densities import DensityRequest
+from fem_models.results.densities import DensityRequest, find
 from fem_models.run.distance import compute, default_directory
 from fem_models.run.runner import run
 
@@ -92,6 +92,19 @@ def test_the_written_geodesic(shared_tmp_path):
     for s in fields.times:
         x, values = ordered(fields.at(s))
         assert np.trapezoid(values, x) == pytest.approx(2.0, rel=1e-9)
+
+
+def test_the_mass_is_that_of_the_time(tmp_path):
+    path = make(tmp_path / "a")
+    lines = (path / "series.csv").read_text(encoding="utf-8").splitlines()
+    column = lines[0].split(",").index("mass_rho")
+    for number, mass in ((1, "1.0"), (-1, "3.0")):
+        entries = lines[number].split(",")
+        entries[column] = mass
+        lines[number] = ",".join(entries)
+    (path / "series.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert find(DensityRequest(path, 0.0)).mass == 1.0
+    assert find(DensityRequest(path)).mass == 3.0
 
 
 def ordered(snapshot):

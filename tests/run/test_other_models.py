@@ -17,6 +17,7 @@ from petsc4py import PETSc
 from pydantic import Field
 
 import fem_models as fm
+from fem_models.cli import main
 from fem_models.config.figures import FIGURES, FigureEntry
 from fem_models.config.io import from_dict
 from fem_models.config.problem import Companions, Problem
@@ -213,6 +214,19 @@ def test_the_heat_equation_evolves_and_stops_when_steady(heat, shared_tmp_path):
         "output": {"figures": []},
     }
     assert fm.run_file(tables, shared_tmp_path / "long").summary["stop_reason"] == "steady"
+
+
+def test_the_command_line_takes_it_too(heat, tmp_path, capsys):
+    file = tmp_path / "heat.toml"
+    file.write_text(
+        'mesh = { domain = "interval", cells = 20 }\nsystem = { name = "heat" }\ninitial = { u = 0 }\n'
+        "time = { end = 0.1, step = 0.05 }\noutput = { figures = [] }\n",
+        encoding="utf-8",
+    )
+    assert main(["run", str(file), "--out", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "warning: This is heat." in out
+    assert "2 to t = 0.1 (end)" in out
 
 
 def test_a_scheme_of_another_kind_of_model_is_refused(heat):

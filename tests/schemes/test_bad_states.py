@@ -64,6 +64,6 @@ def test_bad_states_are_refused_and_good_ones_still_taken(name):
             taken.step(bad, 1e-3)
         assert len(set(COMM.allgather(str(caught.value)))) == 1
     for tau in (0.0, -1.0, np.nan, np.inf, "1"):
-        with pytest.raises(InputError, match="The time step must be positive"):
+        with pytest.raises(InputError, match="The time step must be a positive finite number"):
             taken.step(state, tau)
     assert np.isfinite(taken.step(good.state, 1e-3).state).all()

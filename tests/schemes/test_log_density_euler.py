@@ -341,5 +341,5 @@ def test_failures():
     with pytest.raises(SolveError, match="Newton's method failed with step"):
         LogDensity(flow, NewtonSettings(linear="direct", max_iterations=1)).step(state, 1.0)
     for tau in (0.0, -1.0, np.nan):
-        with pytest.raises(InputError, match="time step must be positive"):
+        with pytest.raises(InputError, match="time step must be a positive finite number"):
             scheme.step(state, tau)

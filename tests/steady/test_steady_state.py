@@ -145,7 +145,7 @@ def test_steep_potentials():
 
 @pytest.mark.parametrize("mass", [0.0, -1.0, math.nan, math.inf])
 def test_bad_masses_are_refused(mass):
-    with pytest.raises(InputError, match="mass of a steady state must be positive"):
+    with pytest.raises(InputError, match="in a steady state must be a positive"):
         steady_state(problem("m = 2")[0], mass)
 
 

@@ -8,6 +8,8 @@ import ufl
 from pnp_problems import in_space, marked_mesh
 from references import DIRECT
 
+from fem_models.energies import Boltzmann, Electrostatic
+from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 from fem_models.systems.studies.pnp_estimates import Estimates, debye_length
@@ -193,6 +195,16 @@ def test_debye_length_of_the_mean_densities(m, curvature):
     estimates, state = begin(flow, {"u": lambda x: x[0], "v": lambda x: 1.0 - x[0]})
     found = estimates.look({"time": 0.0}, state, None)["debye_length"]
     assert found == pytest.approx(math.sqrt(0.02 * curvature / 2.0), rel=1e-12)
+
+
+def test_debye_length_of_a_multiple_of_the_electric_energy():
+    # Of c times the energy, the same ψ pushes ions c times as hard: (a / (c Σ z² ρ))^½.
+    energy = Boltzmann("u") + Boltzmann("v", name="other")
+    energy += 2.0 * Electrostatic({"u": 1, "v": -1}, permittivity=0.3)
+    species = [Species("u"), Species("v"), Species("psi", "static")]
+    estimates, state = begin(GradientFlow(interval(), species, energy), {"u": 1.5, "v": 1.5})
+    found = estimates.look({"time": 0.0}, state, None)["debye_length"]
+    assert found == pytest.approx(math.sqrt(0.3 / (2.0 * 3.0)), rel=1e-12)
 
 
 def test_debye_length_of_valences():
