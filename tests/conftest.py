@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -43,7 +44,24 @@ hypothesis.settings.load_profile("fem_models")
 
 def pytest_addoption(parser):
     parser.addini("mpi_time_limit", "seconds that a test may take under mpiexec", default="120")
+    parser.addoption(
+        "--all-parameters", action="store_true", help="all sets of parameters on any number of ranks"
+    )
     parser.addini("mpi_grace", "seconds that a failed rank waits for the others", default="20")
+
+
+def pytest_collection_modifyitems(config, items):
+    # Each test runs on every number of ranks: two ranks have all sets of parameters, more every other one.
+    if COMM.size <= 2 or config.getoption("--all-parameters"):
+        return
+    count = Counter()
+    kept, left = [], []
+    for item in items:
+        name = item.nodeid.partition("[")[0]
+        (left if count[name] % 2 else kept).append(item)
+        count[name] += 1
+    items[:] = kept
+    config.hook.pytest_deselected(items=left)
 
 
 @pytest.hookimpl(tryfirst=True)
