@@ -124,10 +124,10 @@ BAD_INPUT = {
 BAD_FLOWS = {
     "column of series.csv": (['energy.0.label="time"'], r'label = "time" is another column'),
     "column of a species": (['energy.0.label="min_u"'], r'label = "min_u" is another column'),
-    "no entropy": (["energy.0.coefficient=-1"], r"coefficient of boltzmann must be positive"),
+    "no entropy": (["energy.0.coefficient=-1"], r"coefficient of boltzmann must be a positive"),
     "singular density": (
         ['energy=[{ term = "density", expression = "u/x" }]'],
-        r"energy term density is not finite",
+        r"external potential of u is not finite on the mesh, for example at \(0\)",
     ),
     "singular potential": (
         ['energy=[{ term = "potential", V = "1/(x - 0.5)" }]'],

@@ -127,7 +127,8 @@ def _run_on_two_ranks(folder: Path, body: str, *options: str) -> subprocess.Comp
         pytest.skip("starts mpiexec itself")
     beside = Path(sys.executable).parent
     mpiexec = shutil.which("mpiexec", path=f"{beside}{os.pathsep}{os.environ['PATH']}")
-    shutil.copy(ROOT / "tests" / "conftest.py", folder)
+    for file in ("conftest.py", "compiled_forms.py"):
+        shutil.copy(ROOT / "tests" / file, folder)
     (folder / "test_example.py").write_text(f"from mpi4py import MPI\ncomm = MPI.COMM_WORLD\n{body}")
     pytest_run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", ".", *options]
     command = [mpiexec, "-n", "2", *pytest_run, "test_example.py"]

@@ -286,7 +286,7 @@ def test_what_can_be_drawn_is_drawn(tmp_path):
 def test_figures_that_cannot_be_written(tmp_path):
     write_run(tmp_path, 1)
     (tmp_path / "figures").write_text("in the way")
-    assert "cannot be written" in sentence(tmp_path)
+    assert "cannot be made" in sentence(tmp_path)
 
 
 def test_a_figure_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -50,5 +50,5 @@ def test_repulsion_spreads_a_density_faster():
 
 
 def test_bad_coefficients_are_refused():
-    with pytest.raises(InputError, match="coefficient of excluded-volume must be finite"):
+    with pytest.raises(InputError, match="coefficient of excluded-volume must be a finite number"):
         excluded_volume(mesh_of("interval", cells=8), coefficient=math.nan)

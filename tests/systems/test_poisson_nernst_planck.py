@@ -219,7 +219,7 @@ def test_a_system_without_ions_is_refused():
     ("ions", "message"),
     [
         ([Ion("u", 1.0), Ion("u", -1.0)], "called diffusion-u"),
-        ([Ion("u", math.inf)], "valence of u must be finite"),
+        ([Ion("u", math.inf)], "valence of u must be a finite number"),
     ],
 )
 def test_ions_that_make_no_sense_are_refused(ions, message):
