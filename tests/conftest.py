@@ -51,15 +51,17 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    # Each test runs on every number of ranks: two ranks have all sets of parameters, more every other one.
-    if COMM.size <= 2 or config.getoption("--all-parameters"):
+    # Every test runs on every number of ranks; of several sets of its parameters, an even number of ranks has
+    # the first, the third and so on, and an odd one the others. One rank has them all.
+    if not PARALLEL or config.getoption("--all-parameters"):
         return
-    count = Counter()
+    names = [item.nodeid.partition("[")[0] for item in items]
+    sets, seen = Counter(names), Counter()
     kept, left = [], []
-    for item in items:
-        name = item.nodeid.partition("[")[0]
-        (left if count[name] % 2 else kept).append(item)
-        count[name] += 1
+    for name, item in zip(names, items, strict=True):
+        wanted = sets[name] == 1 or seen[name] % 2 == COMM.size % 2
+        (kept if wanted else left).append(item)
+        seen[name] += 1
     items[:] = kept
     config.hook.pytest_deselected(items=left)
 

@@ -16,6 +16,10 @@ from fem_models.flow.vacuum import for_derivatives
 if TYPE_CHECKING:
     from fem_models.flow.gradient_flow import GradientFlow
 
+# Where ψ grows like ρ^β with a larger exponent, Newton's method for ρ alone takes as many iterations as β.
+_LARGE_EXPONENT = 3.0
+_LARGEST_EXPONENT = 200.0
+
 # In one iteration of Newton's method, log ρ changes by at most this much where it is the unknown, and no
 # density grows beyond this multiple of the largest.
 _LARGEST_CHANGE = 4.0
@@ -38,6 +42,8 @@ class DensitySteps:
         self.singular = self._species_where(np.isfinite(self._in_vacuum(flow.smooth_potentials)))
         slopes = np.einsum("nss->ns", self._in_vacuum(flow.hessian))
         self._steep = self._species_where(np.isfinite(slopes)) & ~self.singular
+        full = np.ones((flow.nodes, len(flow.names)))
+        self._stiff = self._species_where(_exponents(flow, full) <= _LARGE_EXPONENT)
 
     def at(self, state: State) -> StepLimits:
         """The limits of steps from a state. Collective.
@@ -49,7 +55,7 @@ class DensitySteps:
             The limits, with the state to take derivatives at.
         """
         raised = for_derivatives(self._flow, state, self._steep) if self._steep.any() else state
-        return StepLimits(self._flow, self._steep, raised)
+        return StepLimits(self._flow, self._steep, self._stiff, raised)
 
     def _in_vacuum(self, function: Callable[[State], npt.NDArray]) -> npt.NDArray[np.float64]:
         """Values where there is no mass, at the nodes of this rank."""
@@ -69,26 +75,43 @@ class StepLimits:
     Args:
         flow: The gradient flow.
         steep: The species for whose potential the slope is infinite in vacuum, but not the value.
+        stiff: Those whose potential grows like a large power of the density.
         raised: The state to take derivatives at, away from where they are infinite.
 
     Attributes:
         raised: The same, shape (nodes, species).
     """
 
-    def __init__(self, flow: GradientFlow, steep: npt.NDArray[np.bool_], raised: State) -> None:
-        self._flow, self._steep, self.raised = flow, steep, raised
+    def __init__(
+        self,
+        flow: GradientFlow,
+        steep: npt.NDArray[np.bool_],
+        stiff: npt.NDArray[np.bool_],
+        raised: State,
+    ) -> None:
+        self._flow, self._steep, self._stiff, self.raised = flow, steep, stiff, raised
 
-    def limited(self, densities: State, step: State, logarithmic: npt.NDArray[np.bool_]) -> State:
+    def limited(
+        self,
+        densities: State,
+        step: State,
+        logarithmic: npt.NDArray[np.bool_],
+        diffusion: npt.NDArray[np.float64] | None = None,
+    ) -> State:
         """Newton's step ρ → ρ - step, kept to what a density can do. Collective.
 
         The step is that of Newton's method for log ρ where `logarithmic` says so, for ρ^β with the exponent
         of ψ ~ ρ^β where only its slope is infinite in vacuum (the unknown in which diffusion is linear), and
-        for ρ elsewhere; it ends at zero at the least.
+        for ρ elsewhere; it ends at zero at the least. With a large β the unknown is ρ where the equation is
+        one of mass, and ρ^β where it is one of diffusion, the one after the other in one increasing function
+        of ρ (Brenner and Cancès, SIAM J. Numer. Anal. 2017, for Richards' equation).
 
         Args:
             densities: At the nodes of this rank, shape (owned nodes, species).
             step: Of the same shape.
             logarithmic: The species whose logarithm is the unknown, shape (species,).
+            diffusion: How much stiffer than mass diffusion is in the equation of a node, of the same shape;
+                for large exponents.
 
         Returns:
             The step that is taken, of the same shape.
@@ -96,7 +119,10 @@ class StepLimits:
         flow = self._flow
         largest = flow.reduce(densities.max(axis=0, initial=0.0), MPI.MAX)
         limited = step.copy()
-        exponents = self._exponents() if self._steep.any() else None
+        stiff = self._stiff if diffusion is not None else np.zeros_like(self._stiff)
+        exponents = None
+        if (self._steep | stiff).any():
+            exponents = _exponents(flow, self.raised)[: flow.owned]
         for s in np.flatnonzero(flow.transported):
             rho, most = densities[:, s], _LARGEST_GROWTH * largest[s]
             if logarithmic[s]:
@@ -104,19 +130,42 @@ class StepLimits:
                     change = np.clip(-step[:, s] / rho, -_LARGEST_CHANGE, _LARGEST_CHANGE)
                 new = np.where(rho > 0.0, rho * np.exp(np.where(rho > 0.0, change, 0.0)), 0.0)
             elif exponents is not None and self._steep[s]:
-                beta, raised = exponents[:, s], self.raised[: flow.owned, s]
+                beta, raised = np.clip(exponents[:, s], 1e-2, 1.0), self.raised[: flow.owned, s]
                 power = np.maximum(rho**beta - beta * raised ** (beta - 1.0) * step[:, s], 0.0)
                 most = np.minimum(most, math.exp(_LARGEST_CHANGE) * np.maximum(rho, 1e-8 * largest[s]))
                 new = np.minimum(power, most**beta) ** (1.0 / beta)
+            elif exponents is not None and diffusion is not None and stiff[s]:
+                beta = np.clip(exponents[:, s], 1.0, _LARGEST_EXPONENT)
+                new = np.minimum(_switched(rho, step[:, s], beta, diffusion[:, s]), most)
             else:
                 new = np.clip(rho - step[:, s], 0.0, most)
             limited[:, s] = rho - new
         return limited
 
-    def _exponents(self) -> npt.NDArray[np.float64]:
-        """The exponents β of ψ ~ ρ^β at the nodes of this rank, from ∂ψ/∂ρ at ρ and at 2ρ, at most 1."""
-        owned = slice(0, self._flow.owned)
-        once, twice = (np.einsum("nss->ns", self._flow.hessian(k * self.raised)[owned]) for k in (1.0, 2.0))
-        with np.errstate(all="ignore"):
-            exponents = 1.0 + np.log2(twice / once)
-        return np.where(np.isfinite(exponents), np.clip(exponents, 1e-2, 1.0), 1.0)
+
+def _exponents(flow: GradientFlow, state: State) -> npt.NDArray[np.float64]:
+    """The exponents β of ψ ~ ρ^β at the nodes, from ∂ψ/∂ρ at ρ and at 2ρ; 1 where there is none."""
+    once, twice = (np.einsum("nss->ns", flow.hessian(k * state)) for k in (1.0, 2.0))
+    with np.errstate(all="ignore"):
+        exponents = 1.0 + np.log2(twice / once)
+    return np.where(np.isfinite(exponents), exponents, 1.0)
+
+
+def _switched(
+    rho: npt.NDArray[np.float64],
+    step: npt.NDArray[np.float64],
+    beta: npt.NDArray[np.float64],
+    diffusion: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """ρ after Newton's step for the unknown s(ρ) = ρ up to ρ*, and ρ* + (ρ^β - ρ*^β)/(β ρ*^{β-1}) from there.
+
+    At ρ* mass and diffusion weigh the same; the latter grows like ρ^β.
+    """
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        switch = np.where(diffusion > 0.0, rho * diffusion ** (-1.0 / beta), np.inf)
+        t = np.where(np.isfinite(switch), rho / switch, 0.0)
+        s = np.where(t > 1.0, 1.0 + (t**beta - 1.0) / beta, t)
+        slope = np.where(t > 1.0, t ** (beta - 1.0), 1.0)
+        s -= slope * step / switch
+        t = np.where(s > 1.0, (1.0 + beta * (s - 1.0)) ** (1.0 / beta), s)
+        return np.maximum(np.where(np.isfinite(switch), switch * t, rho - step), 0.0)

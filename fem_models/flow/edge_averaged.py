@@ -174,7 +174,7 @@ class EdgeAveraged(FlowEquations["GradientFlow"]):
             others = others @ change[flow.geometry.pairs[:, ::-1]]
         np.concatenate([diagonal.ravel(), others.ravel(), *self._fields.stiff_values(tau)], out=self._values)
         matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
-        return EdgeLinearisation(self._diagonal[owned], state[owned], limits, self.singular)
+        return EdgeLinearisation(self._diagonal[owned], self._weights[owned], limits, self.singular)
 
     def interaction_change(self, state: State, change: State, tau: float, entropy: float = 0.0) -> State:
         """What interactions add to the product of the Jacobian with a change, which `jacobian` leaves out.
@@ -216,19 +216,26 @@ class EdgeLinearisation:
 
     Attributes:
         diagonal: Derivatives at a node by its own fields, shape (owned nodes, species, species).
-        state: The state, shape (owned nodes, species).
+        weights: The derivative of the mass at a node, shape (owned nodes, species).
         limits: The limits of steps from there.
         singular: The species whose logarithm is the unknown, shape (species,).
     """
 
     diagonal: npt.NDArray[np.float64]
-    state: State
+    weights: npt.NDArray[np.float64]
     limits: StepLimits
     singular: npt.NDArray[np.bool_]
 
-    def round_off(self) -> State:
-        """Size of the terms that cancel in each entry of the residual, shape (owned nodes, species)."""
-        return np.einsum("nst,nt->ns", np.abs(self.diagonal), np.abs(self.state))
+    def terms(self, change: State) -> State:
+        """Size of the terms that a change makes in each entry of the residual, before they cancel.
+
+        Args:
+            change: Of the densities, shape (owned nodes, species).
+
+        Returns:
+            Shape (owned nodes, species).
+        """
+        return np.einsum("nst,nt->ns", np.abs(self.diagonal), np.abs(change))
 
     def limited(self, densities: State, step: State) -> State:
         """Newton's step ρ → ρ - step, kept to what a density can do. Collective.
@@ -240,4 +247,7 @@ class EdgeLinearisation:
         Returns:
             The step that is taken, of the same shape.
         """
-        return self.limits.limited(densities, step, self.singular)
+        own = np.einsum("nss->ns", self.diagonal)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            diffusion = np.where(self.weights > 0.0, own / self.weights - 1.0, 0.0)
+        return self.limits.limited(densities, step, self.singular, diffusion)

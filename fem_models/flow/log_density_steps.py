@@ -16,7 +16,8 @@ from petsc4py import PETSc
 from fem_models.core.errors import SolveError
 from fem_models.flow.flow_equations import FlowEquations
 from fem_models.flow.species import State
-from fem_models.linalg.newton import Newton, NewtonSettings, Outcome
+from fem_models.linalg.continuation import over_smaller_steps
+from fem_models.linalg.newton import Newton, NewtonSettings
 
 if TYPE_CHECKING:
     from fem_models.flow.log_density import LogDensityFlow
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 # Newton iterations from the old state before the way over smaller time steps is taken.
 _FIRST_ATTEMPT = 25
 
-# The ratio of time steps on that way, to begin with, and the most solves.
-_RATIO = 8.0
-_MOST_SOLVES = 30
 
 # In one iteration of Newton's method no density falls by more than this factor.
 _LARGEST_FALL = math.exp(-1.0)
@@ -135,8 +133,7 @@ class LogDensityEquations(FlowEquations["LogDensityFlow"]):
         cast("Any", fem_petsc.assemble_matrix)(matrix, self._jacobian, bcs=self._conditions)
         matrix.assemble()
         diagonal = matrix.getDiagonal().array_r.reshape(self._held.shape)
-        owned, transported = state[: self.flow.owned].copy(), self.flow.transported
-        return LogDensityLinearisation(diagonal, owned, self._held, transported)
+        return LogDensityLinearisation(diagonal, self._held, self.flow.transported)
 
     def _load(self, state: State, tau: float, entropy: float) -> None:
         self._logs.x.array[:] = state.ravel()
@@ -149,19 +146,24 @@ class LogDensityLinearisation:
 
     Attributes:
         diagonal: The diagonal of the derivative, shape (owned nodes, fields).
-        state: Values of the unknowns, shape (owned nodes, fields).
         held: Which of them keep their values.
         transported: The fields that are densities, shape (fields,).
     """
 
     diagonal: npt.NDArray[np.float64]
-    state: State
     held: npt.NDArray[np.bool_]
     transported: npt.NDArray[np.bool_]
 
-    def round_off(self) -> State:
-        """Size of the terms that cancel in each entry of the residual, shape (owned nodes, fields)."""
-        largest = np.abs(self.state).max(axis=1, keepdims=True, initial=0.0)
+    def terms(self, change: State) -> State:
+        """Size of the terms that a change makes in each entry of the residual, before they cancel.
+
+        Args:
+            change: Of the unknowns, shape (owned nodes, fields).
+
+        Returns:
+            Shape (owned nodes, fields).
+        """
+        largest = np.abs(change).max(axis=1, keepdims=True, initial=0.0)
         return np.where(self.held, 0.0, np.abs(self.diagonal) * largest)
 
     def limited(self, state: State, step: State) -> State:
@@ -230,25 +232,12 @@ class LogDensitySteps:
             guess[nodes, column] = values
         outcomes = [self._newton.solve(guess, old, tau, limit=_FIRST_ATTEMPT)]
         if not outcomes[-1].converged:
-            outcomes += self._over_steps(guess, old, tau)
+            smaller, report = over_smaller_steps(self._newton, guess, old, tau)
+            if report:
+                raise SolveError(f"{report}\nMinima and maxima of densities are those of log ρ.")
+            outcomes += smaller
         logs = np.where(flow.transported, outcomes[-1].state, 0.0)
         state = np.where(flow.transported, np.exp(logs), outcomes[-1].state)
         # What Newton's tolerance leaves of a mass error is scaled away: a constant is added to g.
         state = flow.gauged(flow.with_masses_of(old, state))
         return state, sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
-
-    def _over_steps(self, guess: State, old: State, tau: float) -> list[Outcome]:
-        """Solve with smaller time steps first, each from the solution with the one before."""
-        outcomes: list[Outcome] = []
-        ratio, done, trial, report = _RATIO, -1.0, tau / _RATIO, ""
-        while done < tau:
-            if len(outcomes) == _MOST_SOLVES:
-                raise SolveError(f"{report}\nMinima and maxima of densities are those of log ρ.")
-            outcomes.append(self._newton.solve(guess, old, trial))
-            if outcomes[-1].converged:
-                guess, done = outcomes[-1].state, trial
-            else:
-                report = outcomes[-1].report
-                ratio = math.sqrt(ratio) if done > 0.0 else ratio
-            trial = min(tau, ratio * done) if done > 0.0 else trial / _RATIO
-        return outcomes

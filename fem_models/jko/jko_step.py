@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,13 +20,11 @@ from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.nodal.mobilities import mobility
 from fem_models.schemes.checks import require_memory
+from fem_models.schemes.halves import UnsolvedError, in_halves, joined
 
 # Newton iterations from the guess before the interior point method is taken, and after it.
 _FIRST_ATTEMPT = 25
 _POLISH = 8
-
-# Halvings of a step that fails.
-_MOST_HALVINGS = 6
 
 # The name of the guess that is remembered.
 _POTENTIALS = "potentials"
@@ -134,28 +133,18 @@ class Jko:
                 raise InputError(f"The density {name} has the mass {masses[name]:g}, and nothing to move.")
         before = self._memory
         try:
-            return self._step(old, tau, 0)
+            return in_halves(self._whole, _joined, old, tau)
         except SolveError:
             self._memory = before
             raise
 
-    def _step(self, old: State, tau: float, halvings: int) -> MovingStep:
+    def _whole(self, old: State, tau: float) -> MovingStep:
         outcomes = self._attempts(old, tau)
         newton, linear = sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
         if outcomes[-1].converged:
             return self._accepted(outcomes[-1], old, tau, newton, linear)
         self._memory = Memory()
-        if halvings == _MOST_HALVINGS:
-            raise SolveError(outcomes[-1].report)
-        first = self._step(old, 0.5 * tau, halvings + 1)
-        second = self._step(first.state, 0.5 * tau, halvings + 1)
-        return MovingStep(
-            second.state,
-            newton + first.newton + second.newton,
-            linear + first.linear + second.linear,
-            rejected=1 + first.rejected + second.rejected,
-            movement=first.movement.joined(second.movement),
-        )
+        raise UnsolvedError(outcomes[-1].report, newton, linear)
 
     def _attempts(self, old: State, tau: float) -> list[PathOutcome]:
         """Newton's method from the last potentials; if it fails, the interior point method and it again."""
@@ -202,6 +191,10 @@ class Jko:
         distances = {name: math.sqrt(2.0 * tau * max(value, 0.0)) for name, value in actions.items()}
         excess = flow.energy(state) + sum(actions.values()) - flow.energy(old)
         return Movement(actions, distances, excess, *self._solver.optimality(unknowns, old, tau))
+
+
+def _joined(first: MovingStep, second: MovingStep) -> MovingStep:
+    return replace(joined(first, second), movement=first.movement.joined(second.movement))
 
 
 def _check(flow: GradientFlow, flux: str, slabs: int) -> None:

@@ -22,9 +22,15 @@ from fem_models.linalg.step_equations import Linearisation, State, StepEquations
 
 _TESTS = ("snes_atol", "snes_rtol", "snes_stol")
 
-# A residual that grows by this factor, or is beyond this share of it as round-off, is not on its way to zero.
+# A residual that grows by this factor is not on its way to zero.
 _HOPELESS = 1e8
+
+# What rounding leaves of the residual, in units of the size of the terms that cancel in it. It grows like
+# τ/h², beyond any tolerance: a residual within it counts as zero below this share of the mass, and elsewhere
+# once Newton's steps change the terms by less than this.
+_ROUND_OFF = 16.0 * np.finfo(float).eps
 _LARGEST_ROUND_OFF = 1e-7
+_SETTLED = 1e-8
 
 # Newton's method may cycle between the two sides of a kink of the flux: after so many iterations, steps are
 # shortened, down to this factor, while the residual does not fall.
@@ -205,9 +211,9 @@ class Newton:
         state = self._state(x)
         if self._operator is not self._matrix:
             self._iterate = state.copy()
-        terms = self._differentiate(state).round_off()
-        norm = math.sqrt(self._comm.allreduce(float((terms**2).sum())))
-        self._round_off = min(16.0 * np.finfo(float).eps * norm, _LARGEST_ROUND_OFF * self._mass_norm)
+        linearisation = self._differentiate(state)
+        self._sizes = self._norms(linearisation.terms(state[: self._equations.owned]))
+        self._round_off = _ROUND_OFF * float(np.linalg.norm(self._sizes))
         self.seconds["assemble"] += time.perf_counter() - start
 
     def _differentiate(self, state: State) -> Linearisation:
@@ -247,6 +253,16 @@ class Newton:
         if self._change is not None:
             y[:] = np.einsum("nst,nt->ns", self._change[: self._equations.owned], y)
         y[:] = self._linearisation.limited(densities, self._damping * y)
+        self._step = y.copy()
+
+    def _norms(self, terms: State) -> npt.NDArray[np.float64]:
+        """The Euclidean norm of the terms in the equations of each field, shape (fields,)."""
+        return np.sqrt(self._comm.allreduce((terms**2).sum(axis=0)))
+
+    @property
+    def _settled(self) -> bool:
+        """Whether the last step has changed next to nothing. Collective."""
+        return bool((self._norms(self._linearisation.terms(self._step)) <= _SETTLED * self._sizes).all())
 
     def _test(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
         reasons = PETSc.SNES.ConvergedReason
@@ -255,8 +271,8 @@ class Newton:
             return reasons.DIVERGED_FUNCTION_DOMAIN
         tolerance = _ROUGH * self._mass_norm if self._entropy > 0.0 else self._tolerance
         # Steps smaller than the tolerance are taken too: the first iterate is seldom the solution.
-        enough = max(tolerance, self._round_off) if iteration > 0 else _NO_CHANGE * self._mass_norm
-        if residual <= enough:
+        enough = self._enough(tolerance) if iteration > 0 else _NO_CHANGE * self._mass_norm
+        if residual <= enough or (iteration > 0 and residual <= self._round_off and self._settled):
             return reasons.CONVERGED_FNORM_ABS
         stagnates = iteration > _PATIENCE and residual > (1.0 - 0.5 * self._damping) * self._least
         if stagnates:
@@ -272,6 +288,10 @@ class Newton:
             return reasons.DIVERGED_MAX_IT
         return reasons.ITERATING
 
+    def _enough(self, tolerance: float) -> float:
+        """The residual that counts as zero whatever the last step was."""
+        return max(tolerance, min(self._round_off, _LARGEST_ROUND_OFF * self._mass_norm))
+
     def _failure(self, state: State) -> str:
         history, _ = self._snes.getConvergenceHistory()
         residuals = ", ".join(f"{value:.3e}" for value in history)
@@ -281,7 +301,7 @@ class Newton:
             f"SNES reason: {reason_name(PETSc.SNES.ConvergedReason, self._snes.getConvergedReason())}",
             f"KSP reason: {reason_name(PETSc.KSP.ConvergedReason, self._snes.ksp.getConvergedReason())}",
             f"Residual norms: {residuals}",
-            f"Tolerance: {max(self._tolerance, self._round_off):.3e}",
+            f"Tolerance: {self._enough(self._tolerance):.3e}, round-off at most {self._round_off:.3e}",
             *(f"{name}: minimum {a:.6g}, maximum {b:.6g}" for name, (a, b) in extrema.items()),
         ]
         return "\n".join(lines)

@@ -18,8 +18,15 @@ State = npt.NDArray[np.float64]
 class Linearisation(Protocol):
     """Equations at the state where their derivative was taken."""
 
-    def round_off(self) -> State:
-        """Size of the terms that cancel in each entry of R, shape (owned nodes, fields)."""
+    def terms(self, change: State) -> State:
+        """Size of the terms that a change of u makes in each entry of R, before they cancel.
+
+        Args:
+            change: At the nodes of this rank, shape (owned nodes, fields); u itself for the terms of R.
+
+        Returns:
+            Shape (owned nodes, fields).
+        """
 
     def limited(self, densities: State, step: State) -> State:
         """Newton's step u → u - step, kept to what the fields can do. Collective.

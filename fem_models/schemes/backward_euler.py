@@ -7,6 +7,7 @@ from typing import override
 from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.checks import check_step
 from fem_models.flow.gradient_flow import State
+from fem_models.schemes.halves import in_halves, joined
 from fem_models.schemes.resolvent import ResolventScheme
 
 
@@ -30,6 +31,9 @@ class BackwardEuler(ResolventScheme):
     @override
     def step(self, old: State, tau: float) -> Step[State]:
         check_step(self._flow, old, tau)
+        return in_halves(self._whole, joined, old, tau)
+
+    def _whole(self, old: State, tau: float) -> Step[State]:
         return Step(*self._resolvent.solve(old, old, tau))
 
     @override

@@ -6,12 +6,14 @@ from typing import override
 
 import numpy as np
 
+from fem_models.core.errors import SolveError
 from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.checks import check_step
 from fem_models.flow.edge_averaged import Flux
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.checks import require_memory
+from fem_models.schemes.halves import in_halves, joined
 from fem_models.schemes.resolvent import ResolventScheme
 from fem_models.schemes.two_steps import beyond, non_negative
 
@@ -46,6 +48,14 @@ class Bdf2(ResolventScheme):
     @override
     def step(self, old: State, tau: float) -> Step[State]:
         check_step(self._flow, old, tau)
+        before = self._memory
+        try:
+            return in_halves(self._whole, joined, old, tau)
+        except SolveError:
+            self._memory = before
+            raise
+
+    def _whole(self, old: State, tau: float) -> Step[State]:
         if not self._memory.states:
             state, newton, linear = self._resolvent.solve(old, old, tau)
             clipped = 0.0

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import numpy as np
 from mpi4py import MPI
 
-from fem_models.core.errors import SolveError
 from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.edge_averaged import EdgeAveraged, Flux
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.flow.vacuum import AFTER_ENTROPY, TAILS, for_start, with_true_vacuum
+from fem_models.linalg.continuation import over_smaller_steps
 from fem_models.linalg.newton import Newton, NewtonSettings, Outcome
 from fem_models.schemes.checks import require_step
+from fem_models.schemes.halves import UnsolvedError
 
 # Newton iterations from the guess before the way over added entropies is taken, which seldom needs more than
 # 25 in all.
@@ -54,7 +56,7 @@ class ResolventScheme(ABC):
 
     @abstractmethod
     def step(self, old: State, tau: float) -> Step[State]:
-        """Take a step.
+        """Take a step, in halves where it cannot be taken as a whole.
 
         Args:
             old: Densities ≥ 0 and values of the other fields, shape (nodes, fields).
@@ -66,7 +68,8 @@ class ResolventScheme(ABC):
         Raises:
             InputError: A state of another kind or shape or that is not finite, or a step that is not positive
                 and finite.
-            SolveError: Newton's method failed; the message is its report, and the scheme is as before.
+            SolveError: Newton's method failed, in small parts of the step too; the message is its report, and
+                the scheme is as before.
         """
 
     @abstractmethod
@@ -88,9 +91,10 @@ class ResolventScheme(ABC):
 class Resolvent:
     """Solves m(ρ - h) + τ Σ κ F(ρ) = 0 for ρ. Collective; build it once.
 
-    Where Newton's method does not converge from the guess (large steps from a density with vacuum), the
-    problem is first solved with an added entropy ε ∫ρ log ρ, for which it always does, and ε is lowered to
-    zero.
+    Where Newton's method does not converge from the guess (large steps from a density with vacuum), it is
+    started from the solution with the upwind flux, for any other flux; from solutions with an added entropy
+    ε ∫ρ log ρ, for which it always converges, with ε lowered to zero; and from those of smaller steps, with τ
+    raised to its size.
 
     Args:
         flow: The gradient flow.
@@ -99,7 +103,8 @@ class Resolvent:
     """
 
     def __init__(self, flow: GradientFlow, flux: Flux, settings: NewtonSettings | None = None) -> None:
-        self._flow = flow
+        self._flow, self._settings = flow, settings
+        self._is_upwind = flux == "upwind"
         discretization = EdgeAveraged(flow, flux)
         self._singular = discretization.singular
         self._keeps_vacuum = flow.transported & ~self._singular & (flow.theta == 0.0)
@@ -108,7 +113,10 @@ class Resolvent:
     @property
     def seconds(self) -> dict[str, float]:
         """Time spent so far on this rank, in assembly and in the rest of Newton's method."""
-        return self._newton.seconds
+        parts = [self._newton.seconds]
+        if "_upwind" in self.__dict__:
+            parts.append(self._upwind.seconds)
+        return {key: sum(part[key] for part in parts) for key in parts[0]}
 
     def solve(self, guess: State, anchor: State, tau: float) -> tuple[State, int, int]:
         """Return the solution and the numbers of Newton and linear iterations.
@@ -123,24 +131,48 @@ class Resolvent:
 
         Raises:
             InputError: A step that is not positive and finite.
-            SolveError: Newton's method fails; the message is the report.
+            UnsolvedError: Newton's method fails; the message is the report.
         """
         require_step(tau)
-        start = for_start(self._flow, guess, self._singular)
-        outcomes = [self._newton.solve(start, anchor, tau, limit=_FIRST_ATTEMPT)]
-        if not outcomes[-1].converged:
-            outcomes += self._over_entropies(anchor, tau)
-        if not outcomes[-1].converged:
-            raise SolveError(outcomes[-1].report)
+        outcomes, report = self._attempts(guess, anchor, tau)
+        newton, linear = sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
+        if report:
+            raise UnsolvedError(report, newton, linear)
         state = with_true_vacuum(self._flow, outcomes[-1].state, self._keeps_vacuum, TAILS)
         # What Newton's tolerance leaves of a mass error is scaled away.
         state = self._flow.gauged(self._flow.with_masses_of(anchor, state))
-        return state, sum(o.newton for o in outcomes), sum(o.linear for o in outcomes)
+        return state, newton, linear
+
+    def _attempts(self, guess: State, anchor: State, tau: float) -> tuple[list[Outcome], str]:
+        """What Newton's method did on its ways, and the report where none leads to the solution."""
+        outcomes = [self._newton.solve(self._begin(guess), anchor, tau, limit=_FIRST_ATTEMPT)]
+        if outcomes[-1].converged:
+            return outcomes, ""
+        if not self._is_upwind:
+            others, failure = self._upwind._attempts(anchor, anchor, tau)
+            outcomes += others
+            if not failure:
+                outcomes.append(self._newton.solve(others[-1].state, anchor, tau))
+                if outcomes[-1].converged:
+                    return outcomes, ""
+        outcomes += self._over_entropies(anchor, tau)
+        if outcomes[-1].converged:
+            return outcomes, ""
+        others, report = over_smaller_steps(self._newton, self._begin(anchor), anchor, tau)
+        return outcomes + others, report
+
+    def _begin(self, guess: State) -> State:
+        return for_start(self._flow, guess, self._singular)
+
+    @cached_property
+    def _upwind(self) -> Resolvent:
+        """The same with the upwind flux, for which Newton's method converges from further away."""
+        return Resolvent(self._flow, "upwind", self._settings)
 
     def _over_entropies(self, anchor: State, tau: float) -> list[Outcome]:
         """Solve with added entropies, the larger first, and then without."""
         flow = self._flow
-        guess = for_start(flow, anchor, self._singular)
+        guess = self._begin(anchor)
         psi = flow.smooth_potentials(guess)[: flow.owned]
         extent = flow.reduce(psi.max(axis=0, initial=-np.inf), MPI.MAX)
         extent -= flow.reduce(psi.min(axis=0, initial=np.inf), MPI.MIN)
@@ -151,5 +183,5 @@ class Resolvent:
             if outcomes[-1].converged:
                 guess = outcomes[-1].state
         guess = with_true_vacuum(flow, guess, flow.transported, AFTER_ENTROPY)
-        outcomes.append(self._newton.solve(for_start(flow, guess, self._singular), anchor, tau))
+        outcomes.append(self._newton.solve(self._begin(guess), anchor, tau))
         return outcomes

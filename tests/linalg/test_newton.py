@@ -27,11 +27,11 @@ def newton_of(flow, **settings):
 def test_report_of_a_failure():
     flow, state = porous()
     before = state.copy()
-    scheme = BackwardEuler(flow, settings=NewtonSettings(linear="direct", petsc={"snes_max_it": 1}))
-    with pytest.raises(SolveError) as caught:
-        scheme.step(state, 0.5)
-    report = str(caught.value)
+    petsc = {"snes_max_it": 1}
+    with pytest.raises(SolveError, match=r"The step of size 0\.5 could not be taken, nor could its parts"):
+        BackwardEuler(flow, settings=NewtonSettings(linear="direct", petsc=petsc)).step(state, 0.5)
     np.testing.assert_array_equal(state, before)
+    report = newton_of(flow, linear="direct", petsc=petsc).solve(state, state, 0.5).report
     assert "Newton's method failed with step 0.5, 1 iterations." in report
     assert re.search(r"SNES reason: DIVERGED_MAX_IT \(-5\)", report)
     assert re.search(r"KSP reason: CONVERGED_\w+ \(\d+\)", report)
@@ -39,7 +39,7 @@ def test_report_of_a_failure():
     assert len(norms) == 2
     assert all(float(norm) > 0.0 for norm in norms)
     assert re.search(r"rho: minimum 0, maximum [\d.]+", report)
-    tolerance = float(re.search(r"Tolerance: (.*)", report)[1])
+    tolerance = float(re.search(r"Tolerance: ([^,]*), round-off at most", report)[1])
     assert 0.0 < tolerance < float(norms[-1])
 
 
@@ -72,11 +72,11 @@ def test_steps_that_are_not_positive_are_refused(tau):
 @pytest.mark.parallel
 def test_a_solver_works_after_a_failure():
     flow, state = porous()
-    scheme = BackwardEuler(flow, settings=NewtonSettings(linear="direct", max_iterations=5))
-    expected = BackwardEuler(flow, settings=DIRECT).step(state, 1e-4).state
+    scheme = BackwardEuler(flow, settings=NewtonSettings(linear="direct", max_iterations=2))
+    expected = BackwardEuler(flow, settings=DIRECT).step(state, 1e-6).state
     with pytest.raises(SolveError):
         scheme.step(state, 10.0)
-    np.testing.assert_allclose(scheme.step(state, 1e-4).state, expected, atol=1e-9)
+    np.testing.assert_allclose(scheme.step(state, 1e-6).state, expected, atol=1e-9)
 
 
 # Accuracy
