@@ -7,7 +7,7 @@ written. Every number is dimensionless.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -17,10 +17,9 @@ from mpi4py import MPI
 
 from fem_models.config.flow_convexity import convexity_table
 from fem_models.config.formulas import COORDINATES, formula
-from fem_models.config.problem import Companions, Problem
+from fem_models.config.problem import Closing, Companions, Problem
 from fem_models.config.schemes import SCHEMES
 from fem_models.config.terms import PotentialTerm
-from fem_models.config.types import FrozenDict
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import Study
 from fem_models.expressions import Expression
@@ -47,6 +46,9 @@ if TYPE_CHECKING:
     from fem_models.config.run_file import RunConfig
 
 _Array = npt.NDArray[np.float64]
+
+# The seconds that the search for a steady state may take after a short run.
+_SEARCH = 20.0
 
 CONVEXITY = "convexity.csv"
 
@@ -77,10 +79,10 @@ class FlowProblem(Problem[State]):
             flow = LogDensityFlow(gradient_flow, config.time.degree)
         for where, text in _potential_texts(config):
             _finite(flow, formula(text, where, config.constants), where)
-        masses = _masses(config)
         with inner_options(config.solver.petsc):
-            initial = self._initial(flow, masses)
-        self._masses = {name: masses[name] for name in flow.kept}
+            initial = flow.settled(_scaled_initial(config, flow))
+        found = flow.masses(initial)
+        self._masses = {name: found[name] for name in flow.kept}
         self._exact = self._exact_densities(flow)
         for name, value in flow.energy_terms(initial).items():
             if not np.isfinite(value):
@@ -95,14 +97,14 @@ class FlowProblem(Problem[State]):
         with refusals():
             scheme = SCHEMES[config.time.scheme].build(flow, config.time, settings)
         super().__init__(flow, scheme, initial)
+        as_written = [f"{name} {found[name]:.6g}" for name in flow.kept if name not in config.masses]
+        if as_written:
+            self.notes = [f"densities are as written, with the masses: {', '.join(as_written)}"]
         self.tables = {CONVEXITY: convexity_table(config, gradient_flow, self._masses)}
+        if system.needs_steady and config.output.steady and isinstance(flow, GradientFlow):
+            self.prepares = "the steady state"
         slabs = f", {config.time.slabs} slabs" if config.time.minimises else ""
         self.title = f"{system.name}, {config.time.scheme}, {config.time.flux} flux{slabs}"
-
-    def _initial(self, flow: NodalFields, masses: Mapping[str, float]) -> State:
-        """The initial state with its masses, and with static fields in equilibrium."""
-        state = _scaled_initial(self._config, flow, masses)
-        return flow.settled(state)
 
     def _exact_densities(self, flow: NodalFields) -> dict[str, Expression]:
         config = self._config
@@ -117,46 +119,67 @@ class FlowProblem(Problem[State]):
     # What goes along
 
     def companions(self) -> Companions[State]:
-        """The steady state, the studies of the system, and the potentials to draw. Collective."""
+        """The studies of the system, the potentials to draw, and the steady state in the end. Collective."""
         flow, time = self.model, self._config.time
-        steady, warnings = self._steady()
         constants = {name: flow.function(values, name) for name, values in _varying_potentials(flow).items()}
-        if steady is not None:
-            constants |= {
-                f"{name}_steady": flow.function(steady[:, s], f"{name}_steady")
-                for s, name in enumerate(flow.names)
-            }
         # The average flux of minimising movements is that of cells, and needs no coefficients of edges.
         edges = [] if time.minimises and time.flux == "average" else [EdgeQuality(flow, time.minimises)]
+        self._relaxation = Relaxation(flow)
         studies: list[Study[State]] = [
             *edges,
-            Relaxation(flow, steady),
+            self._relaxation,
             Confinement(flow, list(self._masses), self._system.confined),
             *([ConvexityOfRange(flow)] if len(flow.names) > 1 else []),
             *([ExactErrors(flow, self._exact)] if self._exact else []),
         ]
         # Those of the papers are of edge-averaged densities.
+        warnings: Sequence[str] = ()
         if isinstance(flow, GradientFlow):
+            steady = None
+            if self.prepares:
+                steady, warnings = self._steady(math.inf)
             studies += self._system.studies(flow, steady, self.initial, time.start)
-        if time.minimises:
-            studies.append(Movements(cast("Jko", self.scheme), time.slabs, time.joined))
-        return Companions(studies, constants, warnings)
-
-    def _steady(self) -> tuple[State | None, Sequence[str]]:
-        """The steady state with the masses of the run, and a sentence where it is not there."""
-        if not isinstance(self.model, GradientFlow):
-            return None, [
+        elif self._config.output.steady:
+            warnings = [
                 "No steady state, decay rate or study.csv comes with the log-density; the edge-averaged "
                 "discretisation has them."
             ]
+        if time.minimises:
+            studies.append(Movements(cast("Jko", self.scheme), time.slabs, time.joined))
+        closing = self._closing if self._config.output.steady and isinstance(flow, GradientFlow) else None
+        return Companions(studies, constants, warnings, closing)
+
+    def _closing(self, reason: str, seconds: float) -> Closing:
+        """The steady state when the run has ended; a search may take as long as the run."""
+        if reason in ("failed", "interrupted"):
+            return Closing()
+        steady, warnings = self._steady(max(seconds, _SEARCH))
+        if steady is None:
+            # What is known already was said before.
+            return Closing(warnings=() if self.prepares else warnings)
+        self._relaxation.compare(steady)
+        names = [f"{name}_steady" for name in self.model.names]
+        return Closing({name: self.model.function(steady[:, s], name) for s, name in enumerate(names)})
+
+    def _steady(self, seconds: float) -> tuple[State | None, Sequence[str]]:
+        """The steady state with the masses of the run, and a sentence where it is not there."""
+        flow, config = cast("GradientFlow", self.model), self._config
         if not self._masses:
             return None, []
-        try:
-            with inner_options(self._config.solver.petsc):
-                return self._system.steady(self.model, self._masses), []
-        except SolveError as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            return None, [f"The steady state was not found, so there is no decay rate: {reason}."]
+        # Nodal volumes differ with the scheme in three dimensions.
+        volumes = lumping_of(config.time.flux) if config.time.minimises else None
+        energy = (config.system, config.species, config.energy, tuple(sorted(config.constants.items())))
+        key = (config.mesh, volumes, energy, tuple(self._masses.values()))
+        if key not in self.shared:
+            try:
+                with inner_options(config.solver.petsc):
+                    self.shared[key] = self._system.steady(flow, self._masses, seconds), []
+            except SolveError as error:
+                text = str(error).splitlines()[0].rstrip(".")
+                sentence = f"The steady state was not found, so there is no decay rate: {text}."
+                self.shared[key] = None, [sentence]
+        found: tuple[State | None, Sequence[str]] = self.shared[key]
+        return found
 
 
 def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
@@ -215,16 +238,9 @@ def _varying_potentials(flow: NodalFields) -> dict[str, _Array]:
     return found
 
 
-def _masses(config: RunConfig) -> dict[str, float]:
-    """The masses to scale to: those of all Wasserstein species, and of others where a mass names them."""
-    common = config.initial.mass
-    named = set(common) if isinstance(common, FrozenDict) else set()
-    named |= {s.name for s in config.species if s.mass is not None}
-    free = {name for name, metric in config.fields if metric != "wasserstein"} - named
-    return {name: mass for name, mass in config.masses.items() if name not in free}
-
-
-def _scaled_initial(config: RunConfig, flow: NodalFields, masses: Mapping[str, float]) -> State:
+def _scaled_initial(config: RunConfig, flow: NodalFields) -> State:
+    """The initial densities, scaled to their masses where the run file gives some."""
+    masses = config.masses
     densities = {
         name: formula(text, f"[initial] {name}", config.constants).numpy
         for name, text in config.initial_expressions.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,9 +21,12 @@ class FlowSystem(System):
 
     Attributes:
         in_space: Whether it has a field that lives in the shell around densities in the whole space.
+        needs_steady: Whether its studies need the steady state before the first step; it is computed after
+            the last one otherwise.
     """
 
     in_space: ClassVar[bool] = False
+    needs_steady: ClassVar[bool] = False
 
     @property
     def confined(self) -> bool:
@@ -51,7 +55,7 @@ class FlowSystem(System):
 
         Args:
             flow: The gradient flow.
-            steady: The steady state, where it is known.
+            steady: The steady state, where `needs_steady` asks for it and it was found.
             initial: The initial state.
             start: Its time.
 
@@ -60,12 +64,13 @@ class FlowSystem(System):
         """
         return ()
 
-    def steady(self, flow: GradientFlow, masses: Mapping[str, float]) -> State:
+    def steady(self, flow: GradientFlow, masses: Mapping[str, float], seconds: float = math.inf) -> State:
         """The steady state. Collective.
 
         Args:
             flow: The gradient flow.
             masses: Of the densities, by name (dimensionless).
+            seconds: After which to give up.
 
         Returns:
             Nodal values, shape (nodes, species).
@@ -75,7 +80,7 @@ class FlowSystem(System):
         """
         from fem_models.steady.steady_state import steady_state  # here: it brings DOLFINx
 
-        return steady_state(flow, masses)
+        return steady_state(flow, masses, seconds=seconds)
 
     def problem(self, config: RunConfig, mesh: MarkedMesh) -> Problem[State]:
         """What a run of it works on, see `fem_models.config.flow_problem`.

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fem_models.core.protocols import Model, Row, Scheme, Study
 
 if TYPE_CHECKING:
     from dolfinx.fem import Function
+
+
+@dataclass(frozen=True)
+class Closing:
+    """What is computed when a run has ended.
+
+    Attributes:
+        functions: Fields to write, by name.
+        warnings: Sentences about what is not there.
+    """
+
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -21,11 +34,14 @@ class Companions[S]:
         studies: What looks at its states.
         constants: Fields that do not change, written beside those of the model, by name.
         warnings: Sentences about what is not there.
+        closing: Computes the steady state when the run has ended, from the reason for which it has and the
+            seconds that it took. Collective.
     """
 
     studies: Sequence[Study[S]] = ()
     constants: Mapping[str, Function] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    closing: Callable[[str, float], Closing] | None = None
 
 
 class Problem[S](ABC):
@@ -38,14 +54,20 @@ class Problem[S](ABC):
 
     Attributes:
         title: What the log says of the equations and the scheme.
+        notes: What else it says before the first step.
         tables: Rows that are known before the first step, by the file that they go to.
+        prepares: What `companions` computes that may take long; empty for nothing.
+        shared: What a run and its variants need not compute twice, by what it follows from.
     """
 
     title: str = ""
+    prepares: str = ""
 
     def __init__(self, model: Model[S], scheme: Scheme[S], initial: S) -> None:
         self.model, self.scheme, self.initial = model, scheme, initial
         self.tables: Mapping[str, Sequence[Row]] = {}
+        self.notes: Sequence[str] = ()
+        self.shared: dict[Any, Any] = {}
 
     @abstractmethod
     def companions(self) -> Companions[S]:

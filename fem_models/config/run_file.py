@@ -4,7 +4,7 @@
 """
 
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any
@@ -145,11 +145,16 @@ class RunConfig(Table):
 
     @property
     def masses(self) -> dict[str, float]:
-        """Mass of every species (dimensionless): its own, else that of [initial], else 1."""
+        """The masses to scale to (dimensionless): of a species its own, else that of [initial].
+
+        A mass for all is for those of the Wasserstein metric; others are scaled where a mass names them.
+        """
         common = self.initial.mass
-        table = common if isinstance(common, dict) else dict.fromkeys(self.initial_names, common)
-        own = {s.name: s.mass for s in self.species if s.mass is not None}
-        return {name: own.get(name, table.get(name, 1.0)) for name in self.initial_names}
+        named = dict(common) if isinstance(common, Mapping) else {}
+        named |= {s.name: s.mass for s in self.species if s.mass is not None}
+        if isinstance(common, float):
+            named = {name: common for name, metric in self.fields if metric == "wasserstein"} | named
+        return {name: named[name] for name in self.initial_names if name in named}
 
 
 def _problems(config: RunConfig) -> Iterator[str]:

@@ -112,7 +112,7 @@ class Species(Table):
         "wasserstein", description="metric of the flow; static fields are in equilibrium"
     )
     initial: Text | None = Field(None, description="initial density, expression in x, y, z, r, dimensionless")
-    mass: Positive | None = Field(None, description="mass of the initial density, dimensionless")
+    mass: Positive | None = Field(None, description="mass to scale the initial density to, dimensionless")
 
 
 class Initial(Table):
@@ -121,8 +121,9 @@ class Initial(Table):
     expressions: TextTable = Field(
         default_factory=FrozenDict, description="initial densities, expressions in x, y, z, r, dimensionless"
     )
-    mass: Mass = Field(
-        1.0, description="mass of every species, or a table by name (1 unless named), dimensionless"
+    mass: Mass | None = Field(
+        None,
+        description="mass to scale densities to, or a table by name (as written without), dimensionless",
     )
 
     @model_validator(mode="before")
@@ -241,6 +242,9 @@ class Output(Table):
         description="true, false or a list of figures, those of `fem-models list`",
     )
     profile: Line | None = Field(None, description="line of the profiles, { from = [..], to = [..] }")
+    steady: bool = Field(
+        True, description="whether the steady state is computed, for the decay rate and the figures"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

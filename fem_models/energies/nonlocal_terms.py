@@ -11,12 +11,13 @@ import numpy.typing as npt
 import ufl
 from ufl.core.expr import Expr
 
-from fem_models.core.checks import finite
+from fem_models.core.checks import finite, is_number
 from fem_models.core.errors import InputError
 from fem_models.energies.terms import (
     Fields,
     KernelValues,
     Multiple,
+    NodalMean,
     Term,
     WithCoefficient,
     name_one,
@@ -112,6 +113,12 @@ class Electrostatic(WithCoefficient):
         for species, z in self.charges.items():
             charge += z * fields[species]
         return times(self.coefficient, charge * fields[self.of[-1]])
+
+    @override
+    def with_nodal_means(self, mean: NodalMean) -> Self:
+        if is_number(self.doping):
+            return self
+        return replace(self, doping=mean(self.doping, f"The doping of the energy term {self.name}"))
 
     @override
     def stiffness(self, x: Expr) -> Mapping[str, Expr]:

@@ -22,6 +22,10 @@ KernelValues = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 """K(z) at differences z = x - y of shape (dim, n): values of shape (n,)."""
 
 
+NodalMean = Callable[[FunctionOfX, str], Expr]
+"""Means of a function of x around nodes, as a UFL scalar; the text is what it is for messages."""
+
+
 class _Summand(ABC):
     """What can be added to energies and multiplied by numbers."""
 
@@ -106,6 +110,19 @@ class Term(_Summand):
             a, a UFL scalar or tensor, of ½∫ ∇c·a∇c for each field c with such a part.
         """
         return {}
+
+    def with_nodal_means(self, mean: NodalMean) -> Self:
+        """The same energy with data that may jump between cells replaced by their means around nodes.
+
+        Where values at nodes stand for integrals, a jump at a node would else count on one side alone.
+
+        Args:
+            mean: Takes a function of x and what it is for messages, and gives a UFL scalar.
+
+        Returns:
+            The term, the same one where it has no such data.
+        """
+        return self
 
     @property
     def interaction(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import override
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
 from fem_models.energies import Energy, Term
+from fem_models.expressions import FunctionOfX
 from fem_models.flow.checks import check_state
 from fem_models.flow.neutrality import check_neutral
 from fem_models.flow.nodal_fields import NodalFields
@@ -31,6 +33,7 @@ from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal import fluxes
 from fem_models.nodal.couplings import Couplings
 from fem_models.nodal.edges import EdgeGeometry, Lumping
+from fem_models.nodal.values import nodal_means
 
 __all__ = ["GradientFlow", "Species", "State"]
 
@@ -81,6 +84,13 @@ class GradientFlow(NodalFields):
         self._lumping = lumping
         self.geometry = EdgeGeometry(self.space, self.cells, lumping)
         self.couplings = Couplings(self.space, self.names, tuple(self.terms), self.geometry.volumes)
+
+    @override
+    def _terms_at_nodes(self) -> tuple[Term, ...]:
+        def mean(given: FunctionOfX, what: str) -> fem.Function:
+            return nodal_means(given, self.space, what, self.cells)
+
+        return tuple(term.with_nodal_means(mean) for term in self.terms)
 
     def with_lumping(self, lumping: Lumping) -> GradientFlow:
         """The same flow with nodal volumes of a kind, which make a difference in three dimensions.

@@ -42,6 +42,6 @@ def check_neutral(flow: NodalFields, state: State) -> None:
             raise InputError(
                 f"The charges that make {flow.names[s]} add up to {net:.10g} (positive "
                 f"{positive[s]:.10g}, negative {negative[s]:.10g}), but without an electrode the field lines "
-                "have nowhere to end: change the masses, the valences or the doping so that they balance, or "
-                "give the potential on a part of the boundary."
+                "have nowhere to end: change the masses, the valences or the doping so that they balance (a "
+                "doping that jumps must jump between cells), or give the potential on a part of the boundary."
             )

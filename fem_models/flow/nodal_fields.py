@@ -84,7 +84,11 @@ class NodalFields(Observed):
         self.space = space
         self.owned = space.dofmap.index_map.size_local
         self.nodes = self.owned + space.dofmap.index_map.num_ghosts
-        self._local = NodalEnergy(space, self.names, tuple(self.terms))
+        self._local = NodalEnergy(space, self.names, self._terms_at_nodes())
+
+    def _terms_at_nodes(self) -> tuple[Term, ...]:
+        """The terms as they are evaluated at nodes."""
+        return tuple(self.terms)
 
     # States
 

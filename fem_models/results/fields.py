@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, override
 from xml.etree import ElementTree
 
 import numpy as np
@@ -153,6 +153,8 @@ class WrittenFields(FieldSeries):
         path: The .pvd file.
         species: Names of the fields that it must hold; without them all scalar fields that are there, but for
             potentials and steady states.
+        beside: A file of the same kind with fields that do not change, where it exists: they are among the
+            last ones.
 
     Raises:
         InputError: If the file cannot be read or names no time.
@@ -163,7 +165,8 @@ class WrittenFields(FieldSeries):
         times: The written times, in increasing order.
     """
 
-    def __init__(self, path: Path, species: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, species: Sequence[str] = (), beside: Path | None = None) -> None:
+        self._beside = beside
         self._pieces = _files_by_time(path)
         super().__init__(self._pieces, species)
         self.path = path
@@ -186,6 +189,17 @@ class WrittenFields(FieldSeries):
             InputError: If a piece is missing or damaged, or a species is not in it.
         """
         return self._snapshot(time)
+
+    @property
+    @override
+    def last(self) -> Snapshot:
+        last = super().last
+        if self._beside is None or not self._beside.is_file():
+            return last
+        other = WrittenFields(self._beside).first
+        if not np.array_equal(other.points, last.points):
+            raise InputError(f"{self._beside} is of another mesh than {self.path}; run the run file again.")
+        return replace(last, values=last.values | other.values)
 
     def parts(self, time: float) -> Iterator[Snapshot]:
         """The fields at one of the written times in the pieces that the ranks wrote.

@@ -18,11 +18,12 @@ SWEEP = "sweep.csv"
 CONVEXITY = "convexity.csv"
 MOVEMENTS = "jko.csv"
 FIELDS = "fields.pvd"
+STEADY_FIELDS = "steady.pvd"
 LOG = "log.txt"
 FIGURES = "figures"
 COMPARE = "compare"
 
-_PIECES = re.compile(r"fields(_p\d+_)?\d{6,}\.p?vtu")
+_PIECES = re.compile(r"(fields|steady)(_p\d+_)?\d{6,}\.p?vtu")
 # What file systems or shells refuse or read in their own way.
 _UNSAFE = re.compile(r'[/\\:*?"<>|]')
 
@@ -124,7 +125,7 @@ def _clear(directory: Path) -> None:
 
 
 def _run_files(directory: Path) -> Iterator[Path]:
-    for name in (RUN_FILE, SUMMARY, SERIES, STUDY, SWEEP, CONVEXITY, MOVEMENTS, FIELDS, LOG):
+    for name in (RUN_FILE, SUMMARY, SERIES, STUDY, SWEEP, CONVEXITY, MOVEMENTS, FIELDS, STEADY_FIELDS, LOG):
         yield directory / name
     yield from (file for file in directory.iterdir() if _PIECES.fullmatch(file.name))
     yield from (directory / FIGURES).glob("*.png")

@@ -64,7 +64,8 @@ class RunData:
         Raises:
             InputError: If there are none, or one that the run file names is missing.
         """
-        return WrittenFields(self.directory / layout.FIELDS, self.config.species_names)
+        beside = self.directory / layout.STEADY_FIELDS
+        return WrittenFields(self.directory / layout.FIELDS, self.config.species_names, beside)
 
     @cached_property
     def variants(self) -> list["RunData"]:

@@ -15,6 +15,7 @@ from mpi4py import MPI
 
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.protocols import Row
+from fem_models.meshes.pvd import write_pvd
 from fem_models.results import layout
 from fem_models.results.files import write_json, write_text
 
@@ -95,6 +96,17 @@ class RunOutput:
         self._times.append(time)
         # VTKFile writes its table of contents when it is closed; a killed run needs it before.
         on_rank_zero(self._comm, lambda: write_text(self.directory / layout.FIELDS, _contents(self._times)))
+
+    def steady(self, functions: Sequence[Function]) -> None:
+        """Write the fields of the steady state to steady.pvd. Collective.
+
+        Args:
+            functions: The fields, on the mesh of the run.
+
+        Raises:
+            InputError: The file system refuses.
+        """
+        write_pvd(self._comm, self.directory / layout.STEADY_FIELDS, [(0.0, functions)])
 
     def summary(self, summary: Mapping[str, Any]) -> None:
         """Write summary.json. Collective.

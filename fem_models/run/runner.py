@@ -29,6 +29,9 @@ from fem_models.run.sweep import conclude
 if TYPE_CHECKING:
     from rich.console import Console
 
+# Seconds of a run after which what follows it is announced.
+_LONG = 2.0
+
 Summary = dict[str, Any]
 Draw = Callable[[Path], Sequence[Path]]
 """Draws the figures of a run directory and returns their files."""
@@ -149,6 +152,7 @@ def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:
         todo.append((variant.name, place, config_io.variant(config, index)))
     jobs: list[_Job] = []
     built: dict[Any, Any] = {}
+    shared: dict[Any, Any] = {}
     for title, place, chosen in todo:
         begin = time.perf_counter()
         try:
@@ -157,6 +161,7 @@ def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:
             if chosen.mesh not in built:
                 built[chosen.mesh] = build_mesh(comm, chosen.mesh)
             problem = chosen.system.problem(chosen, built[chosen.mesh])
+            problem.shared = shared
         except InputError as error:
             where = "" if chosen is config else f"[[compare]] {title}: "
             raise InputError(f"{where}{error}") from None
@@ -170,6 +175,8 @@ class _Watcher[S]:
     def __init__(self, job: _Job, console: "Console | None") -> None:
         self._job = job
         problem = job.problem
+        if console is not None and problem.prepares:
+            console.print(f"{job.title}: computing {problem.prepares}", markup=False, highlight=False)
         self._companions: Companions[S] = problem.companions()
         start = job.clock.start
         self.diagnostics = Diagnostics(problem.model, problem.scheme, problem.initial, start)
@@ -182,6 +189,8 @@ class _Watcher[S]:
                 self.output.row(name, row)
         self.progress = ProgressReport(console, self.output.log, job.title, job.clock.count)
         self.seconds = 0.0
+        self._console = console
+        self._closing_warnings: Sequence[str] = ()
         self._report(first, False)
 
     def _studied(self, state: S, step: Step[S] | None) -> dict[str, Row]:
@@ -216,10 +225,28 @@ class _Watcher[S]:
         self.seconds += time.perf_counter() - begin
         self._report(rows, last)
 
+    def close(self, reason: str, seconds: float) -> None:
+        """Compute and write what follows a run: the steady state, where it is wanted."""
+        if self._companions.closing is None:
+            return
+        if self._console is not None and seconds > _LONG:
+            self._console.print(
+                f"{self._job.title}: computing the steady state; [output] steady = false leaves it out",
+                markup=False,
+                highlight=False,
+            )
+        closing = self._companions.closing(reason, seconds)
+        self._closing_warnings = closing.warnings
+        begin = time.perf_counter()
+        if closing.functions:
+            self.output.steady(list(closing.functions.values()))
+        self.seconds += time.perf_counter() - begin
+
     def warnings(self) -> list[str]:
         """What the run has to say in the end."""
         studies = [text for study in self._companions.studies for text in study.warnings()]
-        return [*self._companions.warnings, *self.diagnostics.warnings(), *studies]
+        known = [*self._companions.warnings, *self._closing_warnings]
+        return [*known, *self.diagnostics.warnings(), *studies]
 
     def summary(self, state: S) -> Summary:
         """What the diagnostics and the studies have found."""
@@ -247,6 +274,7 @@ def _run_one(job: _Job, interruption: Interruption, console: "Console | None") -
         )
     finally:
         watcher.progress.close()
+    watcher.close(stop.reason, time.perf_counter() - begin)
     summary = _summary(job, watcher, stop)
     spent = {"total": time.perf_counter() - begin, "setup": watcher.set_up - begin}
     spent |= {**problem.scheme.seconds, "output": watcher.seconds}
@@ -290,6 +318,7 @@ def _heading(job: _Job) -> list[str]:
         f"fem-models {__version__}, {problem.model.comm.size} ranks",
         f"{job.title}: {problem.title}, {clock.count} steps from t = {clock.start:g} to t = {clock.end:g}",
         problem.model.description(),
+        *problem.notes,
     ]
 
 

@@ -15,6 +15,7 @@ dimensionless.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,13 +95,17 @@ class Equilibrium:
         flow: The gradient flow, with at least one density.
         masses: By the order of the densities, positive, shape (densities,).
         guess: A state to start from; even densities and fields that are zero by default.
+        seconds: After which to give up.
 
     Raises:
         InputError: Charges that do not balance where the potential needs it.
     """
 
-    def __init__(self, flow: GradientFlow, masses: _Array, guess: State | None = None) -> None:
+    def __init__(
+        self, flow: GradientFlow, masses: _Array, guess: State | None = None, seconds: float = math.inf
+    ) -> None:
         self._flow = flow
+        self._seconds, self._deadline = seconds, time.perf_counter() + seconds
         self._masses = masses
         state = np.zeros((flow.nodes, len(flow.names))) if guess is None else guess.copy()
         for column, (nodes, values) in flow.fixed.items():
@@ -186,6 +191,8 @@ class Equilibrium:
     def _point(self, state: State, q: _Array, multipliers: _Array, guess: _Array) -> _Point | None:
         """The densities with the given masses at fields and non-local potentials, and the residuals there."""
         flow, owned = self._flow, self._owned
+        if flow.comm.allreduce(time.perf_counter() > self._deadline, op=MPI.LOR):
+            raise SolveError(f"The search was ended after {self._seconds:.3g} seconds.")
         found = self._densities.with_masses(state, q, self._masses, multipliers, guess)
         if found is None:
             return None

@@ -8,6 +8,7 @@ are the conditions for a steady state of every scheme here, node by node, and ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,7 +21,10 @@ from fem_models.steady.equilibrium import Equilibrium
 
 
 def steady_state(
-    flow: GradientFlow, masses: Mapping[str, float] | float, guess: State | None = None
+    flow: GradientFlow,
+    masses: Mapping[str, float] | float,
+    guess: State | None = None,
+    seconds: float = math.inf,
 ) -> State:
     """The stationary point of the energy in which every density ρ has its mass Σ_i m_i ρ_i. Collective.
 
@@ -34,6 +38,7 @@ def steady_state(
         masses: By density, positive; a number where there is only one. Dimensionless.
         guess: A state to start from, shape (nodes, species); even densities and fields that are zero by
             default.
+        seconds: After which to give up.
 
     Returns:
         Nodal values, shape (nodes, species); densities are exactly zero outside of their supports.
@@ -41,10 +46,10 @@ def steady_state(
     Raises:
         InputError: A mass that is missing, unknown or not positive, or charges that do not balance where the
             potential needs it.
-        SolveError: The energy is not convex, or has no minimiser with these masses.
+        SolveError: The energy is not convex, or has no minimiser with these masses, or time is up.
     """
     wanted = _masses_of(flow, masses)
-    return Equilibrium(flow, wanted, guess).solve()
+    return Equilibrium(flow, wanted, guess, seconds).solve()
 
 
 def _masses_of(flow: GradientFlow, masses: Mapping[str, float] | float) -> npt.NDArray[np.float64]:

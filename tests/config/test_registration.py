@@ -24,7 +24,7 @@ def toy():
 TABLES = {
     "mesh": {"domain": "interval", "lower": -6, "upper": 6, "cells": 240},
     "system": {"name": "toy"},
-    "initial": {"rho": "exp(-(x - 1)**2/(2*0.5))"},
+    "initial": {"rho": "exp(-(x - 1)**2/(2*0.5))", "mass": 1.0},
     "time": {"end": 0.5, "step": 0.005},
     "output": {"figures": ["density", "median"]},
 }

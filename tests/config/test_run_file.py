@@ -148,14 +148,14 @@ def test_defaults_are_those_of_the_contract():
     assert config.output.figures == ("density", "energy", "terms")
     assert config.output.fields_every is None and config.output.field_times is None
     assert config.species_names == ("rho",)
-    assert config.masses == {"rho": 1.0}
+    assert config.masses == {}
     assert config.initial_expressions == {"rho": "exp(-x**2)"}
 
 
 def test_a_gradient_flow_is_read():
     config = from_dict(tables(FLOW))
     assert config.species_names == ("u", "v")
-    assert config.masses == {"u": 2.0, "v": 3.0}
+    assert config.masses == {"u": 2.0}
     assert config.initial_expressions == {"u": "x", "v": "1"}
     assert config.constants == {"a": 1.5}
     assert [term.term for term in config.energy] == ["boltzmann", "power-law", "potential", "density"]
@@ -168,7 +168,7 @@ def test_a_gradient_flow_is_read():
 
 def test_masses_by_name():
     data = changed(FLOW, initial__mass={"v": 5}, species__0__mass=...)
-    assert from_dict(data).masses == {"u": 1.0, "v": 5.0}
+    assert from_dict(data).masses == {"v": 5.0}
 
 
 def test_the_only_species_need_not_be_named():
@@ -618,7 +618,7 @@ def check_outcome(action):
         assert str(error).strip() and "pydantic" not in str(error)
         return
     assert from_dict(tomllib.loads(dump(config))) == config
-    assert config.initial_expressions.keys() == config.masses.keys() == set(config.species_names)
+    assert config.masses.keys() <= config.initial_expressions.keys() == set(config.species_names)
     describe(config)
 
 

@@ -69,7 +69,7 @@ class Toy(FlowSystem):
         V = formula(self.potential, "[system] potential", config.constants)
         return GradientFlow(marked, Species("rho"), Boltzmann() + Potential(V))
 
-    def steady(self, flow, masses):
+    def steady(self, flow, masses, seconds):
         state = np.exp(-flow.external_potentials)
         return state * (masses["rho"] / flow.masses(state)["rho"])
 

@@ -28,7 +28,7 @@ RUNS = Path(__file__).parents[2] / "runs"
 IONS = {
     "mesh": {"domain": "interval", "upper": [2.0], "cells": [60]},
     "system": {"name": "poisson-nernst-planck", "permittivity": 0.1},
-    "initial": {"u": "exp(-20*(x - 0.6)**2)", "v": "exp(-20*(x - 1.3)**2)"},
+    "initial": {"u": "exp(-20*(x - 0.6)**2)", "v": "exp(-20*(x - 1.3)**2)", "mass": 1.0},
     "time": {"scheme": "jko", "slabs": 3, "end": 0.12, "step": 0.02},
     "output": {"figures": False, "fields_every": 1},
 }
@@ -82,7 +82,7 @@ def test_summary_and_table_agree(tables, run_tables):
 def test_a_step_of_a_gaussian_is_the_exact_one(tables, run_tables):
     tables["mesh"] = {"domain": "interval", "lower": [-6.0], "upper": [6.0], "cells": [120]}
     tables["system"]["potential"] = "2*x**2"
-    tables["initial"] = {"rho": "exp(-(x - 0.5)**2/2)"}
+    tables["initial"] = {"rho": "exp(-(x - 0.5)**2/2)", "mass": 1.0}
     tables["time"] = {"scheme": "jko", "slabs": 4, "end": 0.5, "step": 0.5}
     found = run_tables(tables)
     exact = fokker_planck_step(Gaussian([0.5], [[1.0]]), 4.0, 0.5)
@@ -287,7 +287,7 @@ def test_movements_from_extrapolations_have_a_law_of_their_own(tables, run_table
     # and the movement is the rest, with two thirds of τ.
     tables["mesh"] = {"domain": "interval", "lower": [-2.0], "upper": [2.0], "cells": [160]}
     tables["system"] = {"name": "fokker-planck", "diffusion": 0.0, "potential": "2*x"}
-    tables["initial"] = {"rho": "exp(-8*x**2)"}
+    tables["initial"] = {"rho": "exp(-8*x**2)", "mass": 1.0}
     tables["time"] = {"scheme": "jko-bdf2", "end": 0.15, "step": 0.05}
     found = run_tables(tables)
     rows, entry = jko_rows(found.path), found.summary["jko"]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import pyvista
 from mpi4py import MPI
+from scipy.optimize import brentq
 
+from fem_models.config.flow_system import FlowSystem
 from fem_models.config.io import dump, from_dict, load
 from fem_models.config.schemes import SCHEMES
 from fem_models.core.errors import InputError, SolveError
@@ -23,8 +25,8 @@ def test_files_and_keys_are_those_of_the_contract(tables, run_tables):
     found = run_tables(tables)
     pieces = {path.name for path in found.path.iterdir() if path.suffix in (".vtu", ".pvtu")}
     files = {path.name for path in found.path.iterdir()} - pieces
-    assert files == {"run.toml", "summary.json", "series.csv", "fields.pvd", "log.txt"}
-    assert len(pieces) == 6 * (1 + MPI.COMM_WORLD.size)
+    assert files == {"run.toml", "summary.json", "series.csv", "fields.pvd", "steady.pvd", "log.txt"}
+    assert len(pieces) == 7 * (1 + MPI.COMM_WORLD.size)
     summary = found.summary
     assert set(summary) == {
         *("version", "system", "scheme", "ranks", "cells", "dofs", "steps", "rejected_steps", "time"),
@@ -140,12 +142,11 @@ def test_fields_are_the_density_the_potential_and_the_steady_state(tables, run_t
         reader.set_active_time_value(reader.time_values[-1])
         grid = reader.read()[0]
         x = grid.points[:, 0]
-        assert {"rho", "V", "rho_steady"} <= set(grid.point_data)
+        assert {"rho", "V"} <= set(grid.point_data)
         assert grid["V"] == pytest.approx(3 * x, abs=1e-12)
         # The equilibrium of linear diffusion is exp(-V), scaled to the mass.
-        assert grid["rho_steady"] * np.exp(3 * x) == pytest.approx(
-            grid["rho_steady"][np.argmin(x)] * np.ones_like(x), rel=1e-6
-        )
+        steady = pyvista.get_reader(found.path / "steady.pvd").read()[0]["rho_steady"]
+        assert steady * np.exp(3 * x) == pytest.approx(steady[np.argmin(x)] * np.ones_like(x), rel=1e-6)
         last = found.rows[-1]
         assert (grid["rho"].min(), grid["rho"].max()) == pytest.approx((last["min_rho"], last["max_rho"]))
 
@@ -358,3 +359,67 @@ def test_figures_that_cannot_be_drawn_lose_no_number(tables, run_tables, monkeyp
     assert found.outcomes.figures == []
     assert "RuntimeError: no display for run" in found.outcomes.note
     assert found.summary["stop_reason"] == "end"
+
+
+# Masses, and the steady state after the run
+
+
+@pytest.mark.parallel
+def test_densities_without_a_mass_are_as_written(tables, run_tables):
+    tables["initial"] = {"rho": "1 + x"}
+    found = run_tables(tables)
+    # ∫(1+x) over (0, 2); trapezoidal sums are exact.
+    assert found.summary["species"]["rho"]["mass_initial"] == pytest.approx(4.0, rel=1e-14)
+    assert "densities are as written, with the masses: rho 4\n" in found.log
+    assert "mass" not in (found.path / "run.toml").read_text().split("[time]")[0].split("[initial]")[1]
+
+
+def test_a_run_may_do_without_its_steady_state(tables, run_tables, monkeypatch):
+    monkeypatch.setattr(FlowSystem, "steady", None)
+    tables["output"]["steady"] = False
+    found = run_tables(tables)
+    assert found.summary["energy"]["steady"] is None
+    assert found.summary["warnings"] == []
+    assert not (found.path / "steady.pvd").exists()
+
+
+def test_variants_share_their_steady_state(tables, run_tables, monkeypatch):
+    calls, compute = [], FlowSystem.steady
+
+    def counted(self, *arguments):
+        calls.append(arguments[1])
+        return compute(self, *arguments)
+
+    monkeypatch.setattr(FlowSystem, "steady", counted)
+    tables["compare"] = [
+        {"name": "bdf2", "set": {"time.scheme": "bdf2"}},
+        {"name": "other", "set": {"system.potential": "2*x"}},
+    ]
+    found = run_tables(tables)
+    assert len(calls) == 2
+    assert [run.summary["energy"]["steady"] is not None for run in found.outcomes.runs] == [True] * 3
+    first, same, other = (run.summary["energy"]["steady"] for run in found.outcomes.runs)
+    assert first == same != other
+
+
+@pytest.mark.parallel
+def test_a_run_that_rests_above_its_steady_state_says_so(tables, run_tables):
+    # Two wells with a barrier between them, which a density of finite support does not pass.
+    tables["mesh"] = {"domain": "interval", "lower": [-1.0], "cells": [100]}
+    tables["system"] |= {"m": 2, "diffusion": 0.01, "potential": "10*(x**2-0.25)**2"}
+    tables["initial"] = {"rho": "3*max(0.01 - (x+0.5)**2, 0) + max(0.01 - (x-0.5)**2, 0)", "mass": 1.0}
+    tables["time"] = {"end": 20.0, "step": 0.5, "flux": "average"}
+    found = run_tables(tables)
+    energy = found.summary["energy"]
+    # Each well by itself: 2 · 0.01 ρ + V = λ where there is mass.
+    x = np.linspace(0.0, 1.0, 20_001)
+    V = 10.0 * (x**2 - 0.25) ** 2
+
+    def filled(level):
+        return np.maximum(level - V, 0.0) / 0.02
+
+    levels = [brentq(lambda a, M=M: np.trapezoid(filled(a), x) - M, 0.0, 0.6) for M in (0.75, 0.25)]
+    resting = sum(np.trapezoid(0.01 * filled(a) ** 2 + V * filled(a), x) for a in levels)
+    assert energy["final"] == pytest.approx(resting, rel=2e-3)
+    assert energy["final"] > energy["steady"] + 1e-3
+    assert [text[:30] for text in found.summary["warnings"]] == ["The run came to rest with the "]

@@ -184,3 +184,10 @@ def test_mean_density_where_there_is_no_potential():
     for term in (Boltzmann(), PowerLaw(2), PowerLaw(0.5), Density(lambda f, x: ufl.exp(f["rho"]))):
         flow = flow_of("disk", term, h=0.3)
         np.testing.assert_allclose(steady_state(flow, 2.0), 2.0 / flow.volume, rtol=1e-12)
+
+
+@pytest.mark.parallel
+def test_the_search_ends_in_time():
+    flow = flow_of("interval", PowerLaw(2) + quadratic_potential(4.0), cells=20)
+    with pytest.raises(SolveError, match="The search was ended after 0 seconds"):
+        steady_state(flow, 1.0, seconds=0.0)

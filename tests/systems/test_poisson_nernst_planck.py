@@ -302,3 +302,23 @@ def test_the_whole_space_is_refused_in_one_and_two_dimensions(dim):
     marked = marked_mesh("interval" if dim == 1 else "rectangle", cells=(8,) * dim)
     with pytest.raises(InputError, match=f"in dimension {dim} the potential of a charge grows"):
         space_coefficient(marked)
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("domain", ["interval", "rectangle"])
+def test_doping_that_jumps_at_nodes_is_integrated_cell_by_cell(domain):
+    mesh = marked_mesh(domain, cells=(10, 4)[: 1 if domain == "interval" else 2])
+    ions = [Ion("n", -1), Ion("p", 1)]
+    flow = poisson_nernst_planck(mesh, ions, permittivity=1e-2, doping="where(x < 0.5, 1, -1)")
+    # By symmetry the charges balance; at the nodes of the jump half of each side counts.
+    state = flow.state({"n": 0.48, "p": 0.48})
+    zero = flow.nodal_values({"n": 1e-300, "p": 1e-300})
+    assert abs(flow.charges(zero)[0, 2]) < 1e-14
+    potentials = flow.smooth_potentials(zero)[:, 2]
+    x = flow.points[:, 0]
+    there = np.abs(x - 0.5) < 1e-9
+    assert potentials[~there] == pytest.approx(np.sign(0.5 - x[~there]), abs=1e-12)
+    # Three triangles of one side or two of the other meet the wall there.
+    assert np.abs(potentials[there]).max(initial=0.0) < (1e-12 if domain == "interval" else 0.34)
+    # ψ is odd about the junction.
+    assert flow.maxima(state)["psi"] == pytest.approx(-flow.minima(state)["psi"], rel=1e-10)

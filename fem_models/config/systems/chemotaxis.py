@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, override
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, override
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class Chemotaxis(FlowSystem):
     """[system] name = "chemotaxis": a density rho and a signal c."""
 
+    needs_steady: ClassVar[bool] = True
     name: Literal["chemotaxis"] = Field(description="the system")
     m: Annotated[float, Field(ge=1)] = Field(2.0, description="diffusion exponent, at least 1, dimensionless")
     epsilon: NonNegative = Field(1.0, description="strength of the coupling, dimensionless")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, override
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, override
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -28,6 +28,7 @@ Potentials = Annotated[tuple[Text, ...], BeforeValidator(as_tuple), Field(min_le
 class TwoComponent(FlowSystem):
     """[system] name = "two-component": two densities rho1 and rho2 with a small coupling."""
 
+    needs_steady: ClassVar[bool] = True
     name: Literal["two-component"] = Field(description="the system")
     m: Annotated[float, Field(ge=1)] = Field(2.0, description="diffusion exponent, at least 1, dimensionless")
     epsilon: NonNegative = Field(0.0, description="strength of the coupling, dimensionless")
