@@ -200,7 +200,8 @@ class EdgeAveraged(FlowEquations["GradientFlow"]):
 
     def _potentials(self, state: State) -> State:
         """The potentials ψ; Newton's method asks for them twice at each of its iterates."""
-        known = np.array_equal(state, self._state)
+        # What users may have changed since is read anew.
+        known = not self.flow.has_data and np.array_equal(state, self._state)
         # Potentials of interactions are collective, and all ranks must decide alike.
         if self.flow.couplings.interacts:
             known = self.flow.comm.allreduce(known, op=MPI.LAND)

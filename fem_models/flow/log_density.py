@@ -99,12 +99,20 @@ class LogDensityFlow(NodalFields):
     def _interpolated_offsets(self) -> list[dict[int, fem.Function]]:
         """I_h V_s of each term, by the column of the species."""
         keys = [(n, s) for n, parts in enumerate(self._affine.parts) for s in parts.offsets]
-        values = NodalExpression(self._local.cover, [self._affine.parts[n].offsets[s] for n, s in keys])()
+        self._external = NodalExpression(
+            self._local.cover, [self._affine.parts[n].offsets[s] for n, s in keys]
+        )
         found: list[dict[int, fem.Function]] = [{} for _ in self._affine.parts]
-        for (n, s), nodal in zip(keys, values.T, strict=True):
+        for n, s in keys:
             found[n][s] = fem.Function(self.space)
-            found[n][s].x.array[:] = nodal
+        self._read_again(found)
         return found
+
+    def _read_again(self, offsets: list[dict[int, fem.Function]]) -> None:
+        """Evaluate the external potentials, whose data users may have changed."""
+        functions = [function for parts in offsets for function in parts.values()]
+        for function, nodal in zip(functions, self._external().T, strict=True):
+            function.x.array[:] = nodal
 
     def densities(self, logs: fem.Function) -> tuple[Expr, ...]:
         """The fields as UFL scalars, exp(g_s) for densities, of a function in `fields`.
@@ -202,6 +210,8 @@ class LogDensityFlow(NodalFields):
     def logs(self, state: State, into: fem.Function | None = None) -> fem.Function:
         """The state as a function in `fields`: log ρ for densities, and the values of other fields.
 
+        Whatever is computed begins here: what users may have changed in the energy is read anew.
+
         Args:
             state: Shape (nodes, fields).
             into: The function to take the values; a new one by default.
@@ -209,6 +219,8 @@ class LogDensityFlow(NodalFields):
         Returns:
             That function.
         """
+        if self.has_data:
+            self._read_again(self._offsets)
         into = into or fem.Function(self.fields)
         values = into.x.array.reshape(state.shape)
         values[:] = state

@@ -222,6 +222,11 @@ class NodalFields(Observed):
         return self._local.potentials(state)
 
     @property
+    def has_data(self) -> bool:
+        """Whether the energy has constants or functions of DOLFINx beside the fields: they are read anew."""
+        return self._local.has_data
+
+    @property
     def external_potentials(self) -> State:
         """The part of the potentials that depends on no field, at the nodes: shape (nodes, species)."""
         return self._local.static_potentials

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import ufl
 from dolfinx import fem
 from ufl.algorithms import expand_derivatives, extract_coefficients
+from ufl.algorithms.analysis import extract_constants
 from ufl.core.expr import Expr
 
 from fem_models.energies import Term
@@ -80,11 +81,27 @@ class NodalEnergy:
         self._load(state)
         return self._hessian().reshape(-1, count, count)
 
-    @cached_property
+    @property
     def static_potentials(self) -> _Array:
         """The part of the potentials that depends on no field, shape (nodes, fields)."""
-        static = self._derivatives[0]
-        return NodalExpression(self.cover, static)()
+        return self._static() if self.has_data else self._constant
+
+    @cached_property
+    def _static(self) -> NodalExpression:
+        return NodalExpression(self.cover, self._derivatives[0])
+
+    @cached_property
+    def _constant(self) -> _Array:
+        return self._static()
+
+    @cached_property
+    def has_data(self) -> bool:
+        """Whether there are constants or functions of DOLFINx beside the fields, whose values may change."""
+        fields = set(self._fields.values())
+        densities = [term.density(self._fields, self._x) for term in self._terms]
+        return any(
+            extract_constants(e) or any(c not in fields for c in extract_coefficients(e)) for e in densities
+        )
 
     @cached_property
     def _densities(self) -> NodalExpression:
