@@ -148,8 +148,8 @@ class Potential(Term):
     """The energy ∫ V ρ in an external potential.
 
     Args:
-        V: A number, text such as "x**2 + y**2", a UFL scalar, or a function of x with UFL functions. Constants
-            and functions of DOLFINx in it are read anew in every step, so that their values may change.
+        V: A number, text such as "x**2 + y**2", a UFL scalar, or a function of x with UFL functions. The
+            values of DOLFINx's constants and functions in it are read anew in every step: they may change.
         of: The species.
         name: The name of the term.
 
