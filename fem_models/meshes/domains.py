@@ -37,6 +37,7 @@ WHOLE_SPACE = "space"
 _DIMENSION = {name: domain.dimension for name, domain in DOMAINS.items()}
 _BRICKS = ("interval", "rectangle", "box")
 _KEYS = {name: domain.keys for name, domain in DOMAINS.items()}
+_SMALL = 1e-10
 _CELLS_ACROSS = {1: 32, 2: 32, 3: 12}
 _SUFFIXES = (".geo", ".msh", ".xdmf")
 
@@ -246,6 +247,11 @@ def _check_cell_count(comm: MPI.Comm, cells: int) -> None:
 
 def _structured(comm: MPI.Comm, corner: _Vector, extents: _Vector, counts: list[int]) -> dmesh.Mesh:
     _check_cell_count(comm, math.factorial(len(counts)) * math.prod(counts))
+    if extents.min() < _SMALL:
+        # DOLFINx takes such lengths for zero.
+        mesh = _structured(comm, np.zeros_like(corner), np.ones_like(extents), counts)
+        mesh.geometry.x[:, : len(corner)] = corner + extents * mesh.geometry.x[:, : len(corner)]
+        return mesh
     ends = [corner, corner + extents]
     mode = dmesh.GhostMode.shared_facet
     if len(counts) == 1:

@@ -343,6 +343,12 @@ def _extract(gmsh: Any, origin: str) -> Simplices:
         rows[entity] = np.arange(start, count)
     if not blocks:
         raise InputError(f"{origin} has no cells: it needs intervals, triangles or tetrahedra.")
+    if dim < 3 and any(gmsh.model.getEntities(above) for above in range(dim + 1, 4)):
+        what, parts = ("volume", "Volume") if gmsh.model.getEntities(3) else ("surface", "Surface")
+        raise InputError(
+            f"{origin} has a {what} but no cells of it, only of its boundary: give it a group (Physical "
+            f"{parts}), or let gmsh save all (Mesh.SaveAll = 1), and write the mesh again."
+        )
     tags, coordinates, _ = mesh.getNodes()
     index = np.zeros(int(tags.max()) + 1, dtype=np.int64)
     index[tags] = np.arange(len(tags))
@@ -352,12 +358,24 @@ def _extract(gmsh: Any, origin: str) -> Simplices:
         )
         for name, members in _physical_groups(gmsh, dim - 1).items()
     }
+    cells, numbers = _without_copies(index[np.concatenate(blocks)])
+    regions = {name: np.concatenate([rows[entity] for entity in members]) for name, members in groups.items()}
     return Simplices(
         coordinates.reshape(-1, 3),
-        index[np.concatenate(blocks)],
+        cells,
         {name: index[corners.reshape(-1, dim)] for name, corners in facets.items()},
-        {name: np.concatenate([rows[entity] for entity in members]) for name, members in groups.items()},
+        {name: np.unique(numbers[members]) for name, members in regions.items()},
     )
+
+
+def _without_copies(cells: _Indices) -> tuple[_Indices, _Indices]:
+    """The cells without those that come again, and where each of the given ones is among them.
+
+    Older formats list a cell of two groups twice.
+    """
+    _, first, inverse = np.unique(np.sort(cells, axis=1), axis=0, return_index=True, return_inverse=True)
+    kept = np.sort(first)
+    return cells[kept], np.searchsorted(kept, first)[inverse.ravel()]
 
 
 def _physical_groups(gmsh: Any, dim: int) -> dict[str, list[int]]:

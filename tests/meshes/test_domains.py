@@ -13,6 +13,8 @@ from fem_models.meshes import domains as meshes
 from fem_models.meshes import sources as mesh_sources
 
 import dolfinx  # isort: skip
+import ufl  # isort: skip
+from dolfinx import fem  # isort: skip
 from dolfinx.io import XDMFFile  # isort: skip
 
 COMM = MPI.COMM_WORLD
@@ -637,3 +639,66 @@ def test_gmsh_is_quiet():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr == ""
+
+
+# Files as others write them
+
+TWICE = """$MeshFormat
+2.2 0 8
+$EndMeshFormat
+$PhysicalNames
+2
+2 1 "all"
+2 2 "inner"
+$EndPhysicalNames
+$Nodes
+4
+1 0 0 0
+2 1 0 0
+3 1 1 0
+4 0 1 0
+$EndNodes
+$Elements
+3
+1 2 2 1 1 1 2 3
+2 2 2 1 1 1 3 4
+3 2 2 2 2 1 2 3
+$EndElements
+"""
+
+
+def test_a_cell_of_two_groups_counts_once(tmp_path):
+    (tmp_path / "twice.msh").write_text(TWICE)
+    mesh = meshes.from_file(MPI.COMM_SELF, tmp_path / "twice.msh")
+    assert mesh.mesh.topology.index_map(2).size_global == 2
+    assert {name: len(cells) for name, cells in mesh.regions.items()} == {"all": 2, "inner": 1}
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_file_with_nothing_but_the_boundary_says_so(tmp_path, dim):
+    import gmsh
+
+    gmsh.initialize([], readConfigFiles=False, run=False, interruptible=False)
+    try:
+        gmsh.option.setNumber("General.Terminal", 0)
+        gmsh.model.occ.addRectangle(0, 0, 0, 1, 1) if dim == 2 else gmsh.model.occ.addBox(0, 0, 0, 1, 1, 1)
+        gmsh.model.occ.synchronize()
+        gmsh.model.addPhysicalGroup(dim - 1, [1], name="wall")
+        gmsh.model.mesh.generate(dim)
+        gmsh.write(str(tmp_path / "walls.msh"))
+    finally:
+        gmsh.finalize()
+    what = {
+        2: "a surface but no cells of it.*Physical Surface",
+        3: "a volume but no cells of it.*Physical Volume",
+    }
+    with pytest.raises(InputError, match=what[dim]):
+        meshes.from_file(MPI.COMM_SELF, tmp_path / "walls.msh")
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("length", [1e-16, 1e-9, 1e9])
+def test_lengths_may_be_small_or_large(length):
+    mesh = meshes.build(COMM, "rectangle", upper=(length, 2.0 * length), cells=(4, 4)).mesh
+    area = COMM.allreduce(fem.assemble_scalar(fem.form(fem.Constant(mesh, 1.0) * ufl.dx)))
+    assert area == pytest.approx(2.0 * length**2, rel=1e-12)
