@@ -133,14 +133,17 @@ class FlowProblem(Problem[State]):
             *([ExactErrors(flow, self._exact)] if self._exact else []),
         ]
         # Those of the papers are of edge-averaged densities.
-        warnings: Sequence[str] = ()
+        warnings = [
+            f"[parameters] {name} is used by no expression." for name in self._config.unused_parameters
+        ]
         if isinstance(flow, GradientFlow):
             steady = None
             if self.prepares:
-                steady, warnings = self._steady(math.inf)
+                steady, sentences = self._steady(math.inf)
+                warnings += sentences
             studies += self._system.studies(flow, steady, self.initial, time.start)
         elif self._config.output.steady:
-            warnings = [
+            warnings += [
                 "No steady state, decay rate or study.csv comes with the log-density; the edge-averaged "
                 "discretisation has them."
             ]

@@ -29,6 +29,10 @@ class RunFileError(InputError):
 
 _TAGS = {"system": "name", "energy": "term"}
 LISTS = ("species", "energy", "compare")
+# Where a problem is, as the beginning of its sentence says it, and how many such places are named.
+_PLACE = re.compile(r"\[+\w+\]+(?: #\d+)?(?: [\w.]+(?= |$))?")
+_MOST_PLACES = 3
+
 _LONGEST = 80
 
 _BOUNDS = {
@@ -100,7 +104,7 @@ def shown(value: Any) -> str:
 
 
 def one_sentence(sentences: Iterable[str]) -> RunFileError:
-    """Build the error that reports the first sentence and says how many problems follow it.
+    """Build the error that reports the first sentence, and where the problems are that follow it.
 
     Args:
         sentences: At least one.
@@ -111,7 +115,9 @@ def one_sentence(sentences: Iterable[str]) -> RunFileError:
     first, *others = found = tuple(" ".join(sentence.split()) for sentence in sentences)
     text = first.rstrip(".")
     if others:
-        text += f" (and {len(others)} more problem{'s' * (len(others) > 1)})"
+        places = list(dict.fromkeys(place[0] if (place := _PLACE.match(o)) else o for o in others))
+        listing = ", ".join(places[:_MOST_PLACES]) + (", ..." if len(places) > _MOST_PLACES else "")
+        text += f" (and {len(others)} more problem{'s' * (len(others) > 1)}: {listing})"
     return RunFileError(text if text.endswith("?") else f"{text}.", found)
 
 

@@ -3,6 +3,7 @@
 `fem_models.config.io` reads and writes it. Every number is dimensionless.
 """
 
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
@@ -155,6 +156,12 @@ class RunConfig(Table):
         if isinstance(common, float):
             named = {name: common for name, metric in self.fields if metric == "wasserstein"} | named
         return {name: named[name] for name in self.initial_names if name in named}
+
+    @property
+    def unused_parameters(self) -> tuple[str, ...]:
+        """The names in [parameters] that no expression uses."""
+        words = {word for text, _, _ in _expressions(self) for word in re.findall(r"[^\W\d]\w*", text)}
+        return tuple(name for name in self.parameters if name not in words)
 
 
 def _problems(config: RunConfig) -> Iterator[str]:

@@ -61,6 +61,7 @@ class Mesh(Table):
     parameters: NumberTable = Field(
         default_factory=FrozenDict, description="parameters of a .geo file, NAME = number, dimensionless"
     )
+    merge: bool = Field(False, description="whether nodes of a file that lie at one place are made one")
 
     @model_validator(mode="before")
     @classmethod

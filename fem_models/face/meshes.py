@@ -25,6 +25,7 @@ def mesh(
     cells: Sequence[int] | int | None = None,
     h: float | None = None,
     parameters: Mapping[str, float] | None = None,
+    merge: bool = False,
     comm: MPI.Comm = MPI.COMM_WORLD,
 ) -> MarkedMesh:
     """Build or read a mesh. Collective.
@@ -39,6 +40,7 @@ def mesh(
         cells: Number of cells along each axis of an interval, rectangle or box.
         h: The target length of edges.
         parameters: Of a gmsh script, by name.
+        merge: Whether nodes of a file that lie at one place are made one; see `.notes` of the mesh.
         comm: The ranks that share it.
 
     Returns:
@@ -67,4 +69,4 @@ def mesh(
     for key, value in keys.items():
         if value is not None:
             raise InputError(f"{key} does not go with a mesh file, which takes h and parameters.")
-    return domains.from_file(comm, source, h=h, parameters=parameters)
+    return domains.from_file(comm, source, h=h, parameters=parameters, merge=merge)

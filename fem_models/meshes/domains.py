@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from fem_models.meshes import marks
 from fem_models.meshes import sources as mesh_sources
 from fem_models.meshes.checks import check_overlaps
 from fem_models.meshes.domain_names import DOMAINS
+from fem_models.meshes.joints import parts, places
+from fem_models.meshes.simplices import CELL_NAME, Simplices, merged
 from fem_models.meshes.xdmf import read_xdmf
 
 _Vector = npt.NDArray[np.float64]
@@ -105,6 +108,7 @@ def from_file(
     *,
     h: float | None = None,
     parameters: Mapping[str, float] | None = None,
+    merge: bool = False,
 ) -> marks.MarkedMesh:
     """Read a mesh file or mesh a gmsh script, with its parts named. Collective.
 
@@ -119,6 +123,7 @@ def from_file(
         path: a `.geo` script, or a `.msh` or `.xdmf` mesh of intervals, triangles or tetrahedra.
         h: value for the script's parameter `h`; only with `.geo`.
         parameters: values for other `DefineConstant` parameters of the script; only with `.geo`.
+        merge: whether nodes at one place are made one node, as where two grids touch.
 
     Returns:
         A mesh of affine simplices whose geometric and topological dimension agree, with ghost cells
@@ -139,16 +144,33 @@ def from_file(
             f"The mesh file {path} takes neither `h` nor `parameters`: only a .geo script does; remove them."
         )
 
-    def read() -> mesh_sources.Simplices:
+    def read() -> Simplices:
         _check_readable(path)
         if suffix == ".geo":
             whole = mesh_sources.run_script(path, settings)
         else:
             whole = read_xdmf(path) if suffix == ".xdmf" else mesh_sources.read_msh(path)
+        if merge:
+            whole = merged(whole)
         check_overlaps(whole.points, whole.cells, f"The mesh file {path}")
+        notes.extend(_joints(whole, path))
         return whole
 
-    return _distribute(comm, read)
+    notes: list[str] = []
+    found = _distribute(comm, read)
+    return replace(found, notes=tuple(comm.bcast(notes, root=0)))
+
+
+def _joints(whole: Simplices, path: Path) -> list[str]:
+    """A sentence where parts of a mesh do not hang together, or nodes at one place are not one."""
+    count = parts(len(whole.points), whole.cells)
+    doubled = int((places(whole.points) != np.arange(len(whole.points))).sum())
+    if count == 1 and not doubled:
+        return []
+    what = [f"{count} parts that share no nodes"] if count > 1 else []
+    what += [f"{doubled} nodes at the place of another"] if doubled else []
+    cure = " (merge = true makes them one)" if doubled else ""
+    return [f"The mesh file {path} has {' and '.join(what)}{cure}: no mass passes between them."]
 
 
 def _check_keys(domain: str, given: set[str], parameters: Mapping[str, float] | None) -> None:
@@ -262,9 +284,9 @@ def _structured(comm: MPI.Comm, corner: _Vector, extents: _Vector, counts: list[
     return dmesh.create_box(comm, [*ends], counts, dtype=np.float64, ghost_mode=mode)
 
 
-def _distribute(comm: MPI.Comm, make: Callable[[], mesh_sources.Simplices]) -> marks.MarkedMesh:
+def _distribute(comm: MPI.Comm, make: Callable[[], Simplices]) -> marks.MarkedMesh:
     """Run `make` on rank 0 and share its cells out; its failure is raised on all ranks."""
-    whole: mesh_sources.Simplices | None = None
+    whole: Simplices | None = None
 
     def on_one() -> int:
         nonlocal whole
@@ -275,7 +297,7 @@ def _distribute(comm: MPI.Comm, make: Callable[[], mesh_sources.Simplices]) -> m
     dim = on_rank_zero(comm, on_one)
     points = np.empty((0, dim)) if whole is None else np.ascontiguousarray(whole.points[:, :dim])
     cells = np.empty((0, dim + 1), dtype=np.int64) if whole is None else whole.cells
-    element = basix.ufl.element("Lagrange", mesh_sources.CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
+    element = basix.ufl.element("Lagrange", CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
     # Its stub asks for an argument of another overload.
     partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
     mesh = dmesh.create_mesh(comm, cells, ufl.Mesh(element), points, partitioner)

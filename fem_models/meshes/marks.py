@@ -15,7 +15,7 @@ from dolfinx import mesh as dmesh
 
 from fem_models.core.checks import named
 from fem_models.core.errors import InputError
-from fem_models.meshes.sources import CELL_NAME, Simplices
+from fem_models.meshes.simplices import CELL_NAME, Simplices
 
 _Entities = npt.NDArray[np.int32]
 
@@ -33,11 +33,13 @@ class MarkedMesh:
         boundaries: Facets of this rank on the boundary, by name; int32, shape (facets,), sorted. "boundary"
             are all of them unless a physical group of the mesh file has this name.
         regions: Cells by name, ghosts included; int32, shape (cells,), sorted.
+        notes: Sentences about what may not be meant, the same on all ranks.
     """
 
     mesh: dmesh.Mesh
     boundaries: Mapping[str, _Entities]
     regions: Mapping[str, _Entities]
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         boundaries, regions = ", ".join(self.boundaries), ", ".join(self.regions) or "none"

@@ -8,24 +8,23 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations, product
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fem_models.core.errors import InputError
 from fem_models.core.extras import require
-from fem_models.meshes.checks import check_volumes, flatness
+from fem_models.meshes.checks import flatness
+from fem_models.meshes.joints import without_copies
+from fem_models.meshes.simplices import Simplices, check_simplex, checked
 
 # The shell that stands for the rest of space, in the domain "space": its outer radius over that of the ball
 # in it, and the thickness of its layers of cells over the cell size in the ball.
 _SHELL_RATIO, _SHELL_LAYER = 1.5, 1.5
-
-CELL_NAME = {1: "interval", 2: "triangle", 3: "tetrahedron"}
 
 # What is worth another try with gmsh (see `mesh_checks.flatness`).
 _FLAT = 1e-6
@@ -44,59 +43,6 @@ _GMSH_OPTIONS = {
     "Mesh.Optimize": 0,
     "Mesh.OptimizeNetgen": 0,
 }
-
-
-_Indices = npt.NDArray[np.int64]
-
-
-class Simplices(NamedTuple):
-    """A whole mesh on rank 0.
-
-    Args:
-        points: Shape (n, 3).
-        cells: Indices into `points`, shape (m, dim + 1).
-        boundaries: Named sets of facets, indices into `points` of shape (k, dim).
-        regions: Named sets of rows of `cells`, shape (k,).
-    """
-
-    points: npt.NDArray[np.float64]
-    cells: _Indices
-    boundaries: Mapping[str, _Indices] = MappingProxyType({})
-    regions: Mapping[str, _Indices] = MappingProxyType({})
-
-
-def checked(whole: Simplices, origin: str) -> Simplices:
-    """A mesh without its unused points, after checks that its cells span the space they lie in.
-
-    Args:
-        whole: The mesh.
-        origin: What it is, for messages.
-
-    Returns:
-        The mesh without the points that belong to no cell.
-
-    Raises:
-        InputError: Points that are not finite or lie off the line or plane, or cells of zero volume.
-    """
-    used, local = np.unique(whole.cells, return_inverse=True)
-    index = np.full(len(whole.points), -1, dtype=np.int64)
-    index[used] = np.arange(len(used))
-    # A group of facets may reach beyond the cells.
-    facets = {name: index[corners] for name, corners in whole.boundaries.items()}
-    whole = whole._replace(
-        points=whole.points[used],
-        cells=local.reshape(whole.cells.shape).astype(np.int64),
-        boundaries={name: corners[np.all(corners >= 0, axis=1)] for name, corners in facets.items()},
-    )
-    dim = whole.cells.shape[1] - 1
-    if not np.all(np.isfinite(whole.points)):
-        raise InputError(f"{origin} has points whose coordinates are not finite numbers.")
-    extent = float(np.ptp(whole.points, axis=0).max())
-    if dim < 3 and np.abs(whole.points[:, dim:]).max() > 1e-10 * extent:
-        place = "on the x axis" if dim == 1 else "in the plane z = 0"
-        raise InputError(f"{origin} has {CELL_NAME[dim]}s that do not lie {place}: move or project them.")
-    check_volumes(whole.points, whole.cells, origin)
-    return whole
 
 
 @contextlib.contextmanager
@@ -358,7 +304,7 @@ def _extract(gmsh: Any, origin: str) -> Simplices:
         )
         for name, members in _physical_groups(gmsh, dim - 1).items()
     }
-    cells, numbers = _without_copies(index[np.concatenate(blocks)])
+    cells, numbers = without_copies(index[np.concatenate(blocks)])
     regions = {name: np.concatenate([rows[entity] for entity in members]) for name, members in groups.items()}
     return Simplices(
         coordinates.reshape(-1, 3),
@@ -368,16 +314,6 @@ def _extract(gmsh: Any, origin: str) -> Simplices:
     )
 
 
-def _without_copies(cells: _Indices) -> tuple[_Indices, _Indices]:
-    """The cells without those that come again, and where each of the given ones is among them.
-
-    Older formats list a cell of two groups twice.
-    """
-    _, first, inverse = np.unique(np.sort(cells, axis=1), axis=0, return_index=True, return_inverse=True)
-    kept = np.sort(first)
-    return cells[kept], np.searchsorted(kept, first)[inverse.ravel()]
-
-
 def _physical_groups(gmsh: Any, dim: int) -> dict[str, list[int]]:
     """Entities of the physical groups of a dimension by name; one without a name goes by its number."""
     groups: dict[str, list[int]] = {}
@@ -385,26 +321,3 @@ def _physical_groups(gmsh: Any, dim: int) -> dict[str, list[int]]:
         members = groups.setdefault(gmsh.model.getPhysicalName(dim, tag) or str(tag), [])
         members += [int(entity) for entity in gmsh.model.getEntitiesForPhysicalGroup(dim, tag)]
     return groups
-
-
-def check_simplex(origin: str, name: str, order: int, first_order_simplex: bool) -> None:
-    """Refuse cells that are no straight-sided simplices.
-
-    Args:
-        origin: What the mesh is, for the message.
-        name: The kind of its cells, for the message.
-        order: Their order.
-        first_order_simplex: Whether the kind is an interval, a triangle or a tetrahedron of the first order.
-
-    Raises:
-        InputError: They are curved or of another kind.
-    """
-    if order > 1:
-        raise InputError(
-            f"{origin} has curved cells of order {order} ({name}): write it with first-order cells."
-        )
-    if not first_order_simplex:
-        raise InputError(
-            f"{origin} has cells of kind {name}, which are not simplices: "
-            "use triangles or tetrahedra (in gmsh, without Recombine)."
-        )

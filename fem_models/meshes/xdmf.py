@@ -10,7 +10,7 @@ from dolfinx import io
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
-from fem_models.meshes.sources import CELL_NAME, Simplices, check_simplex, checked
+from fem_models.meshes.simplices import CELL_NAME, Simplices, check_simplex, checked
 
 
 def read_xdmf(path: Path) -> Simplices:

@@ -21,6 +21,6 @@ def build_mesh(comm: MPI.Comm, table: Mesh) -> MarkedMesh:
         InputError: The mesh cannot be made, or has fewer cells than there are ranks.
     """
     if table.file is not None:
-        return domains.from_file(comm, table.file, h=table.h, parameters=table.parameters)
+        return domains.from_file(comm, table.file, h=table.h, parameters=table.parameters, merge=table.merge)
     keys = ("lower", "upper", "radius", "center", "cells", "h")
     return domains.build(comm, str(table.domain), **{key: getattr(table, key) for key in keys})

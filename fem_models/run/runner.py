@@ -77,6 +77,7 @@ class _Job:
     clock: Clock
     problem: Problem[Any]
     seconds: float
+    notes: Sequence[str]
 
 
 def run(
@@ -165,7 +166,8 @@ def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:
         except InputError as error:
             where = "" if chosen is config else f"[[compare]] {title}: "
             raise InputError(f"{where}{error}") from None
-        jobs.append(_Job(title, place, chosen, clock, problem, time.perf_counter() - begin))
+        seconds, notes = time.perf_counter() - begin, built[chosen.mesh].notes
+        jobs.append(_Job(title, place, chosen, clock, problem, seconds, notes))
     return jobs
 
 
@@ -245,7 +247,7 @@ class _Watcher[S]:
     def warnings(self) -> list[str]:
         """What the run has to say in the end."""
         studies = [text for study in self._companions.studies for text in study.warnings()]
-        known = [*self._companions.warnings, *self._closing_warnings]
+        known = [*self._job.notes, *self._companions.warnings, *self._closing_warnings]
         return [*known, *self.diagnostics.warnings(), *studies]
 
     def summary(self, state: S) -> Summary:

@@ -297,7 +297,9 @@ def test_variants_are_checked_when_the_file_is_loaded(settings_, words):
 def test_all_wrong_variants_are_counted():
     wrong = [{"name": name, "set": {"time.step": 0}} for name in "abc"]
     text = message(changed(SCALAR, compare=wrong))
-    assert text.startswith("[[compare]] #1 (a)") and text.endswith("(and 2 more problems).")
+    assert text.startswith("[[compare]] #1 (a)") and text.endswith(
+        "(and 2 more problems: [[compare]] #2, [[compare]] #3)."
+    )
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -371,9 +373,11 @@ def test_an_unknown_key_is_named_with_the_nearest_and_all_known():
 
 def test_further_problems_are_counted():
     text = message(changed(SCALAR, time__step=-0.1, mesh__cells=0, solver__tolerance=2))
-    assert text == "[mesh] cells = 0 must be at least 1 (and 2 more problems)."
+    assert (
+        text == "[mesh] cells = 0 must be at least 1 (and 2 more problems: [time] step, [solver] tolerance)."
+    )
     text = message(changed(SCALAR, parameters={"pi": 1, "rho": 2}))
-    assert text.startswith("[parameters] pi ") and text.endswith("(and 1 more problem).")
+    assert text.startswith("[parameters] pi ") and text.endswith("(and 1 more problem: [parameters] rho).")
 
 
 SCALAR_MISTAKES = [

@@ -702,3 +702,37 @@ def test_lengths_may_be_small_or_large(length):
     mesh = meshes.build(COMM, "rectangle", upper=(length, 2.0 * length), cells=(4, 4)).mesh
     area = COMM.allreduce(fem.assemble_scalar(fem.form(fem.Constant(mesh, 1.0) * ufl.dx)))
     assert area == pytest.approx(2.0 * length**2, rel=1e-12)
+
+
+def two_grids(path, gap=0.0):
+    """Two squares side by side that share no nodes, written in MSH 2.2."""
+    nodes, cells = [], []
+    for left in (0.0, 0.5 + gap):
+        first = len(nodes) + 1
+        nodes += [(left + 0.5 * i, float(j)) for j in (0, 1) for i in (0, 1)]
+        cells += [(first, first + 1, first + 3), (first, first + 3, first + 2)]
+    lines = ["$MeshFormat", "2.2 0 8", "$EndMeshFormat", "$Nodes", str(len(nodes))]
+    lines += [f"{k} {x} {y} 0" for k, (x, y) in enumerate(nodes, start=1)]
+    lines += ["$EndNodes", "$Elements", str(len(cells))]
+    lines += [f"{k} 2 2 1 1 {a} {b} {c}" for k, (a, b, c) in enumerate(cells, start=1)]
+    path.write_text("\n".join([*lines, "$EndElements", ""]))
+
+
+@pytest.mark.parallel
+def test_grids_that_share_no_nodes_are_told_and_may_be_merged(shared_tmp_path):
+    path = shared_tmp_path / "two.msh"
+    if COMM.rank == 0:
+        two_grids(path)
+        two_grids(shared_tmp_path / "apart.msh", gap=0.25)
+    COMM.Barrier()
+    found = meshes.from_file(COMM, path)
+    (note,) = found.notes
+    assert "two.msh has 2 parts that share no nodes and 2 nodes at the place of another" in note
+    assert note.endswith("(merge = true makes them one): no mass passes between them.")
+    assert found.mesh.geometry.index_map().size_global == 8
+    together = meshes.from_file(COMM, path, merge=True)
+    assert together.notes == ()
+    assert together.mesh.geometry.index_map().size_global == 6
+    (note,) = meshes.from_file(COMM, shared_tmp_path / "apart.msh", merge=True).notes
+    assert "2 parts that share no nodes: no mass" in note
+    assert meshes.build(COMM, "rectangle", cells=(2, 2)).notes == ()

@@ -361,6 +361,12 @@ def test_figures_that_cannot_be_drawn_lose_no_number(tables, run_tables, monkeyp
     assert found.summary["stop_reason"] == "end"
 
 
+def test_a_parameter_that_is_used_nowhere_is_told(tables, run_tables):
+    tables["parameters"] = {"q": 3.0, "a": 2.0}
+    tables["initial"]["rho"] = "1 + a*x"
+    assert run_tables(tables).summary["warnings"] == ["[parameters] q is used by no expression."]
+
+
 # Masses, and the steady state after the run
 
 
