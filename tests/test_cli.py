@@ -206,7 +206,7 @@ def test_bad_gradient_flows_are_one_sentence_and_leave_nothing(folder, capfd, ca
         (["run", "run.toml", "--out", "run.toml"], "run.toml is a file; choose another --out"),
         (["run", "run.toml", "--out", "run.toml/below"], "is not a directory"),
         (["run", "run.toml", "--out", "taken", "--overwrite"], "taken is not overwritten"),
-        (["run", "run.toml", "-snes_monitor"], "No such option"),
+        (["run", "run.toml", "-snes_monitor"], "-snes_monitor is an option of PETSc"),
         (["run", "run.toml", "more.toml"], '"more.toml" is one argument too many'),
         (["run", "run.toml", "--", "-snes_max_it", "3", "4"], '"4" is one argument too many'),
         (["run"], "Missing argument"),
@@ -463,3 +463,30 @@ def test_help_does_not_wait_for_the_solvers():
     )
     done = _call(sys.executable, "-c", program)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_wrong_options_are_told_from_those_of_petsc(tmp_path, capfd):
+    file = tmp_path / "flow.toml"
+    file.write_text("")
+    assert main(["run", str(file), "-snes_monitor"]) == 2
+    text = capfd.readouterr().err
+    assert (
+        text
+        == "-snes_monitor is an option of PETSc: those come last, after `--`, as in `-- -snes_monitor`.\n"
+    )
+    assert main(["run", str(file), "--ovrwrite"]) == 2
+    text = capfd.readouterr().err
+    assert "--ovrwrite" in text
+    assert text.endswith("(`fem-models run --help` tells what is allowed).\n")
+
+
+def test_a_reader_that_leaves_early_is_no_fault():
+    code = "import sys; from fem_models.cli import main; print('x' * 100_000); sys.exit(main(['list']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode != 0
+    assert "MPI_Abort" not in errors

@@ -5,6 +5,9 @@ number of the signal that interrupted a run (everything computed so far is kept)
 What takes long to import is imported by the command that needs it.
 """
 
+import os
+import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -24,6 +27,9 @@ from fem_models.core.errors import InputError
 
 # Wrong usage of any kind; typer's own name for it depends on its version.
 _UsageError = cast("type[BaseException]", typer.BadParameter.__base__)
+
+# One dash, and words joined as PETSc's names are.
+_PETSC = re.compile(r"-[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)+")
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -46,14 +52,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _refuse(str(error))
     except _UsageError as error:
-        problem = cast("Any", error).format_message().rstrip(".")
-        return _refuse(
-            f"{problem} (`fem-models --help` tells what is allowed; options of PETSc come after `--`)."
-        )
+        return _refuse(_usage(cast("Any", error), given))
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has had enough of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _end_all(SIGNALLED + signal.SIGPIPE, "The reader of the output is gone.")
     except KeyboardInterrupt:
         return _end_all(SIGNALLED + 2, "Interrupted.")
     except Exception:
         return _end_all(1, traceback.format_exc())
+
+
+def _usage(error: Any, given: Sequence[str]) -> str:
+    """A sentence about wrong usage."""
+    before = given[: given.index("--")] if "--" in given else given
+    if petsc := next((argument for argument in before if _PETSC.fullmatch(argument)), None):
+        return f"{petsc} is an option of PETSc: those come last, after `--`, as in `-- {petsc}`."
+    command = error.ctx.command_path if error.ctx is not None else "fem-models"
+    return f"{error.format_message().rstrip('.')} (`{command} --help` tells what is allowed)."
 
 
 def _refuse(sentence: str) -> int:

@@ -3,6 +3,9 @@
 import os
 import time
 
+import pytest
+
+from fem_models.core.errors import InputError
 from fem_models.run import cache
 
 
@@ -14,3 +17,11 @@ def test_only_old_sources_without_a_mark_are_removed(tmp_path, monkeypatch):
         os.utime(tmp_path / name, (age, age))
     cache.remove_abandoned()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["done.c", "done.c.cached", "running.c"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(cache.jit, "get_options", lambda: {"cache_dir": "/proc/nowhere/fenics"})
+    with pytest.raises(
+        InputError, match=r"/proc/nowhere/fenics for compiled forms cannot be .*XDG_CACHE_HOME"
+    ):
+        cache.remove_abandoned()
