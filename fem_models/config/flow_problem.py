@@ -39,6 +39,7 @@ from fem_models.meshes.marks import MarkedMesh
 from fem_models.meshes.whole_space import SHELL
 from fem_models.nodal.mobilities import lumping_of
 from fem_models.steady.relaxation import Relaxation
+from fem_models.steady.separate_parts import steady_in_parts
 from fem_models.systems.studies.flat_convexity import ConvexityOfRange
 
 if TYPE_CHECKING:
@@ -152,17 +153,27 @@ class FlowProblem(Problem[State]):
         closing = self._closing if self._config.output.steady and isinstance(flow, GradientFlow) else None
         return Companions(studies, constants, warnings, closing)
 
-    def _closing(self, reason: str, seconds: float) -> Closing:
+    def _closing(self, state: State, reason: str, seconds: float) -> Closing:
         """The steady state when the run has ended; a search may take as long as the run."""
         if reason in ("failed", "interrupted"):
             return Closing()
         steady, warnings = self._steady(max(seconds, _SEARCH))
+        # What is known already was said before.
+        warnings = [] if self.prepares else [*warnings]
         if steady is None:
-            # What is known already was said before.
-            return Closing(warnings=() if self.prepares else warnings)
+            return Closing(warnings=warnings)
+        if parts := steady_in_parts(cast("GradientFlow", self.model), state):
+            whole = math.fsum(self.model.energy_terms(steady).values())
+            steady, masses = parts
+            shares = ", ".join(f"{mass:.6g}" for mass in masses)
+            warnings.append(
+                "No mass passes between parts of the support or of the mesh: the steady state is that of each "
+                f"by itself, with the masses {shares}. If mass could pass, its energy would be {whole:.10g}."
+            )
         self._relaxation.compare(steady)
         names = [f"{name}_steady" for name in self.model.names]
-        return Closing({name: self.model.function(steady[:, s], name) for s, name in enumerate(names)})
+        functions = {name: self.model.function(steady[:, s], name) for s, name in enumerate(names)}
+        return Closing(functions, warnings)
 
     def _steady(self, seconds: float) -> tuple[State | None, Sequence[str]]:
         """The steady state with the masses of the run, and a sentence where it is not there."""

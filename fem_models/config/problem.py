@@ -34,14 +34,14 @@ class Companions[S]:
         studies: What looks at its states.
         constants: Fields that do not change, written beside those of the model, by name.
         warnings: Sentences about what is not there.
-        closing: Computes the steady state when the run has ended, from the reason for which it has and the
-            seconds that it took. Collective.
+        closing: Computes the steady state when the run has ended, from the last state, the reason for
+            which it has ended and the seconds that it took. Collective.
     """
 
     studies: Sequence[Study[S]] = ()
     constants: Mapping[str, Function] = field(default_factory=dict)
     warnings: Sequence[str] = ()
-    closing: Callable[[str, float], Closing] | None = None
+    closing: Callable[[S, str, float], Closing] | None = None
 
 
 class Problem[S](ABC):

@@ -227,7 +227,7 @@ class _Watcher[S]:
         self.seconds += time.perf_counter() - begin
         self._report(rows, last)
 
-    def close(self, reason: str, seconds: float) -> None:
+    def close(self, stop: Stop[S], seconds: float) -> None:
         """Compute and write what follows a run: the steady state, where it is wanted."""
         if self._companions.closing is None:
             return
@@ -237,7 +237,7 @@ class _Watcher[S]:
                 markup=False,
                 highlight=False,
             )
-        closing = self._companions.closing(reason, seconds)
+        closing = self._companions.closing(stop.state, stop.reason, seconds)
         self._closing_warnings = closing.warnings
         begin = time.perf_counter()
         if closing.functions:
@@ -276,7 +276,7 @@ def _run_one(job: _Job, interruption: Interruption, console: "Console | None") -
         )
     finally:
         watcher.progress.close()
-    watcher.close(stop.reason, time.perf_counter() - begin)
+    watcher.close(stop, time.perf_counter() - begin)
     summary = _summary(job, watcher, stop)
     spent = {"total": time.perf_counter() - begin, "setup": watcher.set_up - begin}
     spent |= {**problem.scheme.seconds, "output": watcher.seconds}

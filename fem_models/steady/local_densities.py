@@ -69,19 +69,20 @@ class LocalDensities:
     Args:
         flow: The gradient flow.
         state: A state with typical fields.
+        region: Nodes outside of which there is no density, shape (nodes,); all that the flow has by default.
 
     Attributes:
         columns: The columns of the densities in a state.
     """
 
-    def __init__(self, flow: GradientFlow, state: State) -> None:
+    def __init__(self, flow: GradientFlow, state: State, region: npt.NDArray[np.bool_] | None = None) -> None:
         self._flow = flow
         # The energy without its interactions, whose potentials are given here.
         local = Energy([term for term in flow.terms if term.interaction is None])
         self.local = GradientFlow(flow.mesh, flow.species, local) if flow.couplings.interacts else flow
         self.columns = np.flatnonzero(flow.transported)
         self._theta = flow.theta[self.columns]
-        self._outside = ~flow.inside[:, None]
+        self._outside = ~(flow.inside if region is None else flow.inside & region)[:, None]
         empty = np.where(flow.transported, 0.0, state)
         singular = self._somewhere(~np.isfinite(self.local.smooth_potentials(empty)[:, self.columns]))
         slopes = self._block(self.local.hessian(empty))
