@@ -167,8 +167,9 @@ class FlowProblem(Problem[State]):
             steady, masses = parts
             shares = ", ".join(f"{mass:.6g}" for mass in masses)
             warnings.append(
-                "No mass passes between parts of the support or of the mesh: the steady state is that of each "
-                f"by itself, with the masses {shares}. If mass could pass, its energy would be {whole:.10g}."
+                "No mass passes between parts of the support or of the mesh: the steady state is that of "
+                f"each by itself, with the masses {shares}. If mass could pass, its energy would be "
+                f"{whole:.10g}."
             )
         self._relaxation.compare(steady)
         names = [f"{name}_steady" for name in self.model.names]
