@@ -51,15 +51,16 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    # Every test runs on every number of ranks; of several sets of its parameters, an even number of ranks has
-    # the first, the third and so on, and an odd one the others. One rank has them all.
+    # Every test runs on every number of ranks. One rank has all sets of its parameters; of several, two ranks
+    # have the first and every third after it, and more ranks the second.
     if not PARALLEL or config.getoption("--all-parameters"):
         return
     names = [item.nodeid.partition("[")[0] for item in items]
     sets, seen = Counter(names), Counter()
     kept, left = [], []
     for name, item in zip(names, items, strict=True):
-        wanted = sets[name] == 1 or seen[name] % 2 == COMM.size % 2
+        number = seen[name]
+        wanted = sets[name] == 1 or (number % 3 == 0 if COMM.size == 2 else number == 1)
         (kept if wanted else left).append(item)
         seen[name] += 1
     items[:] = kept
