@@ -121,17 +121,9 @@ def named(value: object) -> str:
     if value is None or isinstance(value, str | Real):
         return repr(value)
     kind = type(value).__name__
-    return f"the class {value.__name__}" if isinstance(value, type) else f"{article(kind)} {kind}"
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{_article(kind)} {kind}"
 
 
-def article(noun: str) -> str:
-    """The indefinite article of a noun.
-
-    Args:
-        noun: Such as "ndarray".
-
-    Returns:
-        "a" or "an".
-    """
+def _article(noun: str) -> str:
     # A name whose first letter is spoken by itself, as that of ndarray, takes "an", too.
     return "an" if noun[:1] in "AEIOaeio" or noun.startswith("nd") else "a"

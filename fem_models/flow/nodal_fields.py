@@ -84,7 +84,7 @@ class NodalFields(Observed):
         self.space = space
         self.owned = space.dofmap.index_map.size_local
         self.nodes = self.owned + space.dofmap.index_map.num_ghosts
-        self._local = NodalEnergy(space, self.names, self._terms_at_nodes())
+        self._local = NodalEnergy(space, self.names, self._terms_at_nodes(), tuple(self.terms))
 
     def _terms_at_nodes(self) -> tuple[Term, ...]:
         """The terms as they are evaluated at nodes."""

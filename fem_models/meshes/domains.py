@@ -153,24 +153,21 @@ def from_file(
         if merge:
             whole = merged(whole)
         check_overlaps(whole.points, whole.cells, f"The mesh file {path}")
-        notes.extend(_joints(whole, path))
-        return whole
+        return whole._replace(notes=_joints(whole, path))
 
-    notes: list[str] = []
-    found = _distribute(comm, read)
-    return replace(found, notes=tuple(comm.bcast(notes, root=0)))
+    return _distribute(comm, read)
 
 
-def _joints(whole: Simplices, path: Path) -> list[str]:
+def _joints(whole: Simplices, path: Path) -> tuple[str, ...]:
     """A sentence where parts of a mesh do not hang together, or nodes at one place are not one."""
     count = parts(len(whole.points), whole.cells)
     doubled = int((places(whole.points) != np.arange(len(whole.points))).sum())
     if count == 1 and not doubled:
-        return []
+        return ()
     what = [f"{count} parts that share no nodes"] if count > 1 else []
     what += [f"{doubled} nodes at the place of another"] if doubled else []
     cure = " (merge = true makes them one)" if doubled else ""
-    return [f"The mesh file {path} has {' and '.join(what)}{cure}: no mass passes between them."]
+    return (f"The mesh file {path} has {' and '.join(what)}{cure}: no mass passes between them.",)
 
 
 def _check_keys(domain: str, given: set[str], parameters: Mapping[str, float] | None) -> None:
@@ -288,17 +285,17 @@ def _distribute(comm: MPI.Comm, make: Callable[[], Simplices]) -> marks.MarkedMe
     """Run `make` on rank 0 and share its cells out; its failure is raised on all ranks."""
     whole: Simplices | None = None
 
-    def on_one() -> int:
+    def on_one() -> tuple[int, tuple[str, ...]]:
         nonlocal whole
         whole = make()
         _check_cell_count(comm, len(whole.cells))
-        return whole.cells.shape[1] - 1
+        return whole.cells.shape[1] - 1, whole.notes
 
-    dim = on_rank_zero(comm, on_one)
+    dim, notes = on_rank_zero(comm, on_one)
     points = np.empty((0, dim)) if whole is None else np.ascontiguousarray(whole.points[:, :dim])
     cells = np.empty((0, dim + 1), dtype=np.int64) if whole is None else whole.cells
     element = basix.ufl.element("Lagrange", CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
     # Its stub asks for an argument of another overload.
     partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
     mesh = dmesh.create_mesh(comm, cells, ufl.Mesh(element), points, partitioner)
-    return marks.mark_groups(mesh, whole)
+    return replace(marks.mark_groups(mesh, whole), notes=notes)

@@ -45,7 +45,7 @@ def places(points: _Points) -> _Indices:
     """
     extent = float(np.ptp(points, axis=0).max())
     pairs = cKDTree(points).query_pairs(_ONE_PLACE * extent, output_type="ndarray")
-    return _first_of(_labels(len(points), pairs[:, 0], pairs[:, 1]))
+    return _first_of(connected(len(points), pairs[:, 0], pairs[:, 1]))
 
 
 def parts(count: int, cells: _Indices) -> int:
@@ -59,12 +59,22 @@ def parts(count: int, cells: _Indices) -> int:
         The number, 1 for a mesh that hangs together.
     """
     heads = np.repeat(cells[:, 0], cells.shape[1] - 1)
-    return int(_labels(count, heads, cells[:, 1:].ravel()).max()) + 1
+    return int(connected(count, heads, cells[:, 1:].ravel()).max()) + 1
 
 
-def _labels(count: int, i: _Indices, j: _Indices) -> _Indices:
+def connected(count: int, i: _Indices, j: _Indices) -> _Indices:
+    """The connected part of each of some nodes.
+
+    Args:
+        count: Of nodes.
+        i: The first node of each link, shape (links,).
+        j: The second one.
+
+    Returns:
+        Numbers of parts from 0, shape (nodes,).
+    """
     graph = coo_array((np.ones(len(i), dtype=bool), (i, j)), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def _first_of(labels: _Indices) -> _Indices:

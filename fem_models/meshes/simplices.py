@@ -26,12 +26,14 @@ class Simplices(NamedTuple):
         cells: Indices into `points`, shape (m, dim + 1).
         boundaries: Named sets of facets, indices into `points` of shape (k, dim).
         regions: Named sets of rows of `cells`, shape (k,).
+        notes: Sentences about what may not be meant.
     """
 
     points: npt.NDArray[np.float64]
     cells: _Indices
     boundaries: Mapping[str, _Indices] = MappingProxyType({})
     regions: Mapping[str, _Indices] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
 
 def merged(whole: Simplices) -> Simplices:

@@ -27,14 +27,22 @@ class NodalEnergy:
         space: The scalar space of each field.
         names: Names of the fields, the columns of a state.
         terms: The terms of the energy.
+        given: The terms as users gave them, where others stand for them at nodes.
 
     Attributes:
         cover: The nodes.
     """
 
-    def __init__(self, space: fem.FunctionSpace, names: Sequence[str], terms: Sequence[Term]) -> None:
+    def __init__(
+        self,
+        space: fem.FunctionSpace,
+        names: Sequence[str],
+        terms: Sequence[Term],
+        given: Sequence[Term] | None = None,
+    ) -> None:
         self.cover = NodalCover(space)
         self._terms = tuple(terms)
+        self._given = self._terms if given is None else tuple(given)
         self._names = tuple(names)
         self._x = ufl.SpatialCoordinate(space.mesh)
         self._fields = {name: fem.Function(space, name=name) for name in names}
@@ -98,7 +106,7 @@ class NodalEnergy:
     def has_data(self) -> bool:
         """Whether there are constants or functions of DOLFINx beside the fields, whose values may change."""
         fields = set(self._fields.values())
-        densities = [term.density(self._fields, self._x) for term in self._terms]
+        densities = [term.density(self._fields, self._x) for term in self._given]
         return any(
             extract_constants(e) or any(c not in fields for c in extract_coefficients(e)) for e in densities
         )

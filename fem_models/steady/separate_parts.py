@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from fem_models.flow.gradient_flow import GradientFlow, State
 from fem_models.linalg.exchange import Exchange, sums
+from fem_models.meshes.joints import connected
 from fem_models.steady.local_densities import LocalDensities
 
 _Labels = npt.NDArray[np.int64]
@@ -99,8 +98,7 @@ def parts_of_support(flow: GradientFlow, state: State) -> tuple[_Labels, int]:
     active = (state[:, 0] > least) & flow.inside
     i, j = flow.geometry.pairs.T
     joined = active[i] & active[j]
-    graph = coo_array((np.ones(joined.sum(), dtype=bool), (i[joined], j[joined])), shape=(len(state),) * 2)
-    own = connected_components(graph, directed=False)[1].astype(np.int64)
+    own = connected(len(state), i[joined], j[joined])
     counts = comm.allgather(int(own.max(initial=-1)) + 1)
     own += sum(counts[: comm.rank])
     # A ghost is in the part of its owner, too.
@@ -108,9 +106,7 @@ def parts_of_support(flow: GradientFlow, state: State) -> tuple[_Labels, int]:
     ghosts = np.flatnonzero(active[flow.owned :]) + flow.owned
     same = np.stack([own[ghosts], owners[ghosts].astype(np.int64)], axis=1)
     pairs = np.concatenate(comm.allgather(np.unique(same, axis=0)))
-    total = sum(counts)
-    links = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(total, total))
-    whole = connected_components(links, directed=False)[1]
+    whole = connected(sum(counts), pairs[:, 0], pairs[:, 1])
     used = np.unique(np.concatenate(comm.allgather(np.unique(whole[own[active]]))))
     labels = np.full(len(state), -1, dtype=np.int64)
     labels[active] = np.searchsorted(used, whole[own[active]])

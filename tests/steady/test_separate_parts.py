@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mesh_files import two_grids
 from references import COMM, DIRECT, flow_of, mesh_of, total
 
 from fem_models.energies import Boltzmann, Potential, PowerLaw, Quadratic
@@ -86,14 +87,8 @@ def test_what_has_one_part_or_more_fields_is_left_alone():
 
 @pytest.mark.parallel
 def test_parts_of_a_mesh_have_their_own_masses(shared_tmp_path):
-    nodes = [(left + 0.5 * i, float(j)) for left in (0.0, 0.5) for j in (0, 1) for i in (0, 1)]
-    cells = [(k + a, k + b, k + c) for k in (1, 5) for a, b, c in ((0, 1, 3), (0, 3, 2))]
-    lines = ["$MeshFormat", "2.2 0 8", "$EndMeshFormat", "$Nodes", "8"]
-    lines += [f"{k} {x} {y} 0" for k, (x, y) in enumerate(nodes, start=1)]
-    lines += ["$EndNodes", "$Elements", "4"]
-    lines += [f"{k} 2 2 1 1 {a} {b} {c}" for k, (a, b, c) in enumerate(cells, start=1)]
     if COMM.rank == 0:
-        (shared_tmp_path / "two.msh").write_text("\n".join([*lines, "$EndElements", ""]))
+        two_grids(shared_tmp_path / "two.msh")
     COMM.Barrier()
     flow = GradientFlow(domains.from_file(COMM, shared_tmp_path / "two.msh"), Species(), Boltzmann())
     values = np.where(np.arange(flow.nodes) >= 0, 1.0, 0.0)
