@@ -17,7 +17,7 @@ from mpi4py import MPI
 
 from fem_models.config.flow_convexity import convexity_table
 from fem_models.config.formulas import COORDINATES, formula
-from fem_models.config.problem import Closing, Companions, Problem
+from fem_models.config.problem import NODAL_VOLUME, Closing, Companions, Problem
 from fem_models.config.schemes import SCHEMES
 from fem_models.config.terms import PotentialTerm
 from fem_models.core.errors import InputError, SolveError
@@ -52,6 +52,13 @@ _Array = npt.NDArray[np.float64]
 _SEARCH = 20.0
 
 CONVEXITY = "convexity.csv"
+
+# What fields.pvd says on how the masses of series.csv follow from its fields.
+_MASS_OF_NODES = (
+    f"The mass of a density, exactly as in series.csv, is the sum of {NODAL_VOLUME} times the density over "
+    "the nodes, each once; the integral of the linear interpolant differs from it in 3D."
+)
+_MASS_OF_CELLS = "The mass of a density, as in series.csv, is the integral of exp of its logarithm."
 
 
 class FlowProblem(Problem[State]):
@@ -123,6 +130,10 @@ class FlowProblem(Problem[State]):
         """The studies of the system, the potentials to draw, and the steady state in the end. Collective."""
         flow, time = self.model, self._config.time
         constants = {name: flow.function(values, name) for name, values in _varying_potentials(flow).items()}
+        remark = _MASS_OF_CELLS
+        if isinstance(flow, GradientFlow) and NODAL_VOLUME not in flow.names:
+            constants[NODAL_VOLUME] = flow.function(flow.geometry.volumes, NODAL_VOLUME)
+            remark = _MASS_OF_NODES
         # The average flux of minimising movements is that of cells, and needs no coefficients of edges.
         edges = [] if time.minimises and time.flux == "average" else [EdgeQuality(flow, time.minimises)]
         self._relaxation = Relaxation(flow)
@@ -151,7 +162,7 @@ class FlowProblem(Problem[State]):
         if time.minimises:
             studies.append(Movements(cast("Jko", self.scheme), time.slabs, time.joined))
         closing = self._closing if self._config.output.steady and isinstance(flow, GradientFlow) else None
-        return Companions(studies, constants, warnings, closing)
+        return Companions(studies, constants, remark, warnings, closing)
 
     def _closing(self, state: State, reason: str, seconds: float) -> Closing:
         """The steady state when the run has ended; a search may take as long as the run."""

@@ -12,6 +12,9 @@ from fem_models.core.protocols import Model, Row, Scheme, Study
 if TYPE_CHECKING:
     from dolfinx.fem import Function
 
+NODAL_VOLUME = "nodal_volume"
+"""The field of the volumes that belong to the nodes, which runs write beside their densities."""
+
 
 @dataclass(frozen=True)
 class Closing:
@@ -33,6 +36,7 @@ class Companions[S]:
     Attributes:
         studies: What looks at its states.
         constants: Fields that do not change, written beside those of the model, by name.
+        remark: What fields.pvd says about its fields.
         warnings: Sentences about what is not there.
         closing: Computes the steady state when the run has ended, from the last state, the reason for
             which it has ended and the seconds that it took. Collective.
@@ -40,6 +44,7 @@ class Companions[S]:
 
     studies: Sequence[Study[S]] = ()
     constants: Mapping[str, Function] = field(default_factory=dict)
+    remark: str = ""
     warnings: Sequence[str] = ()
     closing: Callable[[S, str, float], Closing] | None = None
 

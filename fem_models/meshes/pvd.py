@@ -1,19 +1,92 @@
-"""Functions over time as a .pvd file, for ParaView and PyVista."""
+"""Functions over time as a .pvd file, for ParaView and PyVista.
+
+Every rank writes the cells that it owns, so that slices and clips of the whole have no seams.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 from dolfinx import fem
 from dolfinx.io import VTKFile
+from dolfinx.mesh import Mesh, create_submesh
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
+from fem_models.core.files import write_text
 from fem_models.core.parallel import on_rank_zero
 
 Frame = tuple[float, Sequence[fem.Function]]
 """A time, and the functions of that time: those that are not constant on cells are of one element."""
+
+
+class PvdFile:
+    """A .pvd file that is complete after every time. Collective; a context manager that closes it.
+
+    Args:
+        comm: The ranks that share the mesh.
+        path: Of the file, which ends in .pvd; its pieces are written next to it. Older ones are replaced.
+        remark: What the file says about its fields, for those who read it as text.
+
+    Raises:
+        InputError: A path that does not end in .pvd, or one in a directory that does not exist.
+    """
+
+    def __init__(self, comm: MPI.Comm, path: Path | str, remark: str = "") -> None:
+        self._comm, self._path, self._remark = comm, Path(path), remark
+        on_rank_zero(comm, lambda: _check(self._path))
+        self._file: VTKFile | None = VTKFile(comm, self._path, "w")
+        self._times: list[float] = []
+        self._owned = _OwnedCells()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def write(self, time: float, functions: Sequence[fem.Function]) -> None:
+        """Write the functions of a time. Collective.
+
+        Args:
+            time: The time (dimensionless), later than those before.
+            functions: The functions, with the same names at every time.
+
+        Raises:
+            InputError: The file system refuses.
+        """
+        assert self._file is not None
+        self._file.write_function([self._owned.restricted(function) for function in functions], time)
+        self._times.append(time)
+        # VTKFile writes its list of pieces when it is closed; a killed run needs it before.
+        on_rank_zero(self._comm, self._write_list)
+
+    def close(self) -> None:
+        """Close the file. Collective; nothing happens where it is closed."""
+        if self._file is None:
+            return
+        self._file.close()
+        # Its destructor writes the list of pieces once more.
+        self._file = None
+        on_rank_zero(self._comm, self._write_list)
+
+    def _write_list(self) -> None:
+        stem = self._path.stem
+        head = ['<?xml version="1.0"?>', '<VTKFile type="Collection" version="1.0">']
+        head += [f"  <!-- {self._remark} -->"] if self._remark else []
+        sets = [
+            f'    <DataSet timestep="{time!r}" part="0" file="{stem}{number:06d}.pvtu" />'
+            for number, time in enumerate(self._times)
+        ]
+        lines = [*head, "  <Collection>", *sets, "  </Collection>", "</VTKFile>", ""]
+        write_text(self._path, "\n".join(lines))
 
 
 def write_pvd(comm: MPI.Comm, path: Path | str, frames: Iterable[Frame]) -> None:
@@ -27,13 +100,44 @@ def write_pvd(comm: MPI.Comm, path: Path | str, frames: Iterable[Frame]) -> None
     Raises:
         InputError: A path that does not end in .pvd, or one in a directory that does not exist.
     """
-    path = Path(path)
-    on_rank_zero(comm, lambda: _check(path))
-    with VTKFile(comm, path, "w") as file:
+    with PvdFile(comm, path) as file:
         for time, functions in frames:
-            file.write_function(list(functions), time)
-    # Rank 0 writes the list of pieces when the file is closed: no rank reads it earlier.
-    comm.Barrier()
+            file.write(time, functions)
+
+
+class _OwnedCells:
+    """Functions on the cells that ranks own: a mesh of these alone, and where it takes its values from."""
+
+    def __init__(self) -> None:
+        self._mesh: Mesh | None = None
+        self._parents: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        # The space is kept with its entry: another one may come to lie at the address of one that is gone.
+        self._spaces: dict[int, tuple[fem.FunctionSpace, fem.FunctionSpace, npt.NDArray[np.int64]]] = {}
+
+    def restricted(self, function: fem.Function) -> fem.Function:
+        """The function on the cells that this rank owns (collective)."""
+        space = function.function_space
+        mesh = space.mesh
+        cells = mesh.topology.index_map(mesh.topology.dim)
+        if mesh.comm.allreduce(cells.num_ghosts, op=MPI.MAX) == 0:
+            return function
+        if self._mesh is None:
+            owned = np.arange(cells.size_local, dtype=np.int32)
+            self._mesh, parents, *_ = create_submesh(mesh, mesh.topology.dim, owned)
+            self._parents = parents.sub_topology_to_topology(owned, inverse=False)
+        if id(space) not in self._spaces:
+            self._spaces[id(space)] = (space, *self._space(self._mesh, space))
+        _, target, sources = self._spaces[id(space)]
+        result = fem.Function(target, name=function.name)
+        result.x.array[:] = function.x.array.reshape(-1, space.dofmap.bs)[sources].ravel()
+        return result
+
+    def _space(self, mesh: Mesh, space: fem.FunctionSpace) -> tuple[fem.FunctionSpace, npt.NDArray[np.int64]]:
+        """The space on the mesh, and the number in the given space of each of its unknowns."""
+        target = fem.functionspace(mesh, space.ufl_element())
+        sources = np.zeros(len(target.tabulate_dof_coordinates()), dtype=np.int64)
+        sources[target.dofmap.list] = space.dofmap.list[self._parents]
+        return target, sources
 
 
 def _check(path: Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from fem_models.core.errors import InputError
-from fem_models.results.files import draft
+from fem_models.core.files import draft
 from fem_models.results.run_data import RunData
 
 Look = dict[str, Any]

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from fem_models.config.problem import NODAL_VOLUME
 from fem_models.core.errors import InputError
 from fem_models.core.extras import require
 from fem_models.core.suggestions import choices
@@ -41,12 +42,14 @@ class Snapshot:
         values: values at the points by name, each of shape (points,) (dimensionless). The length of a vector
             field g is there as "|g|".
         cell_values: likewise for fields that are constant on cells, each of shape (cells,).
+        numbers: a number of each point that it has in all pieces of a domain, shape (points,), where known.
     """
 
     points: _Array
     cells: npt.NDArray[np.int64]
     values: dict[str, _Array]
     cell_values: dict[str, _Array] = field(default_factory=dict)
+    numbers: npt.NDArray[np.int64] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -245,7 +248,7 @@ class WrittenFields(FieldSeries):
 
 
 def joined(parts: Sequence[Snapshot]) -> Snapshot:
-    """Pieces of a domain as one; points that several pieces have stay where they are.
+    """Pieces of a domain as one, without seams: a point that they have with one number is one point of it.
 
     Args:
         parts: The pieces, with the same fields; one or more.
@@ -260,12 +263,17 @@ def joined(parts: Sequence[Snapshot]) -> Snapshot:
         {name: np.concatenate([values[name] for values in found]) for name in found[0]}
         for found in ([part.values for part in parts], [part.cell_values for part in parts])
     )
-    return Snapshot(points, cells, at_points, on_cells)
+    known = [part.numbers for part in parts if part.numbers is not None]
+    if len(known) < len(parts):
+        return Snapshot(points, cells, at_points, on_cells)
+    _, first, places = np.unique(np.concatenate(known), return_index=True, return_inverse=True)
+    merged = {name: values[first] for name, values in at_points.items()}
+    return Snapshot(points[first], places[cells].astype(np.int64), merged, on_cells)
 
 
 def _is_static(name: str) -> bool:
-    """Whether a field is one that a run writes beside its state: a potential, or a steady state."""
-    return name == POTENTIAL or name.startswith(f"{POTENTIAL}_") or name.endswith(STEADY)
+    """Whether a field is one that a run writes beside its state: a potential, a volume or a steady state."""
+    return name in (POTENTIAL, NODAL_VOLUME) or name.startswith(f"{POTENTIAL}_") or name.endswith(STEADY)
 
 
 def _files_by_time(path: Path) -> dict[float, list[str]]:
@@ -324,7 +332,9 @@ def _simplices(grid: "pv.UnstructuredGrid") -> Snapshot | None:
     cells = numbers.reshape(-1, dimension + 1).astype(np.int64)
     values = {name: found[used] for name, found in _numbers(grid.point_data)}
     on_cells = {name: found[owned] for name, found in _numbers(grid.cell_data)}
-    return Snapshot(np.asarray(grid.points, dtype=float)[used], cells, values, on_cells)
+    points = np.asarray(grid.points, dtype=float)[used]
+    known = grid.point_data.get("vtkOriginalPointIds", None)
+    return Snapshot(points, cells, values, on_cells, None if known is None else np.asarray(known)[used])
 
 
 def _numbers(data: "pv.DataSetAttributes") -> Iterator[tuple[str, _Array]]:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dolfinx.fem import Function
-from dolfinx.io import VTKFile
 from mpi4py import MPI
 
+from fem_models.core.files import write_json, write_text
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.protocols import Row
-from fem_models.meshes.pvd import write_pvd
+from fem_models.meshes.pvd import PvdFile, write_pvd
 from fem_models.results import layout
-from fem_models.results.files import write_json, write_text
 
 
 class RunOutput:
@@ -29,6 +28,7 @@ class RunOutput:
         comm: The ranks of the run.
         directory: The run directory, which `layout.check_free` has let pass.
         run_file: The text of run.toml.
+        remark: What fields.pvd says about its fields.
 
     Raises:
         InputError: The directory cannot be made.
@@ -37,13 +37,13 @@ class RunOutput:
         directory: The run directory.
     """
 
-    def __init__(self, comm: MPI.Comm, directory: Path, run_file: str) -> None:
+    def __init__(self, comm: MPI.Comm, directory: Path, run_file: str, remark: str = "") -> None:
         self.directory = directory
-        self._comm = comm
+        self._comm, self._remark = comm, remark
         self._tables: dict[str, TextIOWrapper] = {}
         self._log: TextIOWrapper | None = None
-        self._vtk: VTKFile | None = None
-        self._times: list[float] = []
+        self._fields: PvdFile | None = None
+        self._latest: float | None = None
         on_rank_zero(comm, lambda: self._begin(run_file))
 
     def _begin(self, run_file: str) -> None:
@@ -88,14 +88,12 @@ class RunOutput:
         Raises:
             InputError: The file system refuses.
         """
-        if time in self._times[-1:]:
+        if time == self._latest:
             return
-        if self._vtk is None:
-            self._vtk = VTKFile(self._comm, self.directory / layout.FIELDS, "w")
-        self._vtk.write_function(list(functions()), time)
-        self._times.append(time)
-        # VTKFile writes its table of contents when it is closed; a killed run needs it before.
-        on_rank_zero(self._comm, lambda: write_text(self.directory / layout.FIELDS, _contents(self._times)))
+        if self._fields is None:
+            self._fields = PvdFile(self._comm, self.directory / layout.FIELDS, self._remark)
+        self._fields.write(time, list(functions()))
+        self._latest = time
 
     def steady(self, functions: Sequence[Function]) -> None:
         """Write the fields of the steady state to steady.pvd. Collective.
@@ -120,19 +118,9 @@ class RunOutput:
         on_rank_zero(self._comm, lambda: write_json(self.directory / layout.SUMMARY, summary))
 
     def close(self) -> None:
-        """Close the files; what is written stays complete without it."""
-        if self._vtk is not None:
-            self._vtk.close()
+        """Close the files; what is written stays complete without it. Collective."""
+        if self._fields is not None:
+            self._fields.close()
         for file in (*self._tables.values(), self._log):
             if file is not None:
                 file.close()
-
-
-def _contents(times: Sequence[float]) -> str:
-    """The text of a .pvd file for the pieces that VTKFile writes, one after the other."""
-    sets = [
-        f'    <DataSet timestep="{time!r}" part="0" file="fields{number:06d}.pvtu" />'
-        for number, time in enumerate(times)
-    ]
-    head = ['<?xml version="1.0"?>', '<VTKFile type="Collection" version="1.0">', "  <Collection>"]
-    return "\n".join([*head, *sets, "  </Collection>", "</VTKFile>", ""])

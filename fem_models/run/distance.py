@@ -18,13 +18,13 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
+from fem_models.core.files import write_json
 from fem_models.core.parallel import on_rank_zero
 from fem_models.exact.distances import same_mass
 from fem_models.jko.wasserstein import SLABS, Geodesic, wasserstein
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.results import layout
 from fem_models.results.densities import DensityRequest, Source, domain_cells, find, interpolated, nodal
-from fem_models.results.files import write_json
 from fem_models.run.build import build_mesh
 from fem_models.run.progress import LateProgress
 

@@ -17,13 +17,13 @@ from mpi4py import MPI
 from ufl import SpatialCoordinate
 
 from fem_models.core.errors import InputError, SolveError
+from fem_models.core.files import write_table, write_text
 from fem_models.core.parallel import on_rank_zero
 from fem_models.expressions import Expression
 from fem_models.linearised_jko.elements import PAIRS, Pair
 from fem_models.linearised_jko.inf_sup import Boundary, InfSup
 from fem_models.meshes import domains as meshes
 from fem_models.results import layout
-from fem_models.results.files import write_table, write_text
 from fem_models.results.inf_sup_table import (
     COORDINATES,
     DIMENSION,

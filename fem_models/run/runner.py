@@ -184,7 +184,8 @@ class _Watcher[S]:
         self.diagnostics = Diagnostics(problem.model, problem.scheme, problem.initial, start)
         first = self._studied(problem.initial, None)
         self.set_up = time.perf_counter()
-        self.output = RunOutput(problem.model.comm, job.directory, config_io.dump(job.config))
+        run_file, remark = config_io.dump(job.config), self._companions.remark
+        self.output = RunOutput(problem.model.comm, job.directory, run_file, remark)
         self.output.log(*_heading(job))
         for name, rows in problem.tables.items():
             for row in rows:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fem_models.config.run_file import RunConfig
+from fem_models.core.files import write_json, write_table
 from fem_models.results import layout
-from fem_models.results.files import write_json, write_table
 
 COLUMNS = ("value", "rate", "steady_energy", "minimal_quotient", "completed")
 

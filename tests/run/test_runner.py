@@ -13,6 +13,7 @@ from fem_models.config.flow_system import FlowSystem
 from fem_models.config.io import dump, from_dict, load
 from fem_models.config.schemes import SCHEMES
 from fem_models.core.errors import InputError, SolveError
+from fem_models.results.fields import WrittenFields
 from fem_models.run import runner
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.schemes.bdf2 import Bdf2
@@ -149,6 +150,20 @@ def test_fields_are_the_density_the_potential_and_the_steady_state(tables, run_t
         assert steady * np.exp(3 * x) == pytest.approx(steady[np.argmin(x)] * np.ones_like(x), rel=1e-6)
         last = found.rows[-1]
         assert (grid["rho"].min(), grid["rho"].max()) == pytest.approx((last["min_rho"], last["max_rho"]))
+
+
+@pytest.mark.parallel
+def test_masses_are_sums_over_the_nodes_that_fields_have(tables, run_tables):
+    tables["mesh"] = {"domain": "ball", "h": 0.4}
+    found = run_tables(tables)
+    last = WrittenFields(found.path / "fields.pvd").last
+    volumes = last["nodal_volume"]
+    assert (volumes * last["rho"]).sum() == pytest.approx(found.column("mass_rho")[-1], rel=1e-13)
+    # Of a polyhedron inside the unit ball; the interpolant has another integral than the density.
+    assert volumes.sum() == pytest.approx(last.grid().volume, rel=1e-12)
+    integral = last.grid().integrate_data()["rho"][0]
+    assert abs(integral - found.column("mass_rho")[-1]) > 1e-3
+    assert "nodal_volume times the density" in (found.path / "fields.pvd").read_text()
 
 
 @pytest.mark.parallel

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from fem_models.core import files
 from fem_models.core.errors import InputError
-from fem_models.results import files
 
 
 def test_json_has_null_for_what_is_not_finite(tmp_path):

@@ -1,0 +1,76 @@
+"""Fields for ParaView and PyVista: every cell once, whatever the number of ranks, and no seams."""
+
+import numpy as np
+import pytest
+import pyvista as pv
+from dolfinx import fem
+from mpi4py import MPI
+
+from fem_models.core.errors import InputError
+from fem_models.meshes import domains as meshes
+from fem_models.meshes.pvd import PvdFile, write_pvd
+from fem_models.results.fields import WrittenFields
+
+COMM = MPI.COMM_WORLD
+ELEMENTS = {"P1": ("Lagrange", 1), "P2": ("Lagrange", 2), "P1 with jumps": ("DG", 1), "vectors": ("P1", (3,))}
+
+
+def linear(x):
+    return 2 * x[0] + 3 * x[1] + 5 * x[2]
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_every_cell_is_written_once_with_its_values(shared_tmp_path, element):
+    mesh = meshes.build(COMM, "box", cells=(4, 3, 3)).mesh
+    kind, *rest = ELEMENTS[element]
+    space = fem.functionspace(mesh, ("Lagrange", 1, (3,)) if element == "vectors" else (kind, *rest))
+    function = fem.Function(space, name="f")
+    vector = element == "vectors"
+    function.interpolate(lambda x: np.array([linear(x), 0 * x[0], x[2]]) if vector else linear(x))
+    write_pvd(COMM, shared_tmp_path / "f.pvd", [(0.0, [function]), (0.5, [function])])
+    files = sorted(shared_tmp_path.glob("f_p*_000001.vtu")) or sorted(shared_tmp_path.glob("f_p*.vtu"))
+    pieces = [pv.read(file) for file in files]
+    assert len(pieces) == COMM.size
+    assert sum(piece.n_cells for piece in pieces) == 4 * 3 * 3 * 6
+    for piece in pieces:
+        values = np.asarray(piece.point_data["f"])
+        points = np.asarray(piece.points).T
+        np.testing.assert_allclose(values[:, 0] if vector else values, linear(points), atol=1e-12)
+    COMM.Barrier()
+
+
+@pytest.mark.parallel
+def test_the_pieces_of_all_ranks_have_no_seams(shared_tmp_path):
+    marked = meshes.build(COMM, "ball", h=0.4)
+    function = fem.Function(fem.functionspace(marked.mesh, ("Lagrange", 1)), name="rho")
+    function.interpolate(linear)
+    write_pvd(COMM, shared_tmp_path / "fields.pvd", [(0.0, [function])])
+    whole = WrittenFields(shared_tmp_path / "fields.pvd").first
+    assert len(whole.points) == marked.mesh.topology.index_map(0).size_global
+    np.testing.assert_allclose(whole.values["rho"], linear(whole.points.T), atol=1e-12)
+    # A slice is a disk: one part, whose rim is the only edge that belongs to a single cell.
+    disk = whole.grid().slice(normal=(0.0, 0.0, 1.0), origin=(0.0, 0.0, 0.01))
+    rim = disk.extract_feature_edges(feature_edges=False, manifold_edges=False)
+    assert rim.n_cells and np.linalg.norm(rim.points, axis=1).min() > 0.85
+    COMM.Barrier()
+
+
+def test_the_list_is_whole_after_every_time_and_carries_its_remark(tmp_path):
+    mesh = meshes.build(MPI.COMM_SELF, "interval", cells=4).mesh
+    function = fem.Function(fem.functionspace(mesh, ("Lagrange", 1)), name="rho")
+    with PvdFile(MPI.COMM_SELF, tmp_path / "f.pvd", "The values are linear.") as file:
+        for number in range(3):
+            file.write(0.1 * number, [function])
+            assert WrittenFields(tmp_path / "f.pvd").times == tuple(0.1 * k for k in range(number + 1))
+    del file
+    text = (tmp_path / "f.pvd").read_text()
+    assert "<!-- The values are linear. -->" in text and 'timestep="0.2"' in text
+    assert len(pv.get_reader(tmp_path / "f.pvd").time_values) == 3
+
+
+def test_other_paths_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"must end in \.pvd, not 'f.vtu'"):
+        PvdFile(MPI.COMM_SELF, tmp_path / "f.vtu")
+    with pytest.raises(InputError, match="there is no directory"):
+        PvdFile(MPI.COMM_SELF, tmp_path / "none" / "f.pvd")
