@@ -1,7 +1,8 @@
 """The command line: `fem-models run`, `plot`, `show`, `list`, `lbb` and `distance`.
 
-Exit codes: 0 all is well, 2 bad input (one sentence, nothing left behind), 3 a failed solve and 128 plus the
-number of the signal that interrupted a run (everything computed so far is kept), 1 a fault of the program.
+Exit codes: 0 all is well, 2 bad input (one sentence, nothing left behind), 3 a failed solve or a full disk
+and 128 plus the number of the signal that interrupted a run (everything computed so far is kept), 1 a fault
+of the program.
 What takes long to import is imported by the command that needs it.
 """
 
@@ -19,11 +20,11 @@ from fem_models._version import __version__
 from fem_models.cli.distance import distance
 from fem_models.cli.lbb import lbb
 from fem_models.cli.list import list_
-from fem_models.cli.outcomes import BAD_INPUT, SIGNALLED
+from fem_models.cli.outcomes import BAD_INPUT, FAILED, SIGNALLED
 from fem_models.cli.plot import plot
 from fem_models.cli.run import run
 from fem_models.cli.show import show
-from fem_models.core.errors import InputError
+from fem_models.core.errors import InputError, OutputError
 
 # Wrong usage of any kind; typer's own name for it depends on its version.
 _UsageError = cast("type[BaseException]", typer.BadParameter.__base__)
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return app(given, prog_name="fem-models", standalone_mode=False) or 0
     except InputError as error:
         return _refuse(str(error))
+    except OutputError as error:
+        return _refuse(str(error), FAILED)
     except _UsageError as error:
         return _refuse(_usage(cast("Any", error), given))
     except BrokenPipeError:
@@ -72,12 +75,12 @@ def _usage(error: Any, given: Sequence[str]) -> str:
     return f"{error.format_message().rstrip('.')} (`{command} --help` tells what is allowed)."
 
 
-def _refuse(sentence: str) -> int:
+def _refuse(sentence: str, code: int = BAD_INPUT) -> int:
     from mpi4py import MPI
 
     if MPI.COMM_WORLD.rank == 0:
         print(sentence, file=sys.stderr, flush=True)
-    return BAD_INPUT
+    return code
 
 
 def _end_all(code: int, text: str) -> int:

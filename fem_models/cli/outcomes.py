@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-BAD_INPUT, FAILED_SOLVE, SIGNALLED = 2, 3, 128
+BAD_INPUT, FAILED, SIGNALLED = 2, 3, 128
 
 
 def told[T](console: "Console | None", compute: Callable[[], T], tell: "Callable[[Console, T], None]") -> int:
@@ -28,7 +28,7 @@ def told[T](console: "Console | None", compute: Callable[[], T], tell: "Callable
     except SolveError as error:
         if console is not None:
             print(error, file=sys.stderr, flush=True)
-        return FAILED_SOLVE
+        return FAILED
     if console is not None:
         tell(console, findings)
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fem_models.cli.completion import run_files
-from fem_models.cli.outcomes import FAILED_SOLVE, SIGNALLED
+from fem_models.cli.outcomes import FAILED, SIGNALLED
 from fem_models.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def run(
     if console is not None:
         _tell(console, outcomes)
     if outcomes.failure is not None:
-        return FAILED_SOLVE
+        return FAILED
     stop = outcomes.runs[-1].stop
     return SIGNALLED + stop.signal if stop.signal else 0
 

@@ -1,4 +1,4 @@
-"""The two ways a run can go wrong, each with a message written for its user."""
+"""The three ways a run can go wrong, each with a message written for its user."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,10 @@ class InputError(ValueError):
 
 class SolveError(RuntimeError):
     """A solve that failed: the message is the report; the command line exits with 3."""
+
+
+class OutputError(RuntimeError):
+    """Results that cannot be written, as on a full disk: one sentence; the command line exits with 3.
+
+    Every rank raises it with the same message.
+    """

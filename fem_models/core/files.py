@@ -6,6 +6,7 @@ A reader of a file, or a process that is killed while it writes, finds the earli
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -14,7 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fem_models.core.errors import InputError
+from fem_models.core.errors import InputError, OutputError
+
+# What is no fault of the path: no space, a quota, a size limit, a device that fails.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @contextmanager
@@ -28,17 +32,32 @@ def draft(path: Path) -> Iterator[Path]:
         The file to write. It is gone after the block.
 
     Raises:
-        InputError: The file system refuses.
+        InputError: The file system refuses the path.
+        OutputError: There is no room for the file.
     """
     part = path.with_name(f".{path.name}.draft")
     try:
         yield part
         part.replace(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise unwritten(path, error) from None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def unwritten(path: Path, error: OSError) -> InputError | OutputError:
+    """Why a file cannot be written.
+
+    Args:
+        path: The file.
+        error: What the file system says.
+
+    Returns:
+        The exception to raise: of the input where the path is at fault, else of the output.
+    """
+    kind = OutputError if error.errno in _NO_ROOM else InputError
+    return kind(f"{path} cannot be written: {error.strerror or error}.")
 
 
 def write_text(path: Path, text: str) -> None:

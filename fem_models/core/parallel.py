@@ -5,7 +5,10 @@ from typing import Any, cast
 
 from mpi4py import MPI
 
-from fem_models.core.errors import InputError
+from fem_models.core.errors import InputError, OutputError
+
+# Errors that are sentences for the user.
+_SENTENCES = (InputError, OutputError)
 
 
 def on_rank_zero[Result](comm: MPI.Comm, work: Callable[[], Result]) -> Result:
@@ -20,6 +23,7 @@ def on_rank_zero[Result](comm: MPI.Comm, work: Callable[[], Result]) -> Result:
 
     Raises:
         InputError: The function raised it; every rank raises the same message.
+        OutputError: Likewise.
         RuntimeError: The function raised anything else; rank 0 raises the original.
     """
     result: Any = None
@@ -29,11 +33,12 @@ def on_rank_zero[Result](comm: MPI.Comm, work: Callable[[], Result]) -> Result:
             result = work()
         except Exception as error:
             failure = error
-    known = isinstance(failure, InputError)
+    kind = next((kind for kind in _SENTENCES if isinstance(failure, kind)), RuntimeError)
+    known = kind is not RuntimeError
     message = None if failure is None else str(failure) if known else f"rank 0 failed: {failure!r}"
-    result, message, known = comm.bcast((result, message, known), root=0)
+    result, message, kind = comm.bcast((result, message, kind), root=0)
     if failure is not None:
         raise failure
     if message is not None:
-        raise InputError(message) if known else RuntimeError(message)
+        raise kind(message)
     return cast("Result", result)

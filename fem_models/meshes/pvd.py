@@ -6,6 +6,8 @@ Every rank writes the cells that it owns, so that slices and clips of the whole 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from os import SEEK_END
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +19,7 @@ from dolfinx.io import VTKFile
 from dolfinx.mesh import Mesh, create_submesh
 from mpi4py import MPI
 
-from fem_models.core.errors import InputError
+from fem_models.core.errors import InputError, OutputError
 from fem_models.core.files import write_text
 from fem_models.core.parallel import on_rank_zero
 
@@ -60,10 +62,12 @@ class PvdFile:
             functions: The functions, with the same names at every time.
 
         Raises:
-            InputError: The file system refuses.
+            InputError: The file system refuses the path.
+            OutputError: There is no room for the fields; what there is of this time is removed.
         """
         assert self._file is not None
         self._file.write_function([self._owned.restricted(function) for function in functions], time)
+        self._check_pieces()
         self._times.append(time)
         # VTKFile writes its list of pieces when it is closed; a killed run needs it before.
         on_rank_zero(self._comm, self._write_list)
@@ -76,6 +80,21 @@ class PvdFile:
         # Its destructor writes the list of pieces once more.
         self._file = None
         on_rank_zero(self._comm, self._write_list)
+
+    def _check_pieces(self) -> None:
+        """Remove what has been written of a time unless it is whole on all ranks: VTKFile says nothing."""
+        directory, stem, number = self._path.parent, self._path.stem, len(self._times)
+        piece = directory / f"{stem}_p{self._comm.rank}_{number:06d}.vtu"
+        if self._comm.allreduce(_is_whole(piece), op=MPI.LAND):
+            return
+        with suppress(OSError):
+            piece.unlink(missing_ok=True)
+            if self._comm.rank == 0:
+                piece.with_name(f"{stem}{number:06d}.pvtu").unlink(missing_ok=True)
+        raise OutputError(
+            f"The fields could not be written to {directory}: there is no room for them on the disk, or it "
+            "is out of reach."
+        )
 
     def _write_list(self) -> None:
         stem = self._path.stem
@@ -138,6 +157,16 @@ class _OwnedCells:
         sources = np.zeros(len(target.tabulate_dof_coordinates()), dtype=np.int64)
         sources[target.dofmap.list] = space.dofmap.list[self._parents]
         return target, sources
+
+
+def _is_whole(piece: Path) -> bool:
+    """Whether a file of VTK has its end."""
+    try:
+        with piece.open("rb") as file:
+            file.seek(max(file.seek(0, SEEK_END) - 20, 0))
+            return b"</VTKFile>" in file.read()
+    except OSError:
+        return False
 
 
 def _check(path: Path) -> None:

@@ -4,7 +4,8 @@ Files other than the fields are written on rank 0; the fields by all ranks.
 """
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from dolfinx.fem import Function
 from mpi4py import MPI
 
+from fem_models.core.errors import OutputError
 from fem_models.core.files import write_json, write_text
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.protocols import Row
@@ -44,6 +46,7 @@ class RunOutput:
         self._log: TextIOWrapper | None = None
         self._fields: PvdFile | None = None
         self._latest: float | None = None
+        self._failure: OutputError | None = None
         on_rank_zero(comm, lambda: self._begin(run_file))
 
     def _begin(self, run_file: str) -> None:
@@ -52,16 +55,19 @@ class RunOutput:
         self._log = (self.directory / layout.LOG).open("w", encoding="utf-8", buffering=1)
 
     def log(self, *lines: str) -> None:
-        """Write lines to log.txt.
+        """Write lines to log.txt; `check` tells where there is no room for them.
 
         Args:
             lines: Without their line ends.
         """
         if self._log is not None:
-            self._log.writelines(f"{line}\n" for line in lines)
+            with self._noted(layout.LOG):
+                self._log.writelines(f"{line}\n" for line in lines)
 
     def row(self, name: str, row: Row) -> None:
         """Write a row of a table such as series.csv, after the header where it is the first.
+
+        `check` tells where there is no room for it.
 
         Args:
             name: The file, one of `layout`.
@@ -69,14 +75,36 @@ class RunOutput:
         """
         if self._comm.rank != 0 or not row:
             return
-        first = name not in self._tables
-        if first:
-            file = (self.directory / name).open("w", encoding="utf-8", newline="", buffering=1)
-            self._tables[name] = file
-        writer = csv.writer(self._tables[name], lineterminator="\n")
-        if first:
-            writer.writerow(row)
-        writer.writerow(row.values())
+        with self._noted(name):
+            first = name not in self._tables
+            if first:
+                file = (self.directory / name).open("w", encoding="utf-8", newline="", buffering=1)
+                self._tables[name] = file
+            writer = csv.writer(self._tables[name], lineterminator="\n")
+            if first:
+                writer.writerow(row)
+            writer.writerow(row.values())
+
+    @contextmanager
+    def _noted(self, name: str) -> Iterator[None]:
+        """Keep the first failure to write to a file, on rank 0."""
+        try:
+            yield
+        except OSError as error:
+            reason = f"{self.directory / name} cannot be written: {error.strerror or error}."
+            self._failure = self._failure or OutputError(reason)
+
+    def check(self) -> None:
+        """Check that all rows and lines so far are written. Collective.
+
+        Raises:
+            OutputError: There is no room for them.
+        """
+        on_rank_zero(self._comm, self._raise)
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def fields(self, time: float, functions: Callable[[], Sequence[Function]]) -> None:
         """Write fields to fields.pvd, unless those of this time are there. Collective.
@@ -86,7 +114,8 @@ class RunOutput:
             functions: Gives the fields, all on one mesh.
 
         Raises:
-            InputError: The file system refuses.
+            InputError: The file system refuses the path.
+            OutputError: There is no room for the fields.
         """
         if time == self._latest:
             return
@@ -113,7 +142,8 @@ class RunOutput:
             summary: Its entries; numbers that are not finite become null.
 
         Raises:
-            InputError: The file system refuses.
+            InputError: The file system refuses the path.
+            OutputError: There is no room for it.
         """
         on_rank_zero(self._comm, lambda: write_json(self.directory / layout.SUMMARY, summary))
 
@@ -123,4 +153,5 @@ class RunOutput:
             self._fields.close()
         for file in (*self._tables.values(), self._log):
             if file is not None:
-                file.close()
+                with suppress(OSError):  # what could not be written has been told
+                    file.close()

@@ -11,7 +11,7 @@ from petsc4py import PETSc
 
 from fem_models.config.problem import Problem
 from fem_models.config.tables import Output
-from fem_models.core.errors import SolveError
+from fem_models.core.errors import OutputError, SolveError
 from fem_models.core.protocols import Step
 from fem_models.linalg.options import petsc_message
 from fem_models.run.clock import Clock, Tick
@@ -128,30 +128,34 @@ def advance[S](
         interruption: Says whether to stop.
 
     Returns:
-        Where and why the run stopped; a failed solve is a reason to stop, not an exception.
+        Where and why the run stopped; a failed solve, or a full disk, is a reason to stop, not an
+        exception.
     """
     state, time = problem.initial, clock.start
     due = fields_due(table, clock)
-    if due(Tick(0, time, 0.0, clock.marked_start)):
-        watch.fields(time, state)
-    for tick in clock:
-        try:
-            step = problem.scheme.step(state, tick.step)
-        except (SolveError, PETSc.Error) as error:
+    try:
+        if due(Tick(0, time, 0.0, clock.marked_start)):
             watch.fields(time, state)
-            return Stop("failed", time, state, report=_report(tick, time, error))
-        diagnostics.step(tick, step)
-        steady = stop_when_steady and problem.model.change(state, step.state) <= _STEADY * tick.step
-        state, time = step.state, tick.time
-        last = tick.number == clock.count
-        noted = 0 if last or steady else interruption.signal()
-        if due(tick) or noted or (steady and not last):
-            watch.fields(time, state)
-        watch.step(step, last or steady or noted > 0)
-        if noted:
-            return Stop("interrupted", time, state, signal=noted)
-        if steady:
-            return Stop("steady", time, state)
+        for tick in clock:
+            try:
+                step = problem.scheme.step(state, tick.step)
+            except (SolveError, PETSc.Error) as error:
+                watch.fields(time, state)
+                return Stop("failed", time, state, report=_report(tick, time, error))
+            diagnostics.step(tick, step)
+            steady = stop_when_steady and problem.model.change(state, step.state) <= _STEADY * tick.step
+            state, time = step.state, tick.time
+            last = tick.number == clock.count
+            noted = 0 if last or steady else interruption.signal()
+            if due(tick) or noted or (steady and not last):
+                watch.fields(time, state)
+            watch.step(step, last or steady or noted > 0)
+            if noted:
+                return Stop("interrupted", time, state, signal=noted)
+            if steady:
+                return Stop("steady", time, state)
+    except OutputError as error:
+        return Stop("failed", time, state, report=str(error))
     return Stop("end", time, state)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from fem_models._version import __version__
 from fem_models.config import io as config_io
 from fem_models.config.problem import Companions, Problem
 from fem_models.config.run_file import RunConfig
-from fem_models.core.errors import InputError
+from fem_models.core.errors import InputError, OutputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.protocols import Row, Step
 from fem_models.results import layout
@@ -211,6 +211,7 @@ class _Watcher[S]:
             self.output.row(name, row)
         diagnostics = self.diagnostics
         self.progress.step(diagnostics.row, diagnostics.headline, diagnostics.drift, last)
+        self.output.check()
         self.seconds += time.perf_counter() - begin
 
     def fields(self, at: float, state: S) -> None:
@@ -277,13 +278,19 @@ def _run_one(job: _Job, interruption: Interruption, console: "Console | None") -
         )
     finally:
         watcher.progress.close()
-    watcher.close(stop, time.perf_counter() - begin)
+    try:
+        watcher.close(stop, time.perf_counter() - begin)
+    except OutputError as error:
+        stop = replace(stop, reason="failed", report=str(error))
     summary = _summary(job, watcher, stop)
     spent = {"total": time.perf_counter() - begin, "setup": watcher.set_up - begin}
     spent |= {**problem.scheme.seconds, "output": watcher.seconds}
     summary["wall_seconds"] = _largest(problem.model.comm, spent)
-    watcher.output.summary(summary)
     watcher.output.log(*_ending(stop, summary))
+    try:
+        watcher.output.summary(summary)
+    except OutputError as error:
+        stop = replace(stop, reason="failed", report=f"{stop.report}\n{error}".strip())
     watcher.output.close()
     return Outcome(job.directory, summary, stop)
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+import resource
 
 import numpy as np
 import pytest
@@ -248,6 +249,40 @@ def test_a_failed_solve_keeps_everything_and_reports(tables, run_tables, replace
     assert found.field_times == [0.04]
     assert found.summary["steps"] == 2
     assert not (found.path / "compare").exists()
+
+
+@pytest.fixture
+def no_room():
+    """Return what lets files grow to some bytes only, as a full disk does."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+
+
+@pytest.mark.parallel
+def test_a_full_disk_ends_the_run_with_its_reason_and_a_summary(tables, run_tables, no_room):
+    tables["mesh"]["cells"] = [4000]
+    tables["output"]["field_times"] = [0.06]
+    no_room(30_000)  # log, series and summary fit, a piece of the fields does not
+    found = run_tables(tables)
+    [outcome] = found.outcomes.runs
+    assert outcome.stop.reason == found.summary["stop_reason"] == "failed"
+    assert re.fullmatch(r"The fields could not be written to .*: there is no room .*\.", outcome.stop.report)
+    assert found.summary["steps"] == 3 and found.column("time") == [0.0, 0.02, 0.04]
+    assert outcome.stop.report in found.log
+    assert not list(found.path.glob("fields_p*"))
+
+
+@pytest.mark.parallel
+def test_a_series_without_room_ends_the_run(tables, run_tables, no_room):
+    tables["time"]["step"] = 0.0001
+    tables["output"] |= {"field_times": [0.1], "steady": False}
+    no_room(20_000)
+    found = run_tables(tables)
+    [outcome] = found.outcomes.runs
+    assert outcome.stop.reason == found.summary["stop_reason"] == "failed"
+    assert "series.csv cannot be written: File too large." in outcome.stop.report
+    assert 10 < found.summary["steps"] < 1000
 
 
 @pytest.mark.parallel
