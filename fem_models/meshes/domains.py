@@ -26,6 +26,7 @@ from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.meshes import marks
 from fem_models.meshes import sources as mesh_sources
+from fem_models.meshes.abaqus import read_inp
 from fem_models.meshes.checks import check_overlaps
 from fem_models.meshes.domain_names import DOMAINS
 from fem_models.meshes.joints import parts, places
@@ -42,7 +43,12 @@ _BRICKS = ("interval", "rectangle", "box")
 _KEYS = {name: domain.keys for name, domain in DOMAINS.items()}
 _SMALL = 1e-10
 _CELLS_ACROSS = {1: 32, 2: 32, 3: 12}
-_SUFFIXES = (".geo", ".msh", ".xdmf")
+_READERS: dict[str, Callable[[Path], Simplices]] = {
+    ".xdmf": read_xdmf,
+    ".inp": read_inp,
+    **dict.fromkeys((".msh", ".med", ".unv", ".vtk", ".mesh", ".bdf"), mesh_sources.read_mesh),
+}
+_SUFFIXES = (".geo", *_READERS)
 
 
 def build(
@@ -120,7 +126,8 @@ def from_file(
 
     Args:
         comm: communicator over which the cells are distributed.
-        path: a `.geo` script, or a `.msh` or `.xdmf` mesh of intervals, triangles or tetrahedra.
+        path: a `.geo` script, or a mesh of intervals, triangles or tetrahedra: `.msh`, `.xdmf`, `.med`,
+            `.unv`, `.vtk`, `.mesh`, `.bdf` or `.inp`.
         h: value for the script's parameter `h`; only with `.geo`.
         parameters: values for other `DefineConstant` parameters of the script; only with `.geo`.
         merge: whether nodes at one place are made one node, as where two grids touch.
@@ -128,7 +135,8 @@ def from_file(
     Returns:
         A mesh of affine simplices whose geometric and topological dimension agree, with ghost cells
         across shared facets. Its boundaries are "boundary" (all of it, unless a group has this name) and the
-        physical groups of facets, its regions the physical groups of cells; of XDMF files no groups are read.
+        physical groups of facets, its regions the physical groups of cells: by name, or by number where the
+        format has numbers only.
 
     Raises:
         InputError: a file that is missing, unreadable or empty, cells that are not straight-sided
@@ -146,10 +154,7 @@ def from_file(
 
     def read() -> Simplices:
         _check_readable(path)
-        if suffix == ".geo":
-            whole = mesh_sources.run_script(path, settings)
-        else:
-            whole = read_xdmf(path) if suffix == ".xdmf" else mesh_sources.read_msh(path)
+        whole = mesh_sources.run_script(path, settings) if suffix == ".geo" else _READERS[suffix](path)
         if merge:
             whole = merged(whole)
         check_overlaps(whole.points, whole.cells, f"The mesh file {path}")

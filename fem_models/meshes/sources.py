@@ -1,4 +1,6 @@
-"""Where whole meshes come from, on rank 0: gmsh's geometries, scripts and `.msh` files (see also `xdmf`).
+"""Where whole meshes come from, on rank 0: gmsh's geometries, scripts, and the files that it reads.
+
+The modules `xdmf` and `abaqus` read those that it does not.
 
 `fem_models.meshes.domains` calls these functions on one rank and shares the cells out.
 """
@@ -29,6 +31,9 @@ _SHELL_RATIO, _SHELL_LAYER = 1.5, 1.5
 # What is worth another try with gmsh (see `mesh_checks.flatness`).
 _FLAT = 1e-6
 _SIZE_ATTEMPTS = 8
+
+# Formats whose reference numbers gmsh takes for the numbers of curves, surfaces and volumes.
+_NUMBERED = (".mesh", ".bdf")
 
 # gmsh's number of the first-order simplex of each dimension.
 _GMSH_SIMPLEX = {1: 1, 2: 2, 3: 4}
@@ -191,26 +196,28 @@ def run_script(path: Path, settings: dict[str, float]) -> Simplices:
         return _generate(gmsh, origin)
 
 
-def read_msh(path: Path) -> Simplices:
-    """Read a mesh in gmsh's MSH format.
+def read_mesh(path: Path) -> Simplices:
+    """Read a mesh in a format that gmsh reads: MSH, MED, UNV, VTK, Medit's MESH or Nastran's BDF.
 
     Args:
-        path: The file.
+        path: The file; its ending says the format.
 
     Returns:
-        The whole mesh, with the physical groups of the file as its named parts.
+        The whole mesh, with the physical groups of the file as its named parts; for MESH and BDF with the
+        parts that their reference numbers make.
 
     Raises:
         InputError: The file is in another format, or has no mesh of straight-sided simplices.
     """
+    suffix = path.suffix.lower()
     with path.open("rb") as file:
-        if file.read(1) != b"$":
+        if suffix == ".msh" and file.read(1) != b"$":
             # gmsh would take such a file for a script and run it.
             raise InputError(f"The mesh file {path} is not in gmsh's MSH format: write it again.")
     origin = f"The mesh file {path}"
     with _gmsh_session(origin) as gmsh:
         gmsh.merge(str(path))
-        return checked(_extract(gmsh, origin), origin)
+        return checked(_extract(gmsh, origin, numbered=suffix in _NUMBERED), origin)
 
 
 def _script_parameters(path: Path, seen: set[Path]) -> list[str]:
@@ -271,11 +278,12 @@ def _generate(gmsh: Any, origin: str) -> Simplices:
     return checked(max(attempts, key=lambda pair: pair[0])[1], origin)
 
 
-def _extract(gmsh: Any, origin: str) -> Simplices:
-    """Cells of the top dimension of the current gmsh model, and its physical groups."""
+def _extract(gmsh: Any, origin: str, numbered: bool = False) -> Simplices:
+    """Cells of the top dimension of the current gmsh model, and its groups: physical ones, or entities."""
+    groups_of = _numbered_parts if numbered else _physical_groups
     mesh = gmsh.model.mesh
     dim = next((d for d in (3, 2, 1) if len(mesh.getElements(d)[0])), 0)
-    groups = _physical_groups(gmsh, dim)
+    groups = groups_of(gmsh, dim)
     entities = {entity for members in groups.values() for entity in members}
     blocks, rows, count = [], {}, 0
     for entity in (sorted(entities) or [-1]) if dim > 0 else []:
@@ -302,7 +310,7 @@ def _extract(gmsh: Any, origin: str) -> Simplices:
         name: np.concatenate(
             [corners for entity in members for corners in mesh.getElements(dim - 1, entity)[2]]
         )
-        for name, members in _physical_groups(gmsh, dim - 1).items()
+        for name, members in groups_of(gmsh, dim - 1).items()
     }
     cells, numbers = without_copies(index[np.concatenate(blocks)])
     regions = {name: np.concatenate([rows[entity] for entity in members]) for name, members in groups.items()}
@@ -318,6 +326,14 @@ def _physical_groups(gmsh: Any, dim: int) -> dict[str, list[int]]:
     """Entities of the physical groups of a dimension by name; one without a name goes by its number."""
     groups: dict[str, list[int]] = {}
     for _, tag in gmsh.model.getPhysicalGroups(dim) if dim >= 0 else []:
-        members = groups.setdefault(gmsh.model.getPhysicalName(dim, tag) or str(tag), [])
+        # Some formats fill names up with blanks.
+        name = gmsh.model.getPhysicalName(dim, tag).strip("\0 ") or str(tag)
+        members = groups.setdefault(name, [])
         members += [int(entity) for entity in gmsh.model.getEntitiesForPhysicalGroup(dim, tag)]
     return groups
+
+
+def _numbered_parts(gmsh: Any, dim: int) -> dict[str, list[int]]:
+    """Entities of a dimension by their numbers, which are the reference numbers of some formats."""
+    entities = gmsh.model.getEntities(dim) if dim >= 0 else []
+    return {str(tag): [int(tag)] for _, tag in entities}

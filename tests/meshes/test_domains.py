@@ -541,7 +541,7 @@ def test_xdmf_file(shared_tmp_path, domain):
 
 
 def xdmf_text(kind, cells, data_format="XML"):
-    """Text of an XDMF file with one cell; DOLFINx wants an HDF5 file of the same name next to it."""
+    """Text of an XDMF file with one cell; its corners are written in the file."""
     nodes = len(cells.split())
     return f"""<?xml version="1.0"?>
 <Xdmf Version="3.0"><Domain><Grid Name="grid" GridType="Uniform">
@@ -562,7 +562,7 @@ def xdmf_text(kind, cells, data_format="XML"):
         ("<Xdmf><Domain></Domain></Xdmf>", "has no cells"),
         (xdmf_text("Quadrilateral", "0 1 2 3"), "kind quadrilateral, which are not simplices"),
         (xdmf_text("Triangle_6", "0 1 2 3 4 5"), "curved cells of order 2"),
-        (xdmf_text("Blob", "0 1 2"), "damaged or missing"),
+        (xdmf_text("Blob", "0 1 2"), "kind blob, which are not simplices"),
         (xdmf_text("Triangle", "0 1 8"), "points that do not exist"),
         (xdmf_text("Triangle", "0 1 4"), "zero volume"),
         (xdmf_text("Triangle", "bad.h5:/no/such/data", "HDF"), "damaged or missing"),
@@ -593,7 +593,7 @@ def test_bad_hdf5_files(shared_tmp_path, damage):
 
 @pytest.mark.parallel
 def test_files_that_are_not_meshes(shared_tmp_path):
-    refused("must end in one of .geo, .msh, .xdmf", meshes.from_file, "mesh.stl")
+    refused("must end in one of .geo, .xdmf, .inp, .msh", meshes.from_file, "mesh.stl")
     for suffix in (".geo", ".msh", ".xdmf"):
         refused("does not exist", meshes.from_file, shared_tmp_path / f"none{suffix}")
     write(shared_tmp_path / "empty.geo", "")

@@ -1,0 +1,66 @@
+"""Meshes from Abaqus' input files, read on rank 0."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fem_models.core.errors import InputError
+from fem_models.core.extras import require
+from fem_models.meshes.simplices import CELL_NAME, Simplices, check_simplex, checked
+
+_DIMENSIONS = {"line": 1} | {name: dimension for dimension, name in CELL_NAME.items() if dimension > 1}
+_BELOW = {"vertex": 0, **_DIMENSIONS}
+
+
+def read_inp(path: Path) -> Simplices:
+    """Read the nodes, elements and element sets of an Abaqus input file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The whole mesh, with its element sets as named parts.
+
+    Raises:
+        InputError: meshio is missing, the file is damaged, or it has no mesh of straight-sided simplices.
+    """
+    origin = f"The mesh file {path}"
+    meshio: Any = require("meshio", extra="mesh", what="Meshes from Abaqus' input files")
+    try:
+        read = meshio.read(path, file_format="abaqus")
+    except Exception as error:
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise InputError(f"{origin} is damaged or no Abaqus input file: {reason}.") from error
+    for block in read.cells:
+        name = block.type.rstrip("0123456789")
+        check_simplex(origin, block.type, 1 if block.type in _BELOW else 2, name in _BELOW)
+    dimension = max((_BELOW[block.type] for block in read.cells), default=0)
+    if dimension == 0:
+        raise InputError(f"{origin} has no cells: it needs intervals, triangles or tetrahedra.")
+    cells, regions = _part(read, dimension)
+    facets, sides = _part(read, dimension - 1)
+    points = np.zeros((len(read.points), 3))
+    points[:, : read.points.shape[1]] = read.points
+    return checked(
+        Simplices(points, cells, {name: facets[rows] for name, rows in sides.items()}, regions), origin
+    )
+
+
+def _part(read: Any, dimension: int) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.int64]]]:
+    """The elements of a dimension, and the rows of those in each element set that has some."""
+    corners: list[npt.NDArray[np.int64]] = [np.empty((0, dimension + 1), np.int64)]
+    rows: dict[str, list[npt.NDArray[np.int64]]] = {}
+    start = 0
+    for number, block in enumerate(read.cells):
+        if _BELOW[block.type] != dimension:
+            continue
+        corners.append(np.asarray(block.data, dtype=np.int64))
+        for name, members in read.cell_sets.items():
+            if members[number] is not None and len(members[number]):
+                rows.setdefault(name, []).append(start + np.asarray(members[number], dtype=np.int64))
+        start += len(block.data)
+    return np.concatenate(corners), {name: np.unique(np.concatenate(found)) for name, found in rows.items()}
