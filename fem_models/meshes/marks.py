@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -34,12 +35,26 @@ class MarkedMesh:
             are all of them unless a physical group of the mesh file has this name.
         regions: Cells by name, ghosts included; int32, shape (cells,), sorted.
         notes: Sentences about what may not be meant, the same on all ranks.
+        interfaces: Facets of this rank inside the domain, by name, likewise: where a field may be given.
     """
 
     mesh: dmesh.Mesh
     boundaries: Mapping[str, _Entities]
     regions: Mapping[str, _Entities]
     notes: tuple[str, ...] = ()
+    interfaces: Mapping[str, _Entities] = MappingProxyType({})
+
+    def facets(self, name: str) -> _Entities | None:
+        """The facets of this rank with a name, at the boundary and inside the domain.
+
+        Args:
+            name: The name.
+
+        Returns:
+            The facets, int32, sorted; None where the mesh has no facets of that name.
+        """
+        found = [parts[name] for parts in (self.boundaries, self.interfaces) if name in parts]
+        return np.sort(np.concatenate(found)) if found else None
 
     def __repr__(self) -> str:
         boundaries, regions = ", ".join(self.boundaries), ", ".join(self.regions) or "none"
@@ -97,26 +112,29 @@ def marked(mesh: MarkedMesh | dmesh.Mesh) -> MarkedMesh:
 def mark_groups(mesh: dmesh.Mesh, whole: Simplices | None) -> MarkedMesh:
     """Mark the groups of facets and cells that the mesh was made with. Collective.
 
-    Facets inside the domain are left out, and so are groups of facets that have no other.
+    A group of facets names those of it at the boundary, and those inside the domain as an interface.
 
     Args:
         mesh: The mesh, made of the points and cells of `whole` in their order.
         whole: The whole mesh on rank 0, None on the others.
 
     Returns:
-        The mesh with "boundary" and the groups of facets as boundaries, the groups of cells as regions.
+        The mesh with "boundary" and the groups of facets as boundaries and interfaces, the groups of cells as
+        regions.
     """
     dim = mesh.topology.dim
     facets, cells = ({}, {}) if whole is None else (whole.boundaries, whole.regions)
     facet_names, cell_names = mesh.comm.bcast((list(facets), list(cells)), root=0)
 
     exterior = _exterior_facets(mesh)
-    boundaries = {"boundary": exterior}
+    boundaries: dict[str, _Entities] = {"boundary": exterior}
+    interfaces: dict[str, _Entities] = {}
     for name in facet_names:
-        corners = facets.get(name, np.empty((0, dim), dtype=np.int64))
-        marked = np.intersect1d(_entities_of_rank(mesh, dim - 1, corners), exterior)
-        if mesh.comm.allreduce(len(marked)):
-            boundaries[name] = marked
+        found = _entities_of_rank(mesh, dim - 1, facets.get(name, np.empty((0, dim), dtype=np.int64)))
+        at_boundary = np.isin(found, exterior)
+        for parts, marked in ((boundaries, found[at_boundary]), (interfaces, found[~at_boundary])):
+            if mesh.comm.allreduce(len(marked)):
+                parts[name] = np.sort(marked)
 
     regions = {}
     for name in cell_names:
@@ -125,7 +143,7 @@ def mark_groups(mesh: dmesh.Mesh, whole: Simplices | None) -> MarkedMesh:
         marks.array[_entities_of_rank(mesh, dim, corners)] = 1
         marks.scatter_forward()
         regions[name] = np.flatnonzero(marks.array).astype(np.int32)
-    return MarkedMesh(mesh, boundaries, regions)
+    return MarkedMesh(mesh, boundaries, regions, interfaces=interfaces)
 
 
 def mark_sides(
@@ -154,11 +172,11 @@ def mark_sides(
 
 
 def boundary_nodes(space: fem.FunctionSpace, facets: _Entities) -> _Entities:
-    """Nodes on a part of the boundary. Collective.
+    """Nodes on a part of the boundary, or on an interface. Collective.
 
     Args:
         space: The scalar P1 space.
-        facets: Facets of this rank, as in `MarkedMesh.boundaries`.
+        facets: Facets of this rank, as in `MarkedMesh.facets`.
 
     Returns:
         Local nodes, ghosts included, int32, sorted: those that have a marked facet on any rank.

@@ -72,8 +72,8 @@ def poisson_nernst_planck(
         permittivity: a > 0, dimensionless: a number, text, a UFL scalar or symmetric tensor, or a function of
             x with UFL functions; a scalar in space.
         doping: C, dimensionless: a number, text, a UFL scalar or a function of x with UFL functions.
-        electrodes: Where ψ is given: by the name of a boundary its values there, a number, text, or a
-            function of x with UFL or NumPy functions. Where two meet, the first counts.
+        electrodes: Where ψ is given: by the name of a boundary, or of a group of facets inside, its values
+            there, a number, text, or a function of x with UFL or NumPy functions. Where two meet, the first counts.
         region: The region of the mesh where there are ions; by default all of the mesh, or the ball in space.
 
     Returns:
@@ -116,8 +116,9 @@ def electrode_fault(mesh: MarkedMesh, boundary: str) -> str:
     Returns:
         A sentence without its full stop that begins with the name, empty if nothing is wrong.
     """
-    if boundary not in mesh.boundaries:
-        return f'"{boundary}" is not a boundary of the mesh; {choices(str(boundary), mesh.boundaries)}'
+    if mesh.facets(boundary) is None:
+        known = list(dict.fromkeys((*mesh.boundaries, *mesh.interfaces)))
+        return f'"{boundary}" is not a boundary of the mesh; {choices(str(boundary), known)}'
     if SHELL in mesh.regions and boundary in (INFINITY, "boundary"):
         return f'"{boundary}" is at infinity, where psi is zero; remove it'
     return ""
@@ -132,10 +133,11 @@ def _given_potentials(
     space = fem.functionspace(mesh.mesh, ("Lagrange", 1))
     nodes, values = [], []
     for name, potential in (electrodes or {}).items():
-        if fault := electrode_fault(mesh, name):
+        facets = mesh.facets(name)
+        if (fault := electrode_fault(mesh, name)) or facets is None:
             raise InputError(f"electrodes: {fault}.")
         what = f'The potential of the electrode "{name}"'
-        nodes.append(boundary_nodes(space, mesh.boundaries[name]))
+        nodes.append(boundary_nodes(space, facets))
         values.append(nodal_values(potential, space, what, nodes[-1]))
         if not mesh.mesh.comm.allreduce(bool(np.isfinite(values[-1]).all()), op=MPI.LAND):
             raise InputError(f"{what} is not finite everywhere on its boundary; change it.")

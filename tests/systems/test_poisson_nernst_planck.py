@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import ufl
+from mpi4py import MPI
 from pnp_problems import cap, in_space, marked_mesh
 from references import DIRECT, orders, total
 
@@ -13,10 +14,12 @@ from fem_models.exact.coulomb import gaussian_interaction, gaussian_potential
 from fem_models.exact.profiles import Gaussian
 from fem_models.expressions import Expression
 from fem_models.flow.neutrality import check_neutral
+from fem_models.meshes import domains as meshes
 from fem_models.meshes.whole_space import space_coefficient
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.systems.poisson_nernst_planck import Ion, poisson_nernst_planck
 
+COMM = MPI.COMM_WORLD
 STEPS = (1e-3, 1e-1, 1.0, 10.0)
 THREE = (Ion("a", 2.0), Ion("b", -1.0, lambda x: x[0]), Ion("c", -1.0))
 ONE_OF_EACH = {"u": 1.0, "v": 1.0}
@@ -85,6 +88,36 @@ def test_mass_sign_and_energy_for_steps_of_any_size(case, m, tau):
     # With an entropy both names stand for the same flux.
     for flux in ("upwind",) if m == 1.0 else ("upwind", "average"):
         check_promises(flow, state, flux, tau)
+
+
+GRID = """
+Point(1) = {0, 0, 0, 0.2}; Point(2) = {0.5, 0, 0, 0.2}; Point(3) = {1, 0, 0, 0.2};
+Point(4) = {1, 1, 0, 0.2}; Point(5) = {0.5, 1, 0, 0.2}; Point(6) = {0, 1, 0, 0.2};
+For k In {1:6}
+  Line(k) = {k, (k % 6) + 1};
+EndFor
+Line(7) = {2, 5};
+Curve Loop(1) = {1, 7, 5, 6}; Plane Surface(1) = {1};
+Curve Loop(2) = {2, 3, 4, -7}; Plane Surface(2) = {2};
+Physical Curve("ends") = {3, 6};
+Physical Curve("grid") = {7};
+Physical Surface("all") = {1, 2};
+"""
+
+
+@pytest.mark.parallel
+def test_a_curve_inside_the_domain_is_an_electrode(shared_tmp_path):
+    path = shared_tmp_path / "grid.geo"
+    if COMM.rank == 0:
+        path.write_text(GRID)
+    marked = meshes.from_file(COMM, path)
+    assert set(marked.boundaries) == {"boundary", "ends"} and set(marked.interfaces) == {"grid"}
+    flow = poisson_nernst_planck(marked, permittivity=0.1, electrodes={"ends": 0.0, "grid": 2.0})
+    # Without a net charge ψ is linear on both sides of the electrode.
+    state = flow.settled(flow.state({"u": 1.0, "v": 1.0}))
+    psi = 2.0 * (1.0 - 2.0 * np.abs(flow.points[:, 0] - 0.5))
+    np.testing.assert_allclose(state[:, 2], psi, atol=1e-12)
+    check_promises(flow, state, "upwind", 0.1)
 
 
 @pytest.mark.parametrize("m", [1.0, 2.0, 3.0])

@@ -34,7 +34,7 @@ class Ion(Table):
 class Electrode(Table):
     """An entry of [system] electrodes: a part of the boundary where the electrostatic potential is given."""
 
-    boundary: str = Field(description="name of a part of the boundary of the mesh")
+    boundary: str = Field(description="name of a part of the boundary of the mesh, or of facets inside it")
     potential: Text = Field("0", description="psi there, expression in x, y, z, r, dimensionless")
 
 
