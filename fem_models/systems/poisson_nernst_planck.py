@@ -73,7 +73,8 @@ def poisson_nernst_planck(
             x with UFL functions; a scalar in space.
         doping: C, dimensionless: a number, text, a UFL scalar or a function of x with UFL functions.
         electrodes: Where ψ is given: by the name of a boundary, or of a group of facets inside, its values
-            there, a number, text, or a function of x with UFL or NumPy functions. Where two meet, the first counts.
+            there, a number, text, or a function of x with UFL or NumPy functions. Where two meet, the first
+            counts.
         region: The region of the mesh where there are ions; by default all of the mesh, or the ball in space.
 
     Returns:
