@@ -6,7 +6,7 @@ The models check keys, types and ranges; what a validator says is completed with
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fem_models.config.figures import DEFAULT_FIGURES, Figures
 from fem_models.config.schemes import SCHEMES
@@ -24,6 +24,7 @@ from fem_models.config.types import (
     Text,
     TextTable,
     Times,
+    as_tuple,
     freeze,
     one_of,
 )
@@ -241,6 +242,15 @@ class Output(Table):
     figures: Figures = Field(
         DEFAULT_FIGURES,
         description="true, false or a list of figures, those of `fem-models list`",
+    )
+    format: Literal["png", "pdf", "svg"] = Field("png", description="format of the figures")
+    dpi: Annotated[int, Field(ge=30, le=1200)] = Field(150, description="dots per inch of the figures")
+    size: Annotated[tuple[Positive, Positive], BeforeValidator(as_tuple)] | None = Field(
+        None, description="width and height of every figure in inches; unless given, as the figure needs"
+    )
+    colour_scale: Literal["linear", "root", "log"] | None = Field(
+        None,
+        description="colour scale of densities; unless given, root where they get much smaller, else linear",
     )
     profile: Line | None = Field(None, description="line of the profiles, { from = [..], to = [..] }")
     steady: bool = Field(

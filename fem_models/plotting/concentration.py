@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fem_models.core.errors import InputError
-from fem_models.plotting.style import LEGEND, TIME, Look, colour, dashes, new_figure, plain, symbol
+from fem_models.plotting.style import TIME, Look, colour, dashes, legend, new_figure, plain, symbol
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -38,7 +38,7 @@ def concentration_figure(run: RunData) -> Figure:
     share.set_ylabel("largest share of the mass at one vertex")
     for axes in (vertices, share):
         axes.set_xlabel(TIME)
-        axes.legend(**LEGEND)
+        legend(axes)
         plain(axes)
     return figure
 

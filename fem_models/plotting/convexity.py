@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from fem_models.plotting.style import LEGEND, Look, colour, new_figure, plain
+from fem_models.plotting.style import Look, colour, legend, new_figure, plain
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -37,18 +37,18 @@ def convexity_figure(run: RunData) -> Figure:
         along.plot(k, -displacement[last] * (k / k[last]) ** 2, **look, label=r"slope of $-k^2$")
     along.set_xscale("log")
     along.set_yscale("log")
-    along.set_ylabel(r"$|\,d^2E(\tau_s\rho)/ds^2|$ at $s = 0$ (dimensionless)")
+    along.set_ylabel(r"$|\,d^2E(\tau_s\rho)/ds^2|$ at $s = 0$")
     flat.plot(k, table["flat"], "o-", color=colour(1), label="in the direction of the oscillation")
     text = "least over the range, relative to the diagonal"
     flat.plot(k, table["flat_least"], "s--", color=colour(2), label=text)
     flat.axhline(0.0, color="black", linewidth=0.8)
     flat.set_xscale("log")
     flat.set_ylim(top=1.3 * max(1.0, float(np.max(table["flat"]))))
-    flat.set_ylabel("flat second variation (dimensionless)")
+    flat.set_ylabel("flat second variation")
     titles = ("(a) along a translation of the first density", "(b) along lines")
     for axes, title in zip((along, flat), titles, strict=True):
         axes.set_title(title, loc="left", fontsize="medium")
         axes.set_xlabel(_FREQUENCY)
-        axes.legend(**LEGEND)
+        legend(axes)
         plain(axes)
     return figure

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fem_models.plotting.style import LEGEND, TIME, Look, colour, dashes, new_figure, plain, symbol
+from fem_models.plotting.style import TIME, Look, colour, dashes, legend, new_figure, plain, symbol
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -37,13 +37,13 @@ def expansion_figure(run: RunData) -> Figure:
     }
     _draw_logarithmic(energies, time, curves)
     energies.plot(time, _visible(-table["A"], curves), color=colour(2), linestyle=":", linewidth=1.8)
-    energies.set_ylabel("relative to the steady state (dimensionless)")
+    energies.set_ylabel("relative to the steady state")
     curves = {
         r"$|\partial E^\varepsilon|^2$": table["dissipation_E"],
         r"$|\partial L^\varepsilon|^2$": table["dissipation_L"],
     }
     _draw_logarithmic(dissipations, time, curves)
-    dissipations.set_ylabel("dissipation (dimensionless)")
+    dissipations.set_ylabel("dissipation")
     _draw_quotients(quotient, run)
     return figure
 
@@ -64,7 +64,7 @@ def _draw_logarithmic(axes: Axes, time: npt.NDArray[np.float64], curves: dict) -
         axes.plot(time, _visible(values, curves), label=label, **look)
     axes.set_yscale("log")
     axes.set_xlabel(TIME)
-    axes.legend(**LEGEND)
+    legend(axes)
     plain(axes)
 
 
@@ -85,6 +85,6 @@ def _draw_quotients(axes: Axes, run: RunData) -> None:
         )
         axes.set_ylim(0.0, min(1.5 * rate, 1.05 * max(largest, 0.5 * rate)))
     axes.set_xlabel(TIME)
-    axes.set_ylabel(r"$|\partial E^\varepsilon|^2 / (2E^\varepsilon)$ (dimensionless)")
-    axes.legend(**LEGEND)
+    axes.set_ylabel(r"$|\partial E^\varepsilon|^2 / (2E^\varepsilon)$")
+    legend(axes)
     plain(axes)

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fem_models.config.figures import FIGURES
-from fem_models.core.errors import InputError
+from fem_models.core.errors import InputError, OutputError
 from fem_models.plotting.lines import curves_figure
 from fem_models.plotting.panels import plane_figure, space_figure
 from fem_models.plotting.style import save
@@ -24,23 +24,29 @@ def draw(directory: Path) -> list[Path]:
             where there are any.
 
     Returns:
-        The files figures/NAME.png, in the order of [output] figures; an empty list where it is empty.
+        The files figures/NAME.png, or of another [output] format, in the order of [output] figures; an empty
+        list where it is empty.
 
     Raises:
         InputError: If the directory is not a run directory, or what a figure needs is missing or damaged.
+        OutputError: There is no room for a figure.
     """
     run = RunData(Path(directory))
+    output = run.config.output
     folder = run.directory / layout.FIGURES
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be made: {error.strerror or error}.") from None
     paths: list[Path] = []
-    failures: list[InputError] = []
-    for name in run.config.output.figures:
+    failures: list[InputError | OutputError] = []
+    for name in output.figures:
         try:
-            paths.append(save(FIGURES[name].drawing()(run), folder / f"{name}.png"))
-        except InputError as error:
+            figure = FIGURES[name].drawing()(run)
+            if output.size is not None:
+                figure.set_size_inches(output.size)
+            paths.append(save(figure, folder / f"{name}.{output.format}", output.dpi))
+        except (InputError, OutputError) as error:
             failures.append(error)
     if failures:
         raise failures[0]

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fem_models.core.errors import InputError
-from fem_models.plotting.style import LEGEND, TIME, Look, colour, dashes, new_figure, note, plain, symbol
+from fem_models.plotting.style import TIME, Look, colour, dashes, legend, new_figure, note, plain, symbol
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -65,7 +65,7 @@ def _draw_distances(axes: Axes, run: RunData, table: dict[str, np.ndarray], mark
             table["time"], np.where(values > 0.0, values, np.nan), label=f"{metric} of {symbol(name)}", **look
         )
     axes.set_yscale("log")
-    axes.set_ylabel("distance moved in a step (dimensionless)")
+    axes.set_ylabel("distance moved in a step")
     _finish(axes)
 
 
@@ -82,7 +82,7 @@ def _draw_law(
     if broken.any():
         axes.plot(time[broken], actions[broken], "x", color="black", label="action above the energy lost")
     axes.set_yscale("log")
-    axes.set_ylabel("energy in a step (dimensionless)")
+    axes.set_ylabel("energy in a step")
     _finish(axes)
 
 
@@ -94,7 +94,7 @@ def _draw_total(
     label = r"$\sum_n d^2/(2\tau)$ up to $t$"
     axes.plot(time, total, color=colour(1), linestyle=dashes(1), label=label, **look)
     axes.set_ylim(bottom=0.0)
-    axes.set_ylabel("energy and action up to t (dimensionless)")
+    axes.set_ylabel("energy and action up to t")
     _finish(axes)
 
 
@@ -102,5 +102,5 @@ def _finish(axes: Axes) -> None:
     axes.set_xlabel(TIME)
     # Times of many digits would run into each other.
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.legend(**LEGEND)
+    legend(axes)
     plain(axes)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyvista as pv
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from fem_models.config.formulas import formula
 from fem_models.core.errors import InputError
 from fem_models.plotting.style import (
+    WIDTH,
     Look,
     axis_label,
     dashes,
@@ -26,6 +29,8 @@ from fem_models.results.run_data import RunData
 _AXES = "xyz"
 _SAMPLES = 400
 _MOST_CURVES = 8
+# The width of a panel beside others, in inches.
+_PANEL = 3.6
 
 _Array = npt.NDArray[np.float64]
 
@@ -138,14 +143,28 @@ def draw_curves(axes: Axes, run: RunData, segment: Segment, names: tuple[str, ..
         for time, label, colour in zip(times, time_labels(times), sequence(len(times)), strict=True):
             look: Look = {"color": colour, "linestyle": dashes(number), "linewidth": 1.6}
             axes.plot(*segment.sample(run.fields.at(time), name), label=None if number else label, **look)
+        if segment.dimension == 1 and name in run.config.exact:
+            _draw_exact(axes, run, segment, name, times)
     for number, name in enumerate(names if len(names) > 1 else ()):
         axes.plot([], [], color="0.3", linestyle=dashes(number), label=symbol(name))
     axes.set_xlabel(segment.label)
     plain(axes)
 
 
+def _draw_exact(axes: Axes, run: RunData, segment: Segment, name: str, times: tuple[float, ...]) -> None:
+    """The exact density of an interval at the same times, as thin lines over those of the run."""
+    exact = formula(run.config.exact[name], f"[exact] {name}", run.config.constants, ("t",))
+    where = np.linspace(segment.start[0], segment.end[0], _SAMPLES)
+    for time in times:
+        values = exact.numpy(where[None, :], t=time)
+        label = "exact" if time == times[0] else None
+        axes.plot(where, values, color="black", linewidth=0.8, linestyle=(0, (1, 2)), label=label)
+
+
 def curves_figure(run: RunData) -> Figure:
     """Draw every density along the segment, with its steady state and, faintly, the potential.
+
+    The run and its variants stand beside each other.
 
     Args:
         run: The run.
@@ -156,24 +175,50 @@ def curves_figure(run: RunData) -> Figure:
     Raises:
         InputError: If fields cannot be read, or the segment does not meet the domain.
     """
-    segment = segment_of(run)
+    runs = comparable(run)
     species = run.fields.species
-    figure = new_figure(height=1.2 + 3.6 * len(species))
-    panels = figure.subplots(len(species), 1, sharex=True, squeeze=False)[:, 0]
-    last = run.fields.last
-    for axes, name in zip(panels, species, strict=True):
-        draw_curves(axes, run, segment, (name,))
-        axes.set_ylabel(axis_label(run, name))
-        if name + STEADY in last.values:
-            where, values = segment.sample(last, name + STEADY)
-            axes.plot(where, values, color="black", linestyle="--", linewidth=1.4, label="steady state")
-        handles, labels = axes.get_legend_handles_labels()
-        if drawn := [v for v in (POTENTIAL, f"{POTENTIAL}_{name}") if v in last.values]:
-            handles.append(_draw_faint_potential(axes, segment, last, drawn[0]))
-            labels.append("potential V (right)")
-        axes.label_outer()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    segment = segment_of(run)
+    width = WIDTH if len(runs) == 1 else 3.0 + _PANEL * len(runs)
+    figure = new_figure(height=1.2 + 3.6 * len(species), width=width)
+    panels = figure.subplots(len(species), len(runs), sharex=True, sharey="row", squeeze=False)
+    found: dict[str, Artist] = {}
+    for column, item in zip(panels.T, runs, strict=True):
+        for axes, name in zip(column, species, strict=True):
+            found |= _draw_panel(axes, item, segment, name)
+        if len(runs) > 1:
+            column[0].set_title(symbol(item.name), fontsize="medium")
+    figure.legend(found.values(), found.keys(), loc="outside right upper", frameon=False)
     return figure
+
+
+def _draw_panel(axes: Axes, run: RunData, segment: Segment, name: str) -> dict[str, Artist]:
+    """One density; returns the entries of the legend."""
+    draw_curves(axes, run, segment, (name,))
+    axes.set_ylabel(axis_label(run, name))
+    last = run.fields.last
+    if name + STEADY in last.values:
+        where, values = segment.sample(last, name + STEADY)
+        axes.plot(where, values, color="black", linestyle="--", linewidth=1.4, label="steady state")
+    handles, labels = axes.get_legend_handles_labels()
+    entries: dict[str, Artist] = dict(zip(labels, handles, strict=True))
+    if drawn := [v for v in (POTENTIAL, f"{POTENTIAL}_{name}") if v in last.values]:
+        entries["potential V (right)"] = _draw_faint_potential(axes, segment, last, drawn[0])
+    axes.label_outer()
+    return entries
+
+
+def comparable(run: RunData) -> list[RunData]:
+    """The run and those of its variants that have the same densities, in the same dimension.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The runs, itself first.
+    """
+    kind = run.fields.species, run.fields.last.dimension
+    found = [item for item in run.variants if (item.fields.species, item.fields.last.dimension) == kind]
+    return [run, *found]
 
 
 def _draw_faint_potential(axes: Axes, segment: Segment, snapshot: Snapshot, name: str) -> Line2D:

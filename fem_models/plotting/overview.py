@@ -6,17 +6,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fem_models.plotting.energy import draw_decay
-from fem_models.plotting.lines import Segment, draw_curves, segment_of
+from fem_models.plotting.lines import Segment, comparable, draw_curves, segment_of
 from fem_models.plotting.panels import colour_range, limits, paint, triangles
 from fem_models.plotting.style import (
-    LEGEND,
     WIDTH,
     Look,
     axis_label,
     colour,
     dashes,
+    legend,
     new_figure,
-    note,
     plain,
     symbol,
 )
@@ -43,20 +42,27 @@ def overview_figure(run: RunData) -> Figure:
     """
     segment = segment_of(run)
     flat = segment.dimension == 2 and run.config.output.profile is None and len(run.fields.species) == 1
-    figure = new_figure(height=0.76 * WIDTH)
-    (potential, densities), (steady, decay) = figure.subplots(2, 2)
-    _draw_potential(potential, run, segment, flat)
+    names = _potentials(run)
+    places = ["potential", "density", "steady", "decay"][0 if names else 1 :]
+    size = (0.76 * WIDTH, 1.3 * WIDTH) if names else (0.34 * WIDTH, 1.3 * WIDTH)
+    figure = new_figure(*size)
+    axes = figure.subplots(*((2, 2) if names else (1, 3))).ravel()
+    panels = dict(zip(places, axes, strict=True))
+    densities, steady, decay = (panels[name] for name in ("density", "steady", "decay"))
+    if names:
+        _draw_potential(panels["potential"], run, segment, flat, names)
     draw_curves(densities, run, segment, run.fields.species)
     densities.set_ylabel(_density_label(run))
-    densities.legend(fontsize="small", **LEGEND)
+    legend(densities)
     if flat:
         _draw_steady_map(steady, run)
     else:
         _draw_steady_curves(steady, run, segment)
     draw_decay(decay, run)
-    titles = ("(a) potential", "(b) density", f"(c) {_steady_title(run)}", "(d) relative energy")
-    for axes, title in zip((potential, densities, steady, decay), titles, strict=True):
-        axes.set_title(title, loc="left", fontsize="medium")
+    titles = {"potential": "potential", "density": "density", "steady": _steady_title(run)}
+    titles["decay"] = "relative energy"
+    for letter, name in zip("abcd", places, strict=False):
+        panels[name].set_title(f"({letter}) {titles[name]}", loc="left", fontsize="medium")
     return figure
 
 
@@ -65,21 +71,12 @@ def _density_label(run: RunData) -> str:
     return ", ".join([labels[0], *(label.removeprefix("density ") for label in labels[1:])])
 
 
-def _comparable(run: RunData) -> list[RunData]:
-    """The run and those of its variants that have the same densities, in the same dimension."""
-    kind = run.fields.species, run.fields.last.dimension
-    return [
-        run,
-        *(item for item in run.variants if (item.fields.species, item.fields.last.dimension) == kind),
-    ]
-
-
 def _is_steady(snapshot: Snapshot, run: RunData) -> bool:
     return all(name + STEADY in snapshot.values for name in run.fields.species)
 
 
 def _steady_title(run: RunData) -> str:
-    known = all(_is_steady(item.fields.last, item) for item in _comparable(run))
+    known = all(_is_steady(item.fields.last, item) for item in comparable(run))
     return "steady state" if known else "steady state, or last density where it is not known"
 
 
@@ -87,13 +84,15 @@ def _steady_name(run: RunData, name: str) -> str:
     return name + STEADY if _is_steady(run.fields.last, run) else name
 
 
-def _draw_potential(axes: Axes, run: RunData, segment: Segment, flat: bool) -> None:
-    snapshot = run.fields.last
+def _potentials(run: RunData) -> dict[str, str]:
+    """The external potentials of a run, with the densities that they are of."""
     names = {f"{POTENTIAL}_{name}": symbol(name) for name in run.fields.species} | {POTENTIAL: ""}
-    found = {name: label for name, label in names.items() if name in snapshot.values}
-    if not found:
-        note(axes, "no external potential")
-    elif flat:
+    return {name: label for name, label in names.items() if name in run.fields.last.values}
+
+
+def _draw_potential(axes: Axes, run: RunData, segment: Segment, flat: bool, found: dict[str, str]) -> None:
+    snapshot = run.fields.last
+    if flat:
         picture = paint(axes, snapshot, POTENTIAL, colour_range([snapshot.values[POTENTIAL]]))
         axes.figure.colorbar(picture, ax=axes, label="V")
         axes.set(xlabel="x", ylabel="y")
@@ -102,30 +101,31 @@ def _draw_potential(axes: Axes, run: RunData, segment: Segment, flat: bool) -> N
             look: Look = {"color": "black", "linestyle": dashes(number), "linewidth": 1.6}
             axes.plot(*segment.sample(snapshot, name), label=f"of {label}", **look)
         if len(found) > 1:
-            axes.legend(fontsize="small", **LEGEND)
+            legend(axes)
         axes.set(xlabel=segment.label, ylabel="V")
         plain(axes)
 
 
 def _draw_steady_curves(axes: Axes, run: RunData, segment: Segment) -> None:
-    for number, item in enumerate(_comparable(run)):
+    for number, item in enumerate(comparable(run)):
         for kind, name in enumerate(item.fields.species):
             where, values = segment.sample(item.fields.last, _steady_name(item, name))
             label = symbol(item.name) + (f", {symbol(name)}" if len(item.fields.species) > 1 else "")
             # One run has a colour for each species, several have one each.
-            shade = kind if len(_comparable(run)) == 1 else number
+            shade = kind if len(comparable(run)) == 1 else number
             style = dashes(kind if len(item.fields.species) > 1 else number)
             look: Look = {"color": colour(shade), "linestyle": style, "linewidth": 1.8}
             axes.plot(where, values, label=label, **look)
     axes.set(xlabel=segment.label, ylabel=_density_label(run))
-    axes.legend(fontsize="small", **LEGEND)
+    if len(axes.get_lines()) > 1:
+        legend(axes)
     plain(axes)
 
 
 def _draw_steady_map(axes: Axes, run: RunData) -> None:
     """Colours for the run; lines at the same few levels for the run and the variants."""
     (species,) = run.fields.species
-    runs = _comparable(run)
+    runs = comparable(run)
     states = [item.fields.last.values[_steady_name(item, species)] for item in runs]
     scale = colour_range(states[:1])
     low, high = limits(scale)
@@ -143,5 +143,5 @@ def _draw_steady_map(axes: Axes, run: RunData) -> None:
                 triangles(snapshot), values, low + _LEVELS * (high - low), colors=shade, linewidths=1.2
             )
         handles.append(Line2D([], [], color=shade, label=symbol(item.name)))
-    look: Look = {"facecolor": "0.35", "framealpha": 0.8, "labelcolor": "white"}
-    axes.legend(handles=handles, fontsize="small", **look).set_zorder(10)
+    look: Look = {"facecolor": "0.35", "labelcolor": "white", "loc": "upper center", "ncols": 3}
+    axes.legend(handles=handles, fontsize="small", bbox_to_anchor=(0.5, -0.2), **look)

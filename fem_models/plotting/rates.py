@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fem_models.core.errors import InputError
-from fem_models.plotting.style import LEGEND, TIME, Look, colour, new_figure, plain, sequence, symbol
+from fem_models.plotting.style import TIME, Look, colour, legend, new_figure, plain, sequence, symbol
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
@@ -45,9 +45,9 @@ def _draw_energies(axes: Axes, run: RunData, names: list[str]) -> None:
         axes.plot(curve.time, visible, color=shade, linewidth=1.8, label=symbol(item.name))
     axes.set_yscale("log")
     axes.set_xlabel(TIME)
-    axes.set_ylabel(r"relative energy $E - E_\infty$ (dimensionless)")
+    axes.set_ylabel(r"relative energy $E - E_\infty$")
     if axes.get_lines():
-        axes.legend(fontsize="small", **LEGEND)
+        legend(axes)
     plain(axes)
 
 
@@ -71,7 +71,7 @@ def _draw_rates(axes: Axes, run: RunData, label: str) -> None:
     if len(unknown):
         where = np.zeros_like(unknown)
         axes.plot(unknown, where, "x", color="black", clip_on=False, label="no rate (see sweep.csv)")
-    axes.set_xlabel(f"{symbol(label)} (dimensionless)")
-    axes.set_ylabel("rate (dimensionless)")
-    axes.legend(fontsize="small", **LEGEND)
+    axes.set_xlabel(f"{symbol(label)}")
+    axes.set_ylabel("rate")
+    legend(axes)
     plain(axes)

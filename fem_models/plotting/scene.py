@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from fem_models.results.fields import Snapshot
 
 _PIXELS = 700
+_SHADE = "shade"
 _NORMALS = np.eye(3)
 
 
@@ -28,6 +29,9 @@ def render(
         The picture, shape (rows, columns, 3), of equal shape for all times of a run.
     """
     grid = snapshot.grid()
+    # PyVista knows two of matplotlib's scales: it gets their values.
+    data = grid.point_data if name in snapshot.values else grid.cell_data
+    data[_SHADE] = np.asarray(scale(snapshot[name]), dtype=float)
     low, high = snapshot.bounds
     centre, size = snapshot.centre, high - low
     box = np.column_stack([centre, high + size]).ravel()
@@ -39,8 +43,7 @@ def render(
             _add(plotter, body, color="#e4e4e4", ambient=0.45, diffuse=0.55)
             for axis in range(3):
                 face = _face(grid, axis, centre)
-                limits = (scale.vmin, scale.vmax)
-                _add(plotter, face, scalars=name, cmap=colours, clim=limits, lighting=False)
+                _add(plotter, face, scalars=_SHADE, cmap=colours, clim=(0.0, 1.0), lighting=False)
                 edges = face.extract_feature_edges(feature_edges=False, manifold_edges=False)
                 # Towards the camera, so that they do not sink into the faces.
                 edges = edges.translate(np.full(3, 0.003 * size.max()))

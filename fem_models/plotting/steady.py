@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fem_models.core.errors import InputError
 from fem_models.plotting.lines import segment_of
 from fem_models.plotting.panels import colour_range, paint, triangles
-from fem_models.plotting.style import LEGEND, Look, colour, new_figure, plain, symbol
+from fem_models.plotting.style import Look, colour, legend, new_figure, plain, symbol
 from fem_models.results.fields import STEADY, Snapshot
 from fem_models.results.run_data import RunData
 
@@ -50,8 +50,8 @@ def steady_figure(run: RunData) -> Figure:
         axes.set_xlabel(segment.label)
         axes.label_outer()
         plain(axes)
-    figure.axes[0].set_ylabel("steady state (dimensionless)")
-    figure.axes[0].legend(**LEGEND)
+    figure.axes[0].set_ylabel("steady state")
+    legend(figure.axes[-1])
     return figure
 
 

@@ -18,13 +18,16 @@ Look = dict[str, Any]
 """Options of matplotlib for a line, a marker or a legend, by name."""
 
 DPI = 150
+SUFFIXES = (".png", ".pdf", ".svg")
 WIDTH = 10.0  # inches: 1500 pixels
 TIME = "time t (dimensionless)"
-# Okabe and Ito's colours, told apart by colour-blind readers, too; black is kept for totals and fits.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Okabe and Ito's colours and four of Tol's, told apart by colour-blind readers, too; black is kept for totals
+# and fits.
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#332288", "#999933", "#882255", "#88CCEE"),
+)
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
-# For legends inside the axes: curves behind them do not get into the text.
-LEGEND: Look = {"framealpha": 0.8, "edgecolor": "none", "borderpad": 0.2}
 _GREEK = {
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"),
     *("nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
@@ -54,6 +57,33 @@ def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="0.9", linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def legend(axes: Axes) -> None:
+    """Put the legend of some axes to their right, where no curve is behind it.
+
+    Args:
+        axes: The axes; nothing happens where they have no label.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        look: Look = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": "small"}
+        axes.legend(handles, labels, frameon=False, borderaxespad=0.2, **look)
+
+
+def columns_of(count: int, most: int) -> int:
+    """How many of some panels stand beside each other, so that rows are full where that is possible.
+
+    Args:
+        count: The number of panels.
+        most: How many fit beside each other.
+
+    Returns:
+        The number, from 1 to `most`.
+    """
+    if count <= most:
+        return count
+    return next((columns for columns in range(most, 1, -1) if count % columns == 0), most)
 
 
 def sequence(count: int) -> list[tuple[float, ...]]:
@@ -152,23 +182,24 @@ def note(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", color="0.4", transform=axes.transAxes)
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, whole or not at all.
+def save(figure: Figure, path: Path, dpi: int = DPI) -> Path:
+    """Write a figure as PNG, PDF or SVG, whole or not at all.
 
     Args:
         figure: The figure.
-        path: The file; its directory exists.
+        path: The file, whose ending says the format; its directory exists.
+        dpi: Dots per inch, of what is not drawn by lines.
 
     Returns:
         The file.
 
     Raises:
-        InputError: If the path does not end in .png, or the file cannot be written.
+        InputError: If the path has another ending, or the file cannot be written.
     """
-    if path.suffix != ".png":
-        raise InputError(f"The path of a picture must end in .png, not {path.name!r}.")
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"The path of a picture must end in {', '.join(SUFFIXES)}, not {path.name!r}.")
     if not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: there is no directory {path.parent}.")
     with draft(path) as part:
-        figure.savefig(part, format="png", dpi=DPI)
+        figure.savefig(part, format=path.suffix[1:], dpi=dpi)
     return path

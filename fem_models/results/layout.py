@@ -128,7 +128,8 @@ def _run_files(directory: Path) -> Iterator[Path]:
     for name in (RUN_FILE, SUMMARY, SERIES, STUDY, SWEEP, CONVEXITY, MOVEMENTS, FIELDS, STEADY_FIELDS, LOG):
         yield directory / name
     yield from (file for file in directory.iterdir() if _PIECES.fullmatch(file.name))
-    yield from (directory / FIGURES).glob("*.png")
+    for suffix in ("png", "pdf", "svg"):
+        yield from (directory / FIGURES).glob(f"*.{suffix}")
 
 
 def _remove_if_empty(folder: Path) -> None:

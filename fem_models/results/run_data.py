@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fem_models.config.io import load
+from fem_models.config.io import load, to_dict
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
 from fem_models.results import layout
@@ -20,6 +20,10 @@ from fem_models.results.fields import WrittenFields
 from fem_models.steady.decay import Decay, fit_decay
 
 _Array = npt.NDArray[np.float64]
+
+
+# The name of a run beside its variants has so many values at most, of so many characters.
+_MOST_KEYS, _LONGEST = 2, 24
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,19 @@ class RunData:
 
     Args:
         directory: The run directory.
-        name: What the run is called in a figure.
+        name: What the run is called in a figure; by default by the values of what its variants change,
+            or by its system.
 
     Raises:
         InputError: If it has no run file, or one that is wrong.
     """
 
-    def __init__(self, directory: Path, name: str = "this run") -> None:
+    def __init__(self, directory: Path, name: str = "") -> None:
         if not (directory / layout.RUN_FILE).is_file():
             raise InputError(f"{directory} is not a run directory: it has no {layout.RUN_FILE}.")
         self.directory = directory
-        self.name = name
         self.config: RunConfig = load(directory / layout.RUN_FILE)
+        self.name = name or _name(self.config)
 
     @cached_property
     def fields(self) -> WrittenFields:
@@ -169,6 +174,24 @@ class RunData:
     def _no_summary(self) -> InputError:
         path = self.directory / layout.SUMMARY
         return InputError(f"{path} is not a summary of a run; run the run file again.")
+
+
+def _name(config: RunConfig) -> str:
+    """What a run is called beside its variants: the values of the few keys that they change, or its system."""
+    if not config.variants:
+        return "this run"
+    keys = list(dict.fromkeys(key for variant in config.variants for key in variant.set))
+    texts = []
+    for key in keys:
+        *tables, last = key.split(".")
+        value: Any = to_dict(config)
+        for table in tables:
+            value = value.get(table, {}) if isinstance(value, dict) else {}
+        value = value.get(last) if isinstance(value, dict) else None
+        if not isinstance(value, bool | int | float | str) or len(str(value)) > _LONGEST:
+            return config.system.name
+        texts.append(f"{last} = {value:g}" if isinstance(value, float) else f"{last} = {value}")
+    return ", ".join(texts) if 0 < len(texts) <= _MOST_KEYS else config.system.name
 
 
 def _table(path: Path, needed: Sequence[str]) -> dict[str, _Array]:

@@ -134,8 +134,10 @@ def _drawn(directory: Path, draw: Draw) -> tuple[Sequence[Path], str | None]:
     try:
         return draw(directory), None
     except Exception as error:
-        # An InputError is a sentence; of other errors the message alone may say nothing.
-        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        # Some errors are sentences; of others the message alone may say nothing.
+        reason = (
+            str(error) if isinstance(error, InputError | OutputError) else f"{type(error).__name__}: {error}"
+        )
         again = f"`fem-models plot {directory}` tries again"
         return [], f"The figures were not drawn: {reason.removesuffix('.')}; {again}."
 

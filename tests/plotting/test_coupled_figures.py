@@ -118,7 +118,7 @@ def test_expansion(tmp_path):
         energies.get_lines()[3].get_ydata(), np.where(positive, np.nan, -columns["A"])
     )
     assert [np.array(line.get_ydata())[0] for line in dissipations.get_lines()] == [6.0, 7.0]
-    assert labels_of(quotient) == ["this run", "free", "3 (without coupling)"]
+    assert labels_of(quotient) == ["epsilon = 0.5", "free", "3 (without coupling)"]
     # The fast start is cut off, so that the bound can be seen.
     assert quotient.get_ylim() == (0.0, 9.0)
 
@@ -135,7 +135,7 @@ def test_rates(tmp_path):
     np.testing.assert_allclose(curves[r"least $|\partial E|^2 / E$"][1], [5.8, 4.0, 1.0])
     np.testing.assert_allclose(curves[r"6 (1 - K $\epsilon$), K = 0.5"], [[0, 2], [6, 0]])
     np.testing.assert_array_equal(curves["no rate (see sweep.csv)"], [[2], [0]])
-    assert rates.get_xlabel() == r"$\epsilon$ (dimensionless)"
+    assert rates.get_xlabel() == r"$\epsilon$"
 
 
 def test_convexity(tmp_path):
@@ -163,7 +163,8 @@ def test_concentration(tmp_path):
         }
         write_table(directory / "study.csv", columns)
     vertices, share = concentration_figure(RunData(run)).axes
-    assert {label: data[1][0] for label, data in lines_of(vertices).items()} == {"this run": 100, "free": 3}
+    found = {label: data[1][0] for label, data in lines_of(vertices).items()}
+    assert found == {"epsilon = 0.5": 100, "free": 3}
     np.testing.assert_allclose(lines_of(share)["free"], [TIME, 1 / 3 + TIME])
     assert vertices.get_yscale() == "log"
 

@@ -5,16 +5,19 @@ import numpy as np
 import pytest
 from dolfinx import fem, io
 from matplotlib.collections import TriMesh
+from matplotlib.colors import LogNorm, Normalize, PowerNorm
 from mpi4py import MPI
 from run_directories import RATE, density, potential, write_run, write_series
 
-from fem_models.core.errors import InputError
+from fem_models.core.errors import InputError, OutputError
 from fem_models.meshes import domains as meshes
 from fem_models.plotting import draw
 from fem_models.plotting.energy import energy_figure, terms_figure
+from fem_models.plotting.figures import density_figure
 from fem_models.plotting.lines import curves_figure
 from fem_models.plotting.overview import overview_figure
 from fem_models.plotting.panels import colour_range, plane_figure, space_figure
+from fem_models.plotting.style import columns_of
 from fem_models.results.run_data import RunData
 
 FIGURES = ("density", "profile", "energy", "terms", "overview")
@@ -29,8 +32,8 @@ def lines_of(axes):
 
 
 def legend_of(figure):
-    (axes,) = figure.axes
-    return [text.get_text() for text in axes.get_legend().get_texts()]
+    """Of the lowest axes."""
+    return [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
@@ -45,7 +48,7 @@ def test_every_figure_becomes_a_file(tmp_path, dimension, species):
     assert sorted(path.name for path in (run / "figures").iterdir()) == sorted(path.name for path in paths)
     for path in paths:
         picture = matplotlib.image.imread(path)
-        assert 500 < picture.shape[1] <= 1600 and 200 < picture.shape[0] <= 2000
+        assert 500 < picture.shape[1] <= 2000 and 200 < picture.shape[0] <= 2000
         assert picture.std() > 0.01
 
 
@@ -137,10 +140,12 @@ def test_decay_of_the_run_and_its_variants(tmp_path):
     write_run(tmp_path, 1, tail=COMPARE)
     write_run(tmp_path / "compare" / "slow", 1, rate=9.0)
     figure = energy_figure(RunData(tmp_path))
-    (axes,) = figure.axes
-    assert axes.get_yscale() == "log"
-    assert legend_of(figure) == [f"this run, rate {RATE:g}", "slow, rate 9", "exponential fit"]
+    energies, axes = figure.axes
+    assert (energies.get_yscale(), axes.get_yscale()) == ("linear", "log")
+    # The run goes by the value of what the variant changes.
+    assert legend_of(figure) == [f"step = 0.1, rate {RATE:g}", "slow, rate 9", "exponential fit"]
     time, value = lines_of(axes)["slow, rate 9"]
+    np.testing.assert_allclose(lines_of(energies)["slow"][1], value - 0.5)
     np.testing.assert_allclose(value, np.exp(-9 * time) + np.exp(-36 * time), rtol=1e-9)
 
 
@@ -154,7 +159,7 @@ def test_decay_of_a_steady_run(tmp_path):
     (tmp_path / "series.csv").write_text(
         "step,time,dt,energy,dissipation\n0,0,0.1,-0.5,0\n1,0.1,0.1,-0.5,0\n"
     )
-    (axes,) = energy_figure(RunData(tmp_path)).axes
+    _, axes = energy_figure(RunData(tmp_path)).axes
     assert [text.get_text() for text in axes.texts] == ["The energy is steady from the start."]
 
 
@@ -178,7 +183,7 @@ def test_overview(tmp_path, dimension, output, maps):
     assert titles == ["(a) potential", "(b) density", "(c) steady state", "(d) relative energy"]
     assert sum(isinstance(item, TriMesh) for axes in panels for item in axes.collections) == maps
     names = [text.get_text() for text in panels[2].get_legend().get_texts()]
-    assert names == ["this run", "slow"]
+    assert names == ["step = 0.1", "slow"]
 
 
 def test_overview_leaves_out_the_steady_state_of_variants_of_another_kind(tmp_path):
@@ -192,12 +197,103 @@ def test_overview_leaves_out_the_steady_state_of_variants_of_another_kind(tmp_pa
 
 def test_overview_without_potential_and_steady_state(tmp_path):
     panels = overview_figure(RunData(write_run(tmp_path, 1, static=False))).axes
-    assert [text.get_text() for text in panels[0].texts] == ["no external potential"]
-    assert "last density" in panels[2].get_title(loc="left")
+    titles = [axes.get_title(loc="left") for axes in panels]
+    assert [title[:3] for title in titles] == ["(a)", "(b)", "(c)"] and titles[0] == "(a) density"
+    assert "last density" in titles[1]
+
+
+def test_an_energy_below_that_of_the_steady_state_is_drawn(tmp_path):
+    write_run(tmp_path, 1)
+    (tmp_path / "series.csv").write_text(
+        "step,time,dt,energy,dissipation\n0,0,0.1,0.5,1\n1,0.1,0.1,-0.4,1\n2,0.2,0.1,-0.75,1\n"
+    )
+    energy, decay = energy_figure(RunData(tmp_path)).axes
+    np.testing.assert_array_equal(lines_of(energy)["$E(t)$"], [[0, 0.1, 0.2], [0.5, -0.4, -0.75]])
+    assert lines_of(energy)[r"$E_\infty$"][1][0] == pytest.approx(-0.5)
+    (below,) = (data for label, data in lines_of(decay).items() if "below the steady energy" in label)
+    np.testing.assert_allclose(below, [[0.2], [0.25]])
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_variants_are_drawn_beside_the_run(tmp_path, dimension):
+    write_run(tmp_path, dimension, tail=COMPARE, times=TIMES)
+    write_run(tmp_path / "compare" / "slow", dimension, times=TIMES)
+    run = RunData(tmp_path)
+    figure = density_figure(run)
+    parts = figure.subfigs if dimension > 1 else figure.axes
+    titles = [part.get_suptitle() if dimension > 1 else part.get_title() for part in parts]
+    assert [title for title in titles if title] == ["step = 0.1", "slow"]
+    if dimension == 2:
+        pictures = [item for axes in figure.axes for item in axes.collections if isinstance(item, TriMesh)]
+        assert len(pictures) == 6 and len({(item.norm.vmin, item.norm.vmax) for item in pictures}) == 1
+    panels = terms_figure(run).axes
+    assert [axes.get_title() for axes in panels] == ["step = 0.1", "slow"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kind", "text"),
+    [
+        ("", PowerNorm, "(square-root scale)"),
+        ('colour_scale = "linear"', Normalize, ""),
+        ('colour_scale = "root"', PowerNorm, "(square-root scale)"),
+        ('colour_scale = "log"', LogNorm, "(logarithmic scale)"),
+    ],
+)
+def test_the_colour_bar_says_what_scale_it_has(tmp_path, chosen, kind, text):
+    mesh = meshes.build(MPI.COMM_SELF, "rectangle", cells=(3, 3)).mesh
+    run = write_run(tmp_path, 2, chosen, mesh=mesh, times=(0.0, 1.0), static=False)
+    write_scaled(run / "fields.pvd", mesh, {0.0: 1.0, 1.0: 0.2})
+    figure = plane_figure(RunData(run))
+    pictures = [item for axes in figure.axes for item in axes.collections if isinstance(item, TriMesh)]
+    assert {type(item.norm) for item in pictures} == {kind}
+    label = figure.axes[-1].get_ylabel()
+    assert label == (f"density $\\rho$\n{text}" if text else "density $\\rho$")
+
+
+def write_scaled(path, mesh, factors):
+    """Write the field 1 + x at some times, each with its factor."""
+    function = fem.Function(fem.functionspace(mesh, ("Lagrange", 1)), name="rho")
+    with io.VTKFile(mesh.comm, path, "w") as file:
+        for time, factor in factors.items():
+            function.interpolate(lambda x, factor=factor: factor * (0.05 + x[0]))
+            file.write_function(function, time)
+
+
+def test_exact_densities_are_drawn_over_those_of_an_interval(tmp_path):
+    run = write_run(tmp_path, 1, tail='[exact]\nrho = "1 + t*x"', times=TIMES)
+    (axes, _) = curves_figure(RunData(run)).axes
+    drawn = [line for line in axes.get_lines() if line.get_linewidth() == 0.8]
+    assert drawn[0].get_label() == "exact" and len(drawn) == len(TIMES)
+    for time, line in zip(TIMES, drawn, strict=True):
+        np.testing.assert_allclose(line.get_ydata(), 1.0 + time * np.array(line.get_xdata()))
+
+
+def test_format_resolution_and_size(tmp_path):
+    run = write_run(tmp_path / "a", 1, 'figures = ["terms"]\nformat = "svg"')
+    (path,) = draw(run)
+    assert path.name == "terms.svg" and path.read_text().startswith("<?xml")
+    run = write_run(tmp_path / "b", 1, 'figures = ["terms"]\nformat = "pdf"')
+    assert draw(run)[0].read_bytes().startswith(b"%PDF")
+    run = write_run(tmp_path / "c", 1, 'figures = ["terms"]\ndpi = 50\nsize = [6, 4.5]')
+    assert matplotlib.image.imread(draw(run)[0]).shape[:2] == (225, 300)
+
+
+def test_a_single_term_is_drawn_once(tmp_path):
+    write_run(tmp_path, 1)
+    (tmp_path / "series.csv").write_text(
+        "step,time,dt,energy,entropy,potential,dissipation\n0,0,0.1,0.5,0.5,0,1\n1,0.1,0.1,0.4,0.4,0,1\n"
+    )
+    (axes,) = terms_figure(RunData(tmp_path)).axes
+    assert list(lines_of(axes)) == ["entropy"]
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (3, 3), (4, 2), (5, 3), (6, 3)])
+def test_rows_of_panels_are_full_where_they_can_be(count, columns):
+    assert columns_of(count, 3) == columns
 
 
 def sentence(directory):
-    with pytest.raises(InputError) as caught:
+    with pytest.raises((InputError, OutputError)) as caught:
         draw(directory)
     text = str(caught.value)
     assert "\n" not in text and text.endswith(".")
