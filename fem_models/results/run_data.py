@@ -177,7 +177,7 @@ class RunData:
 
 
 def _name(config: RunConfig) -> str:
-    """What a run is called beside its variants: the values of the few keys that they change, or its system."""
+    """What a run is called beside its variants: the values of the few keys that they change."""
     if not config.variants:
         return "this run"
     keys = list(dict.fromkeys(key for variant in config.variants for key in variant.set))

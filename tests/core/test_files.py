@@ -6,7 +6,7 @@ import math
 import pytest
 
 from fem_models.core import files
-from fem_models.core.errors import InputError
+from fem_models.core.errors import InputError, OutputError
 
 
 def test_json_has_null_for_what_is_not_finite(tmp_path):
@@ -33,7 +33,7 @@ def test_a_file_stays_as_it_is_where_writing_fails(tmp_path):
     path = tmp_path / "file.txt"
     files.write_text(path, "before\n")
     with (
-        pytest.raises(InputError, match="cannot be written: No space left"),
+        pytest.raises(OutputError, match="cannot be written: No space left"),
         files.draft(path) as part,
     ):
         part.write_text("half")
