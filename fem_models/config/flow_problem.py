@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from dolfinx.fem import Function
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
 from fem_models.config.flow_convexity import convexity_table
-from fem_models.config.formulas import COORDINATES, formula
+from fem_models.config.formulas import COORDINATES, COORDINATES_AND_TIME, formula
 from fem_models.config.problem import NODAL_VOLUME, Closing, Companions, Problem
 from fem_models.config.schemes import SCHEMES
 from fem_models.config.terms import PotentialTerm
@@ -86,7 +87,15 @@ class FlowProblem(Problem[State]):
         if config.time.discretization == "log-density":
             flow = LogDensityFlow(gradient_flow, config.time.degree)
         for where, text in _potential_texts(config):
-            _finite(flow, formula(text, where, config.constants), where)
+            expression = formula(text, where, config.constants, ("t",))
+            for time in (config.time.start, config.time.end) if expression.uses_time else (None,):
+                _finite(flow, expression, where, time)
+        flow.move_to(config.time.start)
+        self._moves = flow.explicit_time is not None
+        if self._moves and config.time.stop_when_steady:
+            raise InputError(
+                "[time] stop_when_steady does not go with a potential that changes in time; remove it."
+            )
         with inner_options(config.solver.petsc):
             initial = flow.settled(_scaled_initial(config, flow))
         found = flow.masses(initial)
@@ -108,8 +117,13 @@ class FlowProblem(Problem[State]):
         as_written = [f"{name} {found[name]:.6g}" for name in flow.kept if name not in config.masses]
         if as_written:
             self.notes = [f"densities are as written, with the masses: {', '.join(as_written)}"]
+        if self._moves:
+            self.notes = [
+                *self.notes,
+                "the potential changes in time: there is no steady state, and no decay rate",
+            ]
         self.tables = {CONVEXITY: convexity_table(config, gradient_flow, self._masses)}
-        if system.needs_steady and config.output.steady and isinstance(flow, GradientFlow):
+        if system.needs_steady and self._has_steady(flow):
             self.prepares = "the steady state"
         slabs = f", {config.time.slabs} slabs" if config.time.minimises else ""
         self.title = f"{system.name}, {config.time.scheme}, {config.time.flux} flux{slabs}"
@@ -129,11 +143,15 @@ class FlowProblem(Problem[State]):
     def companions(self) -> Companions[State]:
         """The studies of the system, the potentials to draw, and the steady state in the end. Collective."""
         flow, time = self.model, self._config.time
-        constants = {name: flow.function(values, name) for name, values in _varying_potentials(flow).items()}
-        remark = _MASS_OF_CELLS
-        if isinstance(flow, GradientFlow) and NODAL_VOLUME not in flow.names:
-            constants[NODAL_VOLUME] = flow.function(flow.geometry.volumes, NODAL_VOLUME)
-            remark = _MASS_OF_NODES
+        by_nodes = isinstance(flow, GradientFlow) and NODAL_VOLUME not in flow.names
+        remark = _MASS_OF_NODES if by_nodes else _MASS_OF_CELLS
+        volumes = {NODAL_VOLUME: flow.geometry.volumes} if by_nodes else {}
+        known = None if self._moves else _varying_potentials(flow)
+
+        def beside() -> dict[str, Function[Any]]:
+            potentials = _varying_potentials(flow) if known is None else known
+            return {name: flow.function(values, name) for name, values in (potentials | volumes).items()}
+
         # The average flux of minimising movements is that of cells, and needs no coefficients of edges.
         edges = [] if time.minimises and time.flux == "average" else [EdgeQuality(flow, time.minimises)]
         self._relaxation = Relaxation(flow)
@@ -154,15 +172,19 @@ class FlowProblem(Problem[State]):
                 steady, sentences = self._steady(math.inf)
                 warnings += sentences
             studies += self._system.studies(flow, steady, self.initial, time.start)
-        elif self._config.output.steady:
+        elif self._config.output.steady and not self._moves:
             warnings += [
                 "No steady state, decay rate or study.csv comes with the log-density; the edge-averaged "
                 "discretisation has them."
             ]
         if time.minimises:
             studies.append(Movements(cast("Jko", self.scheme), time.slabs, time.joined))
-        closing = self._closing if self._config.output.steady and isinstance(flow, GradientFlow) else None
-        return Companions(studies, constants, remark, warnings, closing)
+        closing = self._closing if self._has_steady(flow) else None
+        return Companions(studies, beside, remark, warnings, closing)
+
+    def _has_steady(self, flow: NodalFields) -> bool:
+        """Whether there is a steady state to compute."""
+        return self._config.output.steady and isinstance(flow, GradientFlow) and not self._moves
 
     def _closing(self, state: State, reason: str, seconds: float) -> Closing:
         """The steady state when the run has ended; a search may take as long as the run."""
@@ -224,7 +246,7 @@ def _potential_texts(config: RunConfig) -> Iterator[tuple[str, str]]:
     """The external potentials of a run file: their key and their text."""
     for key, text, variables in config.system.formulas():
         # Kernels are of differences, and electrodes have their values at the boundary.
-        if variables == COORDINATES and not key.startswith(("kernel", "electrodes")):
+        if variables in (COORDINATES, COORDINATES_AND_TIME) and not key.startswith(("kernel", "electrodes")):
             yield f"[system] {key}", text
     for number, entry in enumerate(config.energy, start=1):
         if isinstance(entry, PotentialTerm):

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 COORDINATES = ("x", "y", "z", "r")
 
+COORDINATES_AND_TIME = (*COORDINATES, "t")
+"""The variables of potentials that may change in time."""
+
 SPECIES = ("(species)",)
 """Stands for the names of the species in the variables of an expression."""
 

@@ -35,7 +35,7 @@ class Companions[S]:
 
     Attributes:
         studies: What looks at its states.
-        constants: Fields that do not change, written beside those of the model, by name.
+        beside: Gives the fields that are written beside those of the model, by name.
         remark: What fields.pvd says about its fields.
         warnings: Sentences about what is not there.
         closing: Computes the steady state when the run has ended, from the last state, the reason for
@@ -43,7 +43,7 @@ class Companions[S]:
     """
 
     studies: Sequence[Study[S]] = ()
-    constants: Mapping[str, Function] = field(default_factory=dict)
+    beside: Callable[[], Mapping[str, Function]] = dict
     remark: str = ""
     warnings: Sequence[str] = ()
     closing: Callable[[S, str, float], Closing] | None = None

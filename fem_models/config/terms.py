@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, override
 
 from pydantic import Field, field_validator, model_validator
 
-from fem_models.config.formulas import COORDINATES, SPECIES, Formulas, formula
+from fem_models.config.formulas import COORDINATES, COORDINATES_AND_TIME, SPECIES, Formulas, formula
 from fem_models.config.registry import Registry
 from fem_models.config.types import Label, Names, Positive, Table, Text
 from fem_models.core.errors import InputError
@@ -126,7 +126,7 @@ class PotentialTerm(Term):
     """The integral of V u."""
 
     term: Literal["potential"] = Field(description="kind of the term")
-    V: Text = Field(description="potential, expression in x, y, z, r, dimensionless (or: potential)")
+    V: Text = Field(description="potential, expression in x, y, z, r, t, dimensionless (or: potential)")
 
     @model_validator(mode="before")
     @classmethod
@@ -136,7 +136,7 @@ class PotentialTerm(Term):
     @override
     def formulas(self) -> Formulas:
         """V."""
-        yield "V", self.V, COORDINATES
+        yield "V", self.V, COORDINATES_AND_TIME
 
     @override
     def build(
@@ -145,7 +145,7 @@ class PotentialTerm(Term):
         """The energy in an external potential."""
         from fem_models.energies import Potential
 
-        return Potential(formula(self.V, f"{where} V", constants).ufl, of=of, name=name)
+        return Potential(formula(self.V, f"{where} V", constants, ("t",)), of=of, name=name)
 
 
 class DensityTerm(Term):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -179,6 +179,19 @@ class Model[S](Protocol):
 
         Returns:
             The state.
+        """
+
+
+@runtime_checkable
+class ExplicitTime[S](Protocol):
+    """A model that may depend on the time explicitly."""
+
+    def move_to(self, time: float, state: S | None = None) -> None:
+        """Take the time at the end of the next step, or at the beginning of a run. Collective.
+
+        Args:
+            time: The time (dimensionless).
+            state: The state before the step; None at the beginning.
         """
 
 

@@ -20,6 +20,7 @@ from ufl.domain import extract_domains
 
 from fem_models.core.checks import named
 from fem_models.core.errors import InputError
+from fem_models.expressions.explicit_time import time_on
 from fem_models.expressions.expression import Expression
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def as_ufl(given: FunctionOfX, x: Expr, what: str, scalar: bool = True) -> Expr:
     """A function of the position as a UFL expression.
 
     Args:
-        given: A number, text, a UFL expression, or a function of x with UFL functions or arithmetic alone.
+        given: A number, text, a UFL expression, or a function of x with UFL functions or arithmetic alone;
+            the time t in text is that of the mesh, see `fem_models.expressions.explicit_time`.
         x: The coordinates, a UFL vector.
         what: What it is for the user, to begin messages with.
         scalar: Whether tensors are refused.
@@ -58,9 +60,9 @@ def as_ufl(given: FunctionOfX, x: Expr, what: str, scalar: bool = True) -> Expr:
     """
     value: Any = given
     if isinstance(given, str):
-        value = Expression(given, COORDINATES, where=what).ufl(x)
-    elif isinstance(given, Expression):
-        value = given.ufl(x)
+        given = Expression(given, (*COORDINATES, "t"), where=what)
+    if isinstance(given, Expression):
+        value = given.ufl(x, t=time_on(x) if given.uses_time else None)
     elif callable(given) and not isinstance(given, Expr):
         value = _called(given, x, what)
     if isinstance(value, Real) and not isinstance(value, bool):

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from fem_models.core.checks import finite, named, positive
 from fem_models.core.errors import InputError, SolveError
-from fem_models.core.protocols import Model, Row, Scheme, Step
+from fem_models.core.protocols import ExplicitTime, Model, Row, Scheme, Step
 from fem_models.face.flow import Flow
 from fem_models.face.schemes import FlowScheme
 from fem_models.run.clock import Clock
@@ -93,13 +93,7 @@ def evolve[S](
         InputError: A step that is not positive, a time before the start, or a state of another model.
         SolveError: A step could not be solved; the message says which one, and has the report.
     """
-    positive(step, "step")
-    for time, what in ((start, "start"), (until, "until"), *((time, "A time in at") for time in at)):
-        finite(time, what)
-    if not until > start:
-        raise InputError(f"until = {until!r} must be after start = {start!r}.")
-    if wrong := [time for time in at if not start < time <= until]:
-        raise InputError(f"at has the time {wrong[0]!r}, which is not after {start!r} and at most {until!r}.")
+    _check_times(step, start, until, at)
     clock = Clock(start, until, step, at)
     stepper: Any = scheme
     followed: Any = model
@@ -111,9 +105,14 @@ def evolve[S](
     elif isinstance(scheme, type) or not hasattr(scheme, "step"):
         hint = f": write {scheme.__name__}()" if isinstance(scheme, type) else ", as fm.Bdf2()"
         raise InputError(f"scheme must be what takes steps{hint}, not {named(scheme)}.")
+    moves = isinstance(followed, ExplicitTime)
+    if moves:
+        followed.move_to(start)
     diagnostics: Diagnostics[S] = Diagnostics(followed, stepper, state, start)
     for tick in clock:
         try:
+            if moves:
+                followed.move_to(tick.time, state)
             taken = stepper.step(state, tick.step)
         except SolveError as error:
             where = f"Step {tick.number} to t = {tick.time:g} failed."
@@ -121,3 +120,13 @@ def evolve[S](
         diagnostics.step(tick, taken)
         state = taken.state
         yield Moment(tick.time, state, taken, diagnostics.record.last, tick.marked)
+
+
+def _check_times(step: float, start: float, until: float, at: Sequence[float]) -> None:
+    positive(step, "step")
+    for time, what in ((start, "start"), (until, "until"), *((time, "A time in at") for time in at)):
+        finite(time, what)
+    if not until > start:
+        raise InputError(f"until = {until!r} must be after start = {start!r}.")
+    if wrong := [time for time in at if not start < time <= until]:
+        raise InputError(f"at has the time {wrong[0]!r}, which is not after {start!r} and at most {until!r}.")

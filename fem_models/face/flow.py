@@ -167,6 +167,18 @@ class Flow:
         """The energy falls; the densities keep their masses and are not negative."""
         return self.discrete.expectations
 
+    def move_to(self, time: float, state: State | None = None) -> None:
+        """Set the time t of an energy that depends on it explicitly; `evolve` does so before each step.
+
+        Args:
+            time: The end of the next step, or the beginning of an evolution (dimensionless).
+            state: The state before the step, on which the change does work; None at the beginning.
+
+        Raises:
+            InputError: The state is none of a flow.
+        """
+        self.discrete.move_to(time, None if state is None else self._nodal(state, "state"))
+
     def observables(self, state: State) -> Row:
         """The energy and its terms, the dissipation, and mass, minimum and maximum of each field.
 

@@ -9,6 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import override
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
 from fem_models.energies import Energy, Term
+from fem_models.expressions.explicit_time import Time
 from fem_models.flow.checks import check_functions, checked_parts
 from fem_models.flow.initial_values import Values, initial_values
 from fem_models.flow.observed import Observed
@@ -225,6 +227,11 @@ class NodalFields(Observed):
     def has_data(self) -> bool:
         """Whether the energy has constants or functions of DOLFINx beside the fields: they are read anew."""
         return self._local.has_data
+
+    @property
+    @override
+    def explicit_time(self) -> Time | None:
+        return self._local.time
 
     @property
     def external_potentials(self) -> State:

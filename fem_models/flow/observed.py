@@ -19,9 +19,13 @@ from mpi4py import MPI
 
 from fem_models.core.protocols import Expectation, Packed, Record, Row
 from fem_models.energies import Energy
+from fem_models.expressions.explicit_time import Time
 from fem_models.flow.species import Geometry, State
 from fem_models.meshes.parts import Part
 from fem_models.nodal.numbering import original_numbers
+
+# The energy less what the change of potentials in time has added to it.
+_LESS_WORK = "energy_less_work"
 
 
 class Observed(ABC):
@@ -117,9 +121,34 @@ class Observed(ABC):
             By name.
         """
 
+    @property
+    @abstractmethod
+    def explicit_time(self) -> Time | None:
+        """The time in the energy, where that depends on it explicitly."""
+
     @abstractmethod
     def vector(self) -> la.Vector:
         """A new vector in the layout of a state, to scatter values to ghosts and back."""
+
+    # Energies that depend on the time explicitly
+
+    # What the change of the energy has done since a run began: the sum of E(ρ; new time) - E(ρ; old time).
+    _work = 0.0
+
+    def move_to(self, time: float, state: State | None = None) -> None:
+        """Set the time of an energy that depends on it explicitly. Collective.
+
+        Args:
+            time: The end of the next step, or the beginning of a run (dimensionless).
+            state: The state before the step, shape (nodes, species), on which the change does work; None at
+                the beginning of a run.
+        """
+        if self.explicit_time is None:
+            return
+        before = 0.0 if state is None else math.fsum(self.energy_terms(state).values())
+        self.explicit_time.value[...] = time
+        after = 0.0 if state is None else math.fsum(self.energy_terms(state).values())
+        self._work = 0.0 if state is None else self._work + after - before
 
     # The observables
 
@@ -130,8 +159,11 @@ class Observed(ABC):
 
     @property
     def expectations(self) -> Mapping[str, Expectation]:
-        """The energy falls; the densities keep their masses and are not negative."""
-        found = {"energy": Expectation("falling", "The energy", tuple(term.name for term in self.terms))}
+        """The energy, less the work of potentials that change, falls; the densities keep masses and signs."""
+        terms = tuple(term.name for term in self.terms)
+        found = {"energy": Expectation("falling", "The energy", terms)}
+        if self.explicit_time is not None:
+            found = {_LESS_WORK: Expectation("falling", "The energy less the work of the potentials", terms)}
         for name in self.kept:
             found[f"mass_{name}"] = Expectation("conserved", f"The mass of {name}")
             found[f"min_{name}"] = Expectation("non-negative", f"The density {name}", (f"max_{name}",))
@@ -144,11 +176,15 @@ class Observed(ABC):
             state: Shape (nodes, species).
 
         Returns:
-            `energy`, one entry for each of its terms, `dissipation`, `mass_NAME`, `min_NAME`, `max_NAME`.
+            `energy`, one entry for each of its terms, `dissipation`, `mass_NAME`, `min_NAME`, `max_NAME`; of
+            an energy with explicit time also `work`, what its change has done so far, and `energy_less_work`,
+            which falls.
         """
         terms = self.energy_terms(state)
         row: Row = {"energy": math.fsum(terms.values())} | terms
         row["dissipation"] = self.dissipation(state)
+        if self.explicit_time is not None:
+            row |= {"work": self._work, _LESS_WORK: row["energy"] - self._work}
         masses, least, most = self.masses(state), self.minima(state), self.maxima(state)
         for name in self.names:
             row |= {f"mass_{name}": masses[name], f"min_{name}": least[name], f"max_{name}": most[name]}

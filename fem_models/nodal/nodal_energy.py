@@ -14,6 +14,7 @@ from ufl.algorithms.analysis import extract_constants
 from ufl.core.expr import Expr
 
 from fem_models.energies import Term
+from fem_models.expressions.explicit_time import Time
 from fem_models.nodal.evaluation import NodalCover, NodalExpression
 from fem_models.nodal.variables import variables
 
@@ -110,6 +111,12 @@ class NodalEnergy:
         return any(
             extract_constants(e) or any(c not in fields for c in extract_coefficients(e)) for e in densities
         )
+
+    @cached_property
+    def time(self) -> Time | None:
+        """The time of the mesh, where the energy depends on it explicitly."""
+        densities = [term.density(self._fields, self._x) for term in self._given]
+        return next((c for e in densities for c in extract_constants(e) if isinstance(c, Time)), None)
 
     @cached_property
     def _densities(self) -> NodalExpression:

@@ -12,7 +12,7 @@ from petsc4py import PETSc
 from fem_models.config.problem import Problem
 from fem_models.config.tables import Output
 from fem_models.core.errors import OutputError, SolveError
-from fem_models.core.protocols import Step
+from fem_models.core.protocols import ExplicitTime, Step
 from fem_models.linalg.options import petsc_message
 from fem_models.run.clock import Clock, Tick
 from fem_models.run.diagnostics import Diagnostics
@@ -138,6 +138,8 @@ def advance[S](
             watch.fields(time, state)
         for tick in clock:
             try:
+                if isinstance(problem.model, ExplicitTime):
+                    problem.model.move_to(tick.time, state)
                 step = problem.scheme.step(state, tick.step)
             except (SolveError, PETSc.Error) as error:
                 watch.fields(time, state)

@@ -220,7 +220,7 @@ class _Watcher[S]:
         """Write the fields of a state."""
         begin, model = time.perf_counter(), self._job.problem.model
         self.output.fields(
-            at, lambda: [*model.functions(state).values(), *self._companions.constants.values()]
+            at, lambda: [*model.functions(state).values(), *self._companions.beside().values()]
         )
         self.seconds += time.perf_counter() - begin
 

@@ -416,7 +416,7 @@ SCALAR_MISTAKES = [
     ({"system__diffusion": -1}, "[system] diffusion = -1 must be at least 0."),
     ({"system__coefficient": 1}, 'is not a key of [system] with name = "fokker-planck"'),
     ({"system__potential": "q*x"}, "[system] potential: unknown name 'q'"),
-    ({"system__potential": "t*x"}, "[system] potential: unknown name 't'"),
+    ({"initial__rho": "t*x"}, "[initial] rho: unknown name 't'"),
     ({"system__potential": True}, "must be an expression in quotes, or a number"),
     ({"system__potential": " "}, "must not be empty"),
     ({"system__potential": math.inf}, "must be finite"),

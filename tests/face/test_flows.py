@@ -344,7 +344,7 @@ def test_the_array_of_a_state_makes_the_state_again(flow, rho):
 
 @pytest.mark.parallel
 def test_pictures_have_a_name_that_says_what_they_are(rho, shared_tmp_path):
-    with pytest.raises(fm.InputError, match=r"must end in \.png, not 'rho\.jpg'"):
+    with pytest.raises(fm.InputError, match=r"must end in \.png, \.pdf, \.svg, not 'rho\.jpg'"):
         rho.plot(shared_tmp_path / "rho.jpg")
     with pytest.raises(fm.InputError, match="there is no directory"):
         rho.plot(shared_tmp_path / "nowhere" / "rho.png")

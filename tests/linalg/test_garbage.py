@@ -83,4 +83,5 @@ def test_meshes_that_are_gone_keep_no_communicators(work):
     before = free()
     for _ in range(3):
         work()
-    assert free() == before
+    # What other tests have left may go in between.
+    assert free() >= before

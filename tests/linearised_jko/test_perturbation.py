@@ -60,7 +60,12 @@ def test_what_h0_may_be():
 @pytest.mark.parallel
 @pytest.mark.parametrize(
     ("domain", "pair"),
-    [*(("rectangle", pair) for pair in STABLE), ("interval", "P1-DG0"), ("box", "P1-DG0"), ("box", "DG0-RT1")],
+    [
+        *(("rectangle", pair) for pair in STABLE),
+        ("interval", "P1-DG0"),
+        ("box", "P1-DG0"),
+        ("box", "DG0-RT1"),
+    ],
 )
 def test_files_hold_what_the_functions_are(domain, pair, shared_tmp_path):
     mesh = mesh_of(domain, **MESHES[domain])

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from fem_models.config.figures import FIGURES, of_systems
 from fem_models.config.flow_system import FlowSystem
-from fem_models.config.formulas import COORDINATES, Formulas, formula
+from fem_models.config.formulas import COORDINATES_AND_TIME, Formulas, formula
 from fem_models.config.system import SYSTEMS, Fields
 from fem_models.config.types import NonNegative, Text
 
@@ -41,7 +41,7 @@ class Chemotaxis(FlowSystem):
     @override
     def formulas(self) -> Formulas:
         """The potential and the signal's effect."""
-        yield "potential", self.potential, COORDINATES
+        yield "potential", self.potential, COORDINATES_AND_TIME
         yield "phi", self.phi, ("c",)
 
     @property
@@ -64,13 +64,13 @@ class Chemotaxis(FlowSystem):
         from fem_models.expressions import Expression
         from fem_models.systems.chemotaxis import chemotaxis
 
-        potential = formula(self.potential, "[system] potential", config.constants)
+        potential = formula(self.potential, "[system] potential", config.constants, ("t",))
         phi = Expression(self.phi, ("c",), config.constants, where="[system] phi")
 
         def effect(c: Any) -> Any:
             return phi.ufl(ufl.SpatialCoordinate(marked.mesh), {"c": c})
 
-        return chemotaxis(marked.mesh, potential.ufl, self.m, self.epsilon, self.kappa, effect)
+        return chemotaxis(marked.mesh, potential, self.m, self.epsilon, self.kappa, effect)
 
     @override
     def studies(

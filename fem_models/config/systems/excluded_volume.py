@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, override
 from pydantic import Field, model_validator
 
 from fem_models.config.flow_system import FlowSystem
-from fem_models.config.formulas import COORDINATES, Formulas, formula
+from fem_models.config.formulas import COORDINATES_AND_TIME, Formulas, formula
 from fem_models.config.system import SYSTEMS
 from fem_models.config.types import Count, NonNegative, Positive, Text
 from fem_models.core.errors import InputError
@@ -24,7 +24,7 @@ class ExcludedVolume(FlowSystem):
     """[system] name = "excluded-volume": diffusing particles that exclude volume."""
 
     name: Literal["excluded-volume"] = Field(description="the system")
-    potential: Text = Field("0", description="external potential, expression in x, y, z, r, dimensionless")
+    potential: Text = Field("0", description="external potential, expression in x, y, z, r, t, dimensionless")
     coefficient: NonNegative | None = Field(
         None, description="excluded-volume coefficient, dimensionless; excludes interaction"
     )
@@ -60,7 +60,7 @@ class ExcludedVolume(FlowSystem):
     @override
     def formulas(self) -> Formulas:
         """The potential and the interaction."""
-        yield "potential", self.potential, COORDINATES
+        yield "potential", self.potential, COORDINATES_AND_TIME
         if self.interaction not in (None, *INTERACTIONS):
             yield "interaction", str(self.interaction), ("r",)
 
@@ -79,9 +79,9 @@ class ExcludedVolume(FlowSystem):
         """∂tρ = div((1 + cρ)∇ρ + ρ∇V), (4.1) with (1.6)."""
         from fem_models.systems.excluded_volume import excluded_volume
 
-        potential = formula(self.potential, "[system] potential", config.constants)
+        potential = formula(self.potential, "[system] potential", config.constants, ("t",))
         coefficient = self._coefficient(config, marked.mesh.geometry.dim)
-        return excluded_volume(marked.mesh, potential.ufl, coefficient)
+        return excluded_volume(marked.mesh, potential, coefficient)
 
     def _coefficient(self, config: RunConfig, dimension: int) -> float:
         """The coefficient of the excluded volume, given or from the interaction of the particles."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, override
 from pydantic import Field
 
 from fem_models.config.flow_system import FlowSystem
-from fem_models.config.formulas import COORDINATES, Formulas, formula
+from fem_models.config.formulas import COORDINATES_AND_TIME, Formulas, formula
 from fem_models.config.system import SYSTEMS
 from fem_models.config.types import NonNegative, Positive, Text
 
@@ -23,20 +23,20 @@ class FokkerPlanck(FlowSystem):
     name: Literal["fokker-planck"] = Field(description="the system")
     m: Positive = Field(1.0, description="diffusion exponent, 1 is Boltzmann's entropy, dimensionless")
     diffusion: NonNegative = Field(1.0, description="diffusion coefficient, dimensionless")
-    potential: Text = Field("0", description="potential, expression in x, y, z, r, dimensionless")
+    potential: Text = Field("0", description="potential, expression in x, y, z, r, t, dimensionless")
 
     @override
     def formulas(self) -> Formulas:
         """The potential."""
-        yield "potential", self.potential, COORDINATES
+        yield "potential", self.potential, COORDINATES_AND_TIME
 
     @override
     def flow(self, config: RunConfig, marked: MarkedMesh) -> GradientFlow:
         """∂tρ = D Δρ^m + div(ρ∇V)."""
         from fem_models.systems.fokker_planck import fokker_planck
 
-        potential = formula(self.potential, "[system] potential", config.constants)
-        return fokker_planck(marked.mesh, self.m, self.diffusion, potential.ufl)
+        potential = formula(self.potential, "[system] potential", config.constants, ("t",))
+        return fokker_planck(marked.mesh, self.m, self.diffusion, potential)
 
 
 SYSTEMS.add("fokker-planck", FokkerPlanck)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, override
 from pydantic import BeforeValidator, Field
 
 from fem_models.config.flow_system import FlowSystem
-from fem_models.config.formulas import COORDINATES, Formulas, formula
+from fem_models.config.formulas import COORDINATES, COORDINATES_AND_TIME, Formulas, formula
 from fem_models.config.names import name_problem, repeated
 from fem_models.config.system import SYSTEMS, Fields
 from fem_models.config.types import Table, Text, as_tuple
@@ -28,7 +28,7 @@ class Ion(Table):
 
     name: str = Field(description="name of the density, an identifier")
     valence: float = Field(description="charge number, dimensionless")
-    potential: Text = Field("0", description="external potential, expression in x, y, z, r, dimensionless")
+    potential: Text = Field("0", description="external potential, expression in x, y, z, r, t, dimensionless")
 
 
 class Electrode(Table):
@@ -64,7 +64,7 @@ class PoissonNernstPlanck(FlowSystem):
     def formulas(self) -> Formulas:
         """Potentials, permittivity and doping."""
         for number, ion in enumerate(self.ions):
-            yield f"ions.{number}.potential", ion.potential, COORDINATES
+            yield f"ions.{number}.potential", ion.potential, COORDINATES_AND_TIME
         yield "permittivity", self.permittivity, COORDINATES
         yield "doping", self.doping, COORDINATES
         for number, electrode in enumerate(self.electrodes):
@@ -88,7 +88,11 @@ class PoissonNernstPlanck(FlowSystem):
 
         constants = config.constants
         ions = [
-            Charge(ion.name, ion.valence, formula(ion.potential, f"[system] ions.{n}.potential", constants))
+            Charge(
+                ion.name,
+                ion.valence,
+                formula(ion.potential, f"[system] ions.{n}.potential", constants, ("t",)),
+            )
             for n, ion in enumerate(self.ions)
         ]
         return poisson_nernst_planck(

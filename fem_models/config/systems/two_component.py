@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from fem_models.config.figures import FIGURES, of_systems
 from fem_models.config.flow_system import FlowSystem
-from fem_models.config.formulas import COORDINATES, Formulas, formula
+from fem_models.config.formulas import COORDINATES, COORDINATES_AND_TIME, Formulas, formula
 from fem_models.config.system import SYSTEMS, Fields
 from fem_models.config.types import NonNegative, Numbers, Positive, Text, as_tuple
 from fem_models.core.errors import InputError
@@ -50,7 +50,7 @@ class TwoComponent(FlowSystem):
         description="centres of the two potentials, one point each, dimensionless; excludes potentials",
     )
     potentials: Potentials | None = Field(
-        None, description="the two potentials, expressions in x, y, z, r, dimensionless; excludes centers"
+        None, description="the two potentials, expressions in x, y, z, r, t, dimensionless; excludes centers"
     )
 
     @model_validator(mode="after")
@@ -71,7 +71,7 @@ class TwoComponent(FlowSystem):
     def formulas(self) -> Formulas:
         """The potentials and the coupling."""
         for number, text in enumerate(self.potentials or ()):
-            yield f"potentials.{number}", text, COORDINATES
+            yield f"potentials.{number}", text, COORDINATES_AND_TIME
         if self.coupling is not None:
             yield "coupling", self.coupling, ("rho1", "rho2")
         if self.kernel is not None:
@@ -115,7 +115,7 @@ class TwoComponent(FlowSystem):
 
         if self.potentials is not None:
             return [
-                formula(text, f"[system] potentials.{number}", config.constants).ufl
+                formula(text, f"[system] potentials.{number}", config.constants, ("t",))
                 for number, text in enumerate(self.potentials)
             ]
         for center in self.centers or ():
