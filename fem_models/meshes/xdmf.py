@@ -176,9 +176,11 @@ def _data(item: Any, path: Path) -> npt.NDArray[Any]:
     form = item.get("Format", "XML").upper()
     if form == "HDF":
         name, _, inside = text.partition(":")
-        h5py: Any = require("h5py", extra="mesh", what="XDMF files with data in HDF5")
-        with h5py.File(path.parent / name, "r") as file:
-            return np.asarray(file[inside])
+        # Not h5py, whose library is mixed up with that of DOLFINx where both are loaded; and that of DOLFINx's
+        # wheel cannot decompress.
+        pyfive: Any = require("pyfive", extra="mesh", what="XDMF files with data in HDF5")
+        with pyfive.File(path.parent / name) as file:
+            return np.asarray(file[inside][...])
     if form == "BINARY":
         order = ">" if item.get("Endian", "Native").lower() == "big" else "<"
         offset = int(item.get("Seek", "0"))
