@@ -110,9 +110,9 @@ def test_extras_hold_what_is_asked_for_by_their_names():
     project = tomllib.loads(PYPROJECT.read_text())["project"]
     extras = project["optional-dependencies"]
     names = {key: {entry.partition(">=")[0] for entry in entries} for key, entries in extras.items()}
-    assert names["mesh"] == {"gmsh"}
+    assert names["mesh"] == {"gmsh", "meshio", "pyfive"}
     assert names["plot"] == {"matplotlib", "pyvista"}
     assert names["run"] == {"rich", "typer"}
     assert names["all"] == {"fem-models[mesh,plot,run]"}
     always = {entry.partition(">=")[0] for entry in project["dependencies"]}
-    assert not always & {"gmsh", "matplotlib", "pyvista", "rich", "typer"}
+    assert not always & {"gmsh", "matplotlib", "meshio", "pyfive", "pyvista", "rich", "typer"}

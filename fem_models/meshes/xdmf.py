@@ -176,8 +176,8 @@ def _data(item: Any, path: Path) -> npt.NDArray[Any]:
     form = item.get("Format", "XML").upper()
     if form == "HDF":
         name, _, inside = text.partition(":")
-        # Not h5py, whose library is mixed up with that of DOLFINx where both are loaded; and that of DOLFINx's
-        # wheel cannot decompress.
+        # h5py's library is mixed up with that of DOLFINx where both are loaded, and that of DOLFINx's wheel
+        # cannot decompress.
         pyfive: Any = require("pyfive", extra="mesh", what="XDMF files with data in HDF5")
         with pyfive.File(path.parent / name) as file:
             return np.asarray(file[inside][...])
