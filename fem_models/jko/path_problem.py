@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from dolfinx import fem
 from mpi4py import MPI
 
 from fem_models.flow.gradient_flow import State
@@ -25,6 +26,22 @@ DUAL_TOLERANCE = 1e-9
 # A residual that grows by this factor is not on its way to zero.
 HOPELESS = 1e8
 _LARGEST_ROUND_OFF = 1e-7
+
+
+def longest(space: fem.FunctionSpace) -> float:
+    """The diagonal of the box around a domain. Collective.
+
+    Args:
+        space: A scalar P1 space on it.
+
+    Returns:
+        The length, in units of the mesh.
+    """
+    x = space.tabulate_dof_coordinates()[: space.dofmap.index_map.size_local]
+    extent = np.empty((2, 3))
+    local = np.array([(-x).max(axis=0, initial=-np.inf), x.max(axis=0, initial=-np.inf)])
+    space.mesh.comm.Allreduce(local, extent, op=MPI.MAX)
+    return float(np.linalg.norm(extent.sum(axis=0)))
 
 
 @dataclass(frozen=True)
@@ -154,11 +171,7 @@ class PathProblem:
 
     def longest(self) -> float:
         """The potentials that move mass across the domain, (diameter)²/τ."""
-        x = self.equations.space.tabulate_dof_coordinates()[: self.equations.owned]
-        extent = np.empty((2, 3))
-        local = np.array([(-x).max(axis=0, initial=-np.inf), x.max(axis=0, initial=-np.inf)])
-        self.equations.comm.Allreduce(local, extent, op=MPI.MAX)
-        return float((extent.sum(axis=0) ** 2).sum()) / self._tau
+        return longest(self.equations.space) ** 2 / self._tau
 
     def mean_potentials(self, guess: _Array) -> _Array:
         """The means, over the mass, of the potentials in the last slab, shape (species,).

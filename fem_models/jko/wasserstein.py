@@ -38,6 +38,7 @@ from fem_models.core.checks import named, whole
 from fem_models.core.errors import InputError, SolveError
 from fem_models.exact.distances import same_mass
 from fem_models.jko.path_ends import FixedEnd
+from fem_models.jko.path_problem import longest
 from fem_models.jko.path_solver import PathSolver
 from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
@@ -251,14 +252,17 @@ def _path(
     times = np.arange(1, slabs + 1) / slabs
     guess = equations.constant(old, np.zeros_like(old))
     equations.densities(guess)[:, 0] = (1.0 - times) * old + times * second[:, None]
-    outcome = solver.interior_point(guess, old, 1.0)
+    # In a time like the square of the domain's length potentials are of the size 1 whatever the units.
+    duration = longest(space) ** 2
+    outcome = solver.interior_point(guess, old, duration)
     if not outcome.converged:
         raise SolveError(outcome.report)
-    square = size * max(2.0 * float(equations.action(outcome.unknowns, old, 1.0)[0]), 0.0)
+    action = float(equations.action(outcome.unknowns, old, duration)[0])
+    square = size * max(2.0 * duration * action, 0.0)
     # The solver has the density at the end up to round-off.
     between = equations.densities(outcome.unknowns)[:, 0, :-1]
     path = size * np.column_stack([first, between, second])
-    potentials = equations.potentials(outcome.unknowns)[:, 0].copy()
+    potentials = duration * equations.potentials(outcome.unknowns)[:, 0]
     return _Path(square, path, potentials, outcome.newton, tuple(solver.notes))
 
 
