@@ -35,6 +35,7 @@ class DensitySteps:
     Attributes:
         singular: Species whose potential is infinite in vacuum without an entropy (fast diffusion), where
             densities stay positive, shape (species,).
+        stiff: Those whose potential grows like a large power of the density.
     """
 
     def __init__(self, flow: GradientFlow) -> None:
@@ -43,7 +44,7 @@ class DensitySteps:
         slopes = np.einsum("nss->ns", self._in_vacuum(flow.hessian))
         self._steep = self._species_where(np.isfinite(slopes)) & ~self.singular
         full = np.ones((flow.nodes, len(flow.names)))
-        self._stiff = self._species_where(_exponents(flow, full) <= _LARGE_EXPONENT)
+        self.stiff = self._species_where(_exponents(flow, full) <= _LARGE_EXPONENT)
 
     def at(self, state: State) -> StepLimits:
         """The limits of steps from a state. Collective.
@@ -55,7 +56,7 @@ class DensitySteps:
             The limits, with the state to take derivatives at.
         """
         raised = for_derivatives(self._flow, state, self._steep) if self._steep.any() else state
-        return StepLimits(self._flow, self._steep, self._stiff, raised)
+        return StepLimits(self._flow, self._steep, self.stiff, raised)
 
     def _in_vacuum(self, function: Callable[[State], npt.NDArray]) -> npt.NDArray[np.float64]:
         """Values where there is no mass, at the nodes of this rank."""
@@ -110,8 +111,8 @@ class StepLimits:
             densities: At the nodes of this rank, shape (owned nodes, species).
             step: Of the same shape.
             logarithmic: The species whose logarithm is the unknown, shape (species,).
-            diffusion: How much stiffer than mass diffusion is in the equation of a node, of the same shape;
-                for large exponents.
+            diffusion: How much stiffer diffusion is in the equation of a node than mass and drift are, of the
+                same shape; for large exponents.
 
         Returns:
             The step that is taken, of the same shape.
@@ -136,6 +137,8 @@ class StepLimits:
                 new = np.minimum(power, most**beta) ** (1.0 / beta)
             elif exponents is not None and diffusion is not None and stiff[s]:
                 beta = np.clip(exponents[:, s], 1.0, _LARGEST_EXPONENT)
+                # The potential of the largest density grows by a factor of at most e⁴.
+                most = largest[s] * np.minimum(_LARGEST_GROWTH, np.exp(_LARGEST_CHANGE / beta))
                 new = np.minimum(_switched(rho, step[:, s], beta, diffusion[:, s]), most)
             else:
                 new = np.clip(rho - step[:, s], 0.0, most)
@@ -159,10 +162,11 @@ def _switched(
 ) -> npt.NDArray[np.float64]:
     """ρ after Newton's step for the unknown s(ρ) = ρ up to ρ*, and ρ* + (ρ^β - ρ*^β)/(β ρ*^{β-1}) from there.
 
-    At ρ* mass and diffusion weigh the same; the latter grows like ρ^β.
+    At ρ* mass with drift and diffusion weigh the same; the latter grows like ρ^β.
     """
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        switch = np.where(diffusion > 0.0, rho * diffusion ** (-1.0 / beta), np.inf)
+        diffuses = (diffusion > 0.0) & (rho > 0.0)
+        switch = np.where(diffuses, rho * diffusion ** (-1.0 / beta), np.inf)
         t = np.where(np.isfinite(switch), rho / switch, 0.0)
         s = np.where(t > 1.0, 1.0 + (t**beta - 1.0) / beta, t)
         slope = np.where(t > 1.0, t ** (beta - 1.0), 1.0)

@@ -74,9 +74,10 @@ class EdgeAveraged(FlowEquations["GradientFlow"]):
         volumes = flow.geometry.volumes
         self._weights = np.where(flow.inside, volumes, flow.volume)[:, None] * ~flow.static
         self._volumes = volumes[:, None]
+        self.conserved = (self._volumes * (flow.transported & flow.inside[:, None]))[: flow.owned]
         self._fields = FieldRows(flow)
         self._steps = DensitySteps(flow)
-        self.singular = self._steps.singular
+        self.singular, self.stiff = self._steps.singular, bool(self._steps.stiff.any())
         self._state = self._psi = np.full((flow.nodes, count), np.nan)
         self._kernel = (flow.transported, flow.geometry.pairs, flow.geometry.kappa)
 
@@ -167,6 +168,7 @@ class EdgeAveraged(FlowEquations["GradientFlow"]):
         owned = slice(0, flow.owned)
         species = np.arange(len(flow.names))
         diagonal[owned, species, species] += self._weights[owned]
+        drift = self._drift(state, psi, tau) if self.stiff else None
         self._fields.add_slopes(hessian, tau, diagonal)
         others = self._off_diagonal
         if change is not None:
@@ -174,7 +176,16 @@ class EdgeAveraged(FlowEquations["GradientFlow"]):
             others = others @ change[flow.geometry.pairs[:, ::-1]]
         np.concatenate([diagonal.ravel(), others.ravel(), *self._fields.stiff_values(tau)], out=self._values)
         matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
-        return EdgeLinearisation(self._diagonal[owned], self._weights[owned], limits, self.singular)
+        return EdgeLinearisation(self._diagonal[owned], self._weights[owned], limits, self.singular, drift)
+
+    def _drift(self, state: State, external: State, tau: float) -> npt.NDArray[np.float64]:
+        """The derivative at a node of mass and of the fluxes that external potentials drive."""
+        flow = self.flow
+        diagonal, others = np.zeros_like(self._diagonal), np.empty_like(self._off_diagonal)
+        none = np.zeros_like(self._diagonal)
+        fixed = (self._flux, np.zeros_like(flow.theta), *self._kernel, state, external, none)
+        add_flux_derivatives(*fixed, tau, diagonal, others)
+        return (np.einsum("nss->ns", diagonal) + self._weights)[: flow.owned]
 
     def interaction_change(self, state: State, change: State, tau: float, entropy: float = 0.0) -> State:
         """What interactions add to the product of the Jacobian with a change, which `jacobian` leaves out.
@@ -220,12 +231,15 @@ class EdgeLinearisation:
         weights: The derivative of the mass at a node, shape (owned nodes, species).
         limits: The limits of steps from there.
         singular: The species whose logarithm is the unknown, shape (species,).
+        drift: For large exponents, the part of mass and of external potentials in the diagonal, shape (owned
+            nodes, species).
     """
 
     diagonal: npt.NDArray[np.float64]
     weights: npt.NDArray[np.float64]
     limits: StepLimits
     singular: npt.NDArray[np.bool_]
+    drift: npt.NDArray[np.float64] | None = None
 
     def terms(self, change: State) -> State:
         """Size of the terms that a change makes in each entry of the residual, before they cancel.
@@ -248,7 +262,9 @@ class EdgeLinearisation:
         Returns:
             The step that is taken, of the same shape.
         """
-        own = np.einsum("nss->ns", self.diagonal)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            diffusion = np.where(self.weights > 0.0, own / self.weights - 1.0, 0.0)
+        diffusion = None
+        if self.drift is not None:
+            own = np.einsum("nss->ns", self.diagonal)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                diffusion = np.where(self.drift > 0.0, own / self.drift - 1.0, 0.0)
         return self.limits.limited(densities, step, self.singular, diffusion)

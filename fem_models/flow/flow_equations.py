@@ -25,6 +25,7 @@ class FlowEquations[F: NodalFields]:
         owned: Number of nodes of this rank.
         nodes: The same with its ghosts.
         elliptic: Whether some fields are static.
+        conserved: None: no sum of nodal values is kept.
     """
 
     def __init__(self, flow: F) -> None:
@@ -33,6 +34,7 @@ class FlowEquations[F: NodalFields]:
         self.names = flow.names
         self.owned, self.nodes = flow.owned, flow.nodes
         self.elliptic = bool(flow.static.any())
+        self.conserved: State | None = None
 
     def vector(self) -> la.Vector:
         """A new vector in the layout of a state, to scatter values to ghosts and back."""

@@ -7,10 +7,10 @@ import math
 from fem_models.linalg.newton import Newton, Outcome
 from fem_models.linalg.step_equations import State
 
-# The ratio of one size to the next at first, the iterations that each may take, and the solves after which to
-# give up.
+# The largest ratio of a size to the one before, that at first; the iterations that each may take, and those
+# after which the ratio may grow; the solves after which to give up.
 _RATIO = 8.0
-_ITERATIONS = 25
+_ITERATIONS, _EASY = 25, 10
 _MOST_SOLVES = 60
 _LEAST_RATIO = 1.02
 
@@ -37,6 +37,8 @@ def over_smaller_steps(newton: Newton, guess: State, anchor: State, tau: float) 
             if trial == tau:
                 return outcomes, ""
             guess, done = outcomes[-1].state, trial
+            if outcomes[-1].newton <= _EASY:
+                ratio = min(ratio**1.5, 4.0)
         else:
             report = outcomes[-1].report
             ratio = math.sqrt(ratio) if done > 0.0 else ratio

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import get_args
@@ -17,6 +18,7 @@ from fem_models.linalg.callbacks import product_matrix, reason_name, weak
 from fem_models.linalg.garbage import collect
 from fem_models.linalg.krylov import LinearSolver
 from fem_models.linalg.linear_solver import Preconditioner, linear_options
+from fem_models.linalg.lost_sums import with_sums
 from fem_models.linalg.options import Option, managed
 from fem_models.linalg.step_equations import Linearisation, State, StepEquations
 
@@ -144,6 +146,8 @@ class Newton:
             self._snes.ksp, self._options.parameters, equations.names, equations.elliptic
         )
         self._change: npt.NDArray[np.float64] | None = None
+        # Krylov methods leave more of the residual than that.
+        self._keeps_sums = equations.conserved is not None and defaults["ksp_type"] == "preonly"
         with self._options.inserted_options():
             self._snes.setFromOptions()
         if not any(test in self._options.parameters for test in _TESTS):
@@ -169,7 +173,7 @@ class Newton:
         before = self.seconds["assemble"]
         self._anchor, self._tau, self._entropy = anchor, tau, entropy
         self._limit = limit
-        self._damping, self._least = 1.0, math.inf
+        self._damping, self._recent = 1.0, deque([math.inf], maxlen=_PATIENCE)
         self._mass_norm = self._equations.norm(anchor)
         self._tolerance = self._settings.tolerance * self._mass_norm
         self._round_off = 0.0
@@ -252,6 +256,8 @@ class Newton:
         densities, y = x.array_r.reshape(shape), step.array_w.reshape(shape)
         if self._change is not None:
             y[:] = np.einsum("nst,nt->ns", self._change[: self._equations.owned], y)
+        elif self._keeps_sums:
+            y[:] = with_sums(self._snes.ksp, self._equations, densities, self._anchor, y)
         y[:] = self._linearisation.limited(densities, self._damping * y)
         self._step = y.copy()
 
@@ -274,12 +280,13 @@ class Newton:
         enough = self._enough(tolerance) if iteration > 0 else _NO_CHANGE * self._mass_norm
         if residual <= enough or (iteration > 0 and residual <= self._round_off and self._settled):
             return reasons.CONVERGED_FNORM_ABS
-        stagnates = iteration > _PATIENCE and residual > (1.0 - 0.5 * self._damping) * self._least
+        # After a step that went much too far, the residual falls for long before it is as small again.
+        stagnates = iteration > _PATIENCE and residual > (1.0 - 0.5 * self._damping) * min(self._recent)
         if stagnates:
             self._damping = max(0.5 * self._damping, _LEAST_DAMPING)
         else:
             self._damping = min(1.0, 2.0 * self._damping)
-        self._least = min(self._least, residual)
+        self._recent.append(residual)
         if iteration == 0:
             self._first = residual
         elif residual > _HOPELESS * self._first:

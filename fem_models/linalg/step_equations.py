@@ -78,6 +78,13 @@ class StepEquations(Protocol):
         (owned nodes, fields). None where there is no such part.
         """
 
+    @property
+    def conserved(self) -> State | None:
+        """Weights w ≥ 0 with Σ w u = Σ w h for each field of a solution, shape (owned nodes, fields).
+
+        They are zero for fields that keep no such sum; None where no field does.
+        """
+
     def vector(self) -> la.Vector:
         """A new vector in the layout of u, to scatter values to ghosts and back."""
 

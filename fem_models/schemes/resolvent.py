@@ -106,7 +106,7 @@ class Resolvent:
         self._flow, self._settings = flow, settings
         self._is_upwind = flux == "upwind"
         discretization = EdgeAveraged(flow, flux)
-        self._singular = discretization.singular
+        self._singular, self._is_stiff = discretization.singular, discretization.stiff
         self._keeps_vacuum = flow.transported & ~self._singular & (flow.theta == 0.0)
         self._newton = Newton(discretization, settings or NewtonSettings())
 
@@ -155,6 +155,10 @@ class Resolvent:
                 outcomes.append(self._newton.solve(others[-1].state, anchor, tau))
                 if outcomes[-1].converged:
                     return outcomes, ""
+        # For large exponents the way over smaller steps is the shorter one.
+        if self._is_stiff:
+            others, report = over_smaller_steps(self._newton, self._begin(anchor), anchor, tau)
+            return outcomes + others, report
         outcomes += self._over_entropies(anchor, tau)
         if outcomes[-1].converged:
             return outcomes, ""

@@ -76,6 +76,30 @@ def test_so_they_do_in_two_dimensions(linear):
     assert step.rejected == 0
 
 
+# Nothing depends on y, so that a film has the densities of the interval; at the last τ, τ/h² is 1e23.
+@pytest.mark.parametrize("tau", [1e-6, 1e-5, 1e-4, 1e-2, 1.0, 1e4])
+@pytest.mark.parametrize(
+    "scheme", [pytest.param("backward Euler", marks=pytest.mark.parallel), "BDF2", "BDF2, average"]
+)
+def test_a_film_has_the_densities_of_an_interval(scheme, tau):
+    energy = Boltzmann() + Potential("3000*x")
+    film = flow_of("rectangle", energy, upper=(1e-3, 1e-9), cells=(50, 4))
+    line = flow_of("interval", energy, upper=1e-3, cells=50)
+    found = []
+    for flow in (film, line):
+        stepper, state = SCHEMES[scheme](flow), flow.state(lambda x: 2.0 - 1e3 * x[0], 1.0)
+        for _ in range(3):
+            step = stepper.step(state, tau)
+            assert step.rejected == 0 and step.newton <= 12
+            state = step.state
+            assert flow.masses(state)["rho"] == pytest.approx(1.0, rel=1e-13)
+        found.append((np.round(flow.points[:, 0] / 2e-5).astype(int), state[:, 0]))
+    (columns, rho), (numbers, expected) = found
+    by_column = dict(zip(COMM.allreduce(list(numbers)), COMM.allreduce(list(expected)), strict=True))
+    expected = np.array([by_column[k] for k in columns])
+    np.testing.assert_allclose(rho * 1e-9, expected, rtol=1e-7, atol=1e-10 * expected.max())
+
+
 @pytest.mark.parametrize("tau", [1.0, 1e3, 1e6])
 @pytest.mark.parametrize("scheme", ["backward Euler", "BDF2"])
 def test_so_they_do_where_cells_are_graded(tau, scheme):
