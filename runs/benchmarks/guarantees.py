@@ -8,9 +8,10 @@ of every size in turn. Mass drift is relative; the energy's largest increase is 
 "vacuum" is the share of nodes farther than four cells from the first support that are exactly zero after a
 step of 1e-6 (no energy with an entropy keeps vacuum).
 
-The second table is of hard cases: steps from 1 to 1e4 times the square of the domain's length L, exponents up to
-40, cells graded like x³, a film of 1 by 1e-6, and a disk of radius 1e-15; V = 3x/L, and the first density is 1 in a
-half of the domain. "halved" counts parts of steps that were taken in halves. All quantities are dimensionless.
+The second table is of hard cases: steps from 1 to 1e4 times the square of the domain's length L, exponents
+up to 40, cells graded like x³, a film of 1 by 1e-6, and a disk of radius 1e-15; V = 3x/L, and the first
+density is 1 in a half of the domain. "halved" counts parts of steps that were taken in halves. All quantities
+are dimensionless.
 """
 
 from collections.abc import Iterator
