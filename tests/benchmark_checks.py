@@ -76,13 +76,20 @@ def check_coupled_guarantees(rows, text):
 
 
 def check_guarantees(rows, text):
-    assert len(rows) == 16
+    usual, hard = ([row for row in rows if key in row] for key in ("flux", "scheme"))
+    assert len(usual) == 16 and len(hard) == 32
     for row in rows:
         assert number(row["mass drift"]) < ROUNDING
         assert number(row["minimum"]) >= 0.0
+    for row in usual:
         assert number(row["energy increase"]) < ROUNDING
         assert row["vacuum"] == ("–" if row["energy"].startswith("m = 1") else "100%")
         assert 1.0 <= number(row["Newton"]) < 20.0
+    for row in hard:
+        assert row["halved"] == "0"
+        # BDF2 promises nothing; in the film rounding of fluxes, of the size τ/h² = 2e17, moves fronts of ρ^40.
+        lost = row["mesh"] == "film" and row["energy"].startswith("m = 40")
+        assert number(row["energy increase"]) < (1e-4 if lost or row["scheme"] == "BDF2" else ROUNDING)
 
 
 def check_jko_exact(rows, text):

@@ -146,8 +146,9 @@ class Newton:
             self._snes.ksp, self._options.parameters, equations.names, equations.elliptic
         )
         self._change: npt.NDArray[np.float64] | None = None
-        # Krylov methods leave more of the residual than that.
-        self._keeps_sums = equations.conserved is not None and defaults["ksp_type"] == "preonly"
+        self._factorises = self._options.parameters["ksp_type"] == "preonly"
+        # Krylov methods leave more of the residual than what is forgotten.
+        self._keeps_sums = self._factorises and equations.conserved is not None
         with self._options.inserted_options():
             self._snes.setFromOptions()
         if not any(test in self._options.parameters for test in _TESTS):
@@ -182,6 +183,9 @@ class Newton:
             self._snes.solve(None, self._solution)
             newton, linear = self._snes.getIterationNumber(), self._snes.getLinearSolveIterations()
             self._preconditioner.adapt(newton, linear)
+        if self._factorises and self._snes.ksp.getConvergedReason() < 0:
+            # What is left of a factorisation that failed would make the next one fail.
+            self._snes.ksp.reset()
         state = self._state(self._solution).copy()
         converged = self._snes.getConvergedReason() > 0
         assembled = self.seconds["assemble"] - before
