@@ -87,7 +87,7 @@ def check_guarantees(rows, text):
         assert 1.0 <= number(row["Newton"]) < 20.0
     for row in hard:
         assert row["halved"] == "0"
-        # BDF2 promises nothing; in the film rounding of fluxes, of the size τ/h² = 2e17, moves fronts of ρ^40.
+        # BDF2 promises nothing; in the film the rounding of fluxes, with τ/h² = 2e17, moves fronts of ρ^40.
         lost = row["mesh"] == "film" and row["energy"].startswith("m = 40")
         assert number(row["energy increase"]) < (1e-4 if lost or row["scheme"] == "BDF2" else ROUNDING)
 
