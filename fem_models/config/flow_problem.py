@@ -39,6 +39,7 @@ from fem_models.linalg.options import inner_options, refusals
 from fem_models.meshes.marks import MarkedMesh
 from fem_models.meshes.whole_space import SHELL
 from fem_models.nodal.mobilities import lumping_of
+from fem_models.steady.curvature import least_curvature
 from fem_models.steady.relaxation import Relaxation
 from fem_models.steady.separate_parts import steady_in_parts
 from fem_models.systems.studies.flat_convexity import ConvexityOfRange
@@ -204,7 +205,9 @@ class FlowProblem(Problem[State]):
                 f"each by itself, with the masses {shares}. If mass could pass, its energy would be "
                 f"{whole:.10g}."
             )
-        self._relaxation.compare(steady)
+        flow = cast("GradientFlow", self.model)
+        single = len(flow.names) == 1 and flow.transported[0] and flow.couplings.interacts
+        self._relaxation.compare(steady, least_curvature(flow, steady) if single else None)
         names = [f"{name}_steady" for name in self.model.names]
         functions = {name: self.model.function(steady[:, s], name) for s, name in enumerate(names)}
         return Closing(functions, warnings)

@@ -50,16 +50,17 @@ def energy_figure(run: RunData) -> Figure:
 
 def _draw_energy(axes: Axes, run: RunData) -> None:
     """The energies, with those of the steady states as thin lines."""
-    steady = None
+    steady, minimal = None, True
     for number, item in enumerate([run, *run.variants]):
         curve = item.relative_energy
         label = r"$E(t)$" if not run.variants else symbol(item.name)
         axes.plot(curve.time, item.energy, label=label, **_look(number, curve.time))
         if curve.from_steady:
             level = float(item.energy[-1] - curve.value[-1])
+            minimal = minimal and curve.is_minimum
             steady = axes.axhline(level, color=colour(number), linewidth=0.9, linestyle=(0, (1, 1.5)))
     if steady is not None:
-        steady.set_label(r"$E_\infty$")
+        steady.set_label(r"$E_\infty$" + ("" if minimal else "\n(stationary, no minimum)"))
     axes.set_ylabel("energy $E$")
     legend(axes)
     plain(axes)

@@ -34,12 +34,14 @@ class RelativeEnergy:
         time: times, shape (n,) (dimensionless).
         value: relative energy at these times, shape (n,) (dimensionless).
         from_steady: whether the steady energy is known; otherwise the least energy of the run stands for it.
+        is_minimum: whether nothing says that the steady state is no minimum.
         decay: the fitted decay, or None where no part of it is exponential.
     """
 
     time: _Array
     value: _Array
     from_steady: bool
+    is_minimum: bool
     decay: Decay | None
 
 
@@ -142,7 +144,10 @@ class RunData:
         time, energy = self.series["time"], self.energy
         steady = self._steady_energy()
         value = energy - (np.nanmin(energy) if steady is None else steady)
-        return RelativeEnergy(time, value, steady is not None, fit_decay(time, value))
+        curvature = self.summary.get("energy", {}).get("least_curvature") if steady is not None else None
+        is_minimum = curvature is None or curvature > -1e-3
+        decay = fit_decay(time, value) if is_minimum else None
+        return RelativeEnergy(time, value, steady is not None, is_minimum, decay)
 
     def _steady_energy(self) -> float | None:
         """Energy of the steady state, None where the run has not computed it."""

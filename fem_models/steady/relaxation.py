@@ -20,6 +20,9 @@ _BELOW = 1e-9
 # much larger as the second share.
 _AT_REST, _ABOVE = 1e-9, 1e-6
 
+# A curvature that is as little below zero is zero up to the accuracy of eigenvalues.
+_FLAT = 1e-3
+
 
 class Relaxation:
     """Follows E(t) - E∞. Collective.
@@ -33,15 +36,18 @@ class Relaxation:
     def __init__(self, flow: NodalFields) -> None:
         self._flow = flow
         self._steady: float | None = None
+        self._curvature: float | None = None
         self._times: list[float] = []
         self._energies: list[float] = []
 
-    def compare(self, steady: State) -> None:
+    def compare(self, steady: State, curvature: float | None = None) -> None:
         """Take the steady state, to which the energies are compared. Collective.
 
         Args:
             steady: Shape (nodes, species).
+            curvature: The least curvature of the energy there, see `fem_models.steady.curvature`, if known.
         """
+        self._curvature = curvature
         self._steady = math.fsum(self._flow.energy_terms(steady).values())
 
     def look(self, row: Row, state: State, step: Step[State] | None) -> Row:
@@ -60,12 +66,16 @@ class Relaxation:
         return {}
 
     def summary(self) -> Mapping[str, Any]:
-        """`energy.steady`, and `energy.rate` where the decay is exponential over a factor of ten."""
-        return {"energy": {"steady": self._steady, "rate": self._rate()}}
+        """`energy.steady`, and `energy.rate` where the decay is exponential over a factor of ten.
+
+        With interactions also `energy.least_curvature`.
+        """
+        known = {} if self._curvature is None else {"least_curvature": self._curvature}
+        return {"energy": {"steady": self._steady, "rate": self._rate(), **known}}
 
     def _rate(self) -> float | None:
         """The fitted rate at which the energy decays to that of the steady state."""
-        if self._steady is None or self._below:
+        if self._steady is None or self._below or self._is_saddle:
             return None
         decay = fit_decay(np.array(self._times), np.array(self._energies) - self._steady)
         return None if decay is None else decay.rate
@@ -77,6 +87,11 @@ class Relaxation:
             return False
         largest = max(map(abs, self._energies))
         return min(self._energies) < self._steady - _BELOW * max(largest, abs(self._steady))
+
+    @property
+    def _is_saddle(self) -> bool:
+        """Whether the energy falls in some direction from the steady state."""
+        return self._curvature is not None and self._curvature < -_FLAT
 
     @property
     def _rests_above(self) -> bool:
@@ -93,7 +108,15 @@ class Relaxation:
             return [
                 f"The run came to rest with the energy {self._energies[-1]:.10g}, above that of the steady "
                 f"state, {self._steady:.10g}, which it cannot reach: no mass passes between parts of the "
-                "support or of the mesh, each of which is in equilibrium by itself."
+                "support or of the mesh, each of which is in equilibrium by itself, or the energy is not "
+                "convex and has several steady states."
+            ]
+        if self._steady is not None and self._is_saddle and not self._below:
+            return [
+                f"The steady state that was found, with the energy {self._steady:.10g}, is stationary and no "
+                f"minimum: the least curvature of the energy there is {self._curvature:.3g} of its local "
+                "part. A run may stay above it for long and then go below it; what is measured relative to "
+                "it means nothing."
             ]
         if not self._below:
             return []

@@ -484,3 +484,19 @@ def test_the_steady_state_of_two_wells_is_that_of_each(tables, run_tables):
     level = brentq(lambda a: 2.0 * np.trapezoid(filled(a), x) - 1.0, 0.0, 0.6)
     together = 2.0 * np.trapezoid(0.01 * filled(level) ** 2 + V * filled(level), x)
     assert float(warning.rpartition(" ")[2].rstrip(".")) == pytest.approx(together, rel=2e-3)
+
+
+@pytest.mark.parallel
+def test_a_steady_state_that_is_a_saddle_is_told(tables, run_tables):
+    tables["mesh"] = {"domain": "interval", "lower": -2.0, "upper": 2.0, "cells": [80]}
+    tables["system"] = {"name": "gradient-flow"}
+    tables["species"] = [{"name": "rho", "initial": "exp(-8*(abs(x) - 1)**2)", "mass": 1.0}]
+    tables["energy"] = [
+        {"term": "boltzmann", "coefficient": 0.05},
+        {"term": "interaction", "kernel": "-exp(-2*r**2)"},
+    ]
+    tables["initial"] = {}
+    found = run_tables(tables)
+    [sentence] = [text for text in found.summary["warnings"] if "no minimum" in text]
+    assert "stationary" in sentence and sentence in found.log.replace("warning: ", "")
+    assert found.summary["energy"]["rate"] is None
