@@ -16,8 +16,8 @@ def variance(flow, state):
     return sums[2] / sums[0] - (sums[1] / sums[0]) ** 2
 
 
-# δ²E = ∫hη² - 4k(∫xη)² for the kernel kz² and η without mass, where h = θ/ρ of an entropy, or 2 of ∫ρ². It is
-# least in the direction of ρ(x - mean), or of x - mean, where ∫xη has the variance of ρ, or of 1, as a factor.
+# δ²E = ∫hη² - 4k(∫xη)² for the kernel kz² and η without mass, where h = θ/ρ of an entropy, or 2 of ∫ρ²: least
+# in the direction of ρ(x - mean), or of x - mean, where ∫xη has the variance of ρ, or of 1, as a factor.
 @pytest.mark.parallel
 @pytest.mark.parametrize("strength", [0.5, 20.0])
 @pytest.mark.parametrize("entropy", [True, False])
