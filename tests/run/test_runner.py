@@ -488,7 +488,7 @@ def test_the_steady_state_of_two_wells_is_that_of_each(tables, run_tables):
 
 @pytest.mark.parallel
 def test_a_steady_state_that_is_a_saddle_is_told(tables, run_tables, monkeypatch):
-    # Half of the mass in each of two places, far below all energies of the run: less in the one, and the other
+    # Half of the mass in each of two places, far below all energies of the run: with less in the one, the other
     # attracts the more.
     def two_places(self, flow, masses, seconds):
         return flow.state(lambda x: np.exp(-60 * (np.abs(x[0] - 1.0) - 0.5) ** 2), masses)
