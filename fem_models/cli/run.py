@@ -1,5 +1,6 @@
 """`fem-models run`."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ def run(
 
     # Before anything else initialises PETSc: some options, such as -log_view, are read only then.
     petsc4py.init(["fem-models", *(options or [])])
+    # PETSc would abort where whoever reads its output, such as `head`, has had enough of it.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     from mpi4py import MPI
     from rich.console import Console
 

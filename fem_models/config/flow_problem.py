@@ -31,6 +31,7 @@ from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.flow.lower_bound import check_bounded
 from fem_models.flow.nodal_fields import NodalFields
+from fem_models.flow.poles import pole
 from fem_models.flow.species import State
 from fem_models.jko.jko_step import Jko
 from fem_models.jko.movements import Movements
@@ -260,20 +261,32 @@ def _finite(flow: NodalFields, expression: Expression, where: str, time: float |
     """The values of an expression at the nodes, shape (nodes,).
 
     Raises:
-        InputError: A value is not finite; every rank raises it.
+        InputError: A value is not finite, there or between the nodes; every rank raises it.
     """
     values = expression.numpy(flow.points.T, t=time)
     bad = np.flatnonzero(~np.isfinite(values))
     first = tuple(flow.points[bad[0]]) if len(bad) else None
-    found = [point for point in flow.comm.allgather(first) if point is not None]
-    if found:
-        point = ", ".join(f"{coordinate:.6g}" for coordinate in min(found))
-        when = "" if time is None else f" at t = {time:g}"
+    when = "" if time is None else f" at t = {time:g}"
+    if place := _first_of(flow, first):
         raise InputError(
-            f"{where} = {expression.text!r} is not finite on the mesh, for example at ({point}){when}; "
+            f"{where} = {expression.text!r} is not finite on the mesh, for example at ({place}){when}; "
+            "change the expression or the domain."
+        )
+    found = None
+    if isinstance(flow, GradientFlow):
+        found = pole(lambda x: expression.numpy(x, t=time), flow.points, flow.geometry.pairs)
+    if place := _first_of(flow, None if found is None else tuple(found)):
+        raise InputError(
+            f"{where} = {expression.text!r} has a pole between the nodes of the mesh, near ({place}){when}; "
             "change the expression or the domain."
         )
     return values
+
+
+def _first_of(flow: NodalFields, point: tuple[float, ...] | None) -> str:
+    """The coordinates of the least point that a rank has found, empty where none has. Collective."""
+    found = [point for point in flow.comm.allgather(point) if point is not None]
+    return ", ".join(f"{coordinate:.6g}" for coordinate in min(found)) if found else ""
 
 
 def _varying_potentials(flow: NodalFields) -> dict[str, _Array]:

@@ -90,6 +90,8 @@ class Mesh(Table):
     def _check_keys(self) -> None:
         keys = ("h", "parameters") if self.domain is None else tuple(sorted(DOMAINS[self.domain].keys))
         kind = "a mesh file" if self.domain is None else f'domain = "{self.domain}"'
+        if self.merge and self.domain is not None:
+            raise ValueError(f"merge is for mesh files; {kind} has no two nodes at one place")
         for key in ("lower", "upper", "center", "radius", "cells", "h", "parameters"):
             if key not in keys and getattr(self, key):
                 raise ValueError(f"{key} does not go with {kind}, which takes {', '.join(keys)}")

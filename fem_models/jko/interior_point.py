@@ -66,9 +66,7 @@ def interior_point(problem: PathProblem, guess: _Array) -> PathOutcome:
         dual = np.where(bound, residual[:, c : 2 * c] + slack, 0.0)
         primal, dual_error = problem.errors(residual, dual, unknowns[:owned, :c])
         gap, count, action = _gap(problem, densities * slack, bound, unknowns)
-        problem.history.append(
-            f"{iteration}: (2.9a) {primal:.3e}, (2.9b,e) {dual_error:.3e}, barrier {gap:.3e}"
-        )
+        problem.note(f"{iteration}: {problem.named(primal, dual_error)}, barrier {gap:.3e}")
         enough = max(_GAP * action, _LEAST_GAP * problem.potential_scale * problem.masses.sum())
         exact = primal <= max(problem.settings.tolerance, rounding) or change <= problem.settings.tolerance
         small = exact and dual_error <= tolerance
@@ -76,7 +74,7 @@ def interior_point(problem: PathProblem, guess: _Array) -> PathOutcome:
             converged = True
             break
         first = min(first, primal) if iteration else primal
-        if iteration == 2 * problem.settings.max_iterations or not primal <= HOPELESS * max(first, 1.0):
+        if problem.spent or not primal <= HOPELESS * max(first, 1.0):
             break
         rounding = problem.linearise(unknowns, slack / densities, held, floor)
         corrected = _predicted_and_corrected(problem, residual, densities, slack, bound, gap, count)

@@ -52,7 +52,7 @@ def newton(problem: PathProblem, guess: _Array, limit: int) -> PathOutcome:
         held = (wanted / problem.means < slack) & may_vanish
         dual = np.where(held, 0.0, residual[:, c : 2 * c])
         primal, dual_error = problem.errors(residual, dual, densities)
-        problem.history.append(f"{iteration}: (2.9a) {primal:.3e}, (2.9b,e) {dual_error:.3e}")
+        problem.note(f"{iteration}: {problem.named(primal, dual_error)}")
         # In long steps the fluxes say less than the change that they still ask for.
         exact = primal <= max(problem.settings.tolerance, rounding) or change <= problem.settings.tolerance
         if iteration > 0 and exact and dual_error <= DUAL_TOLERANCE:
@@ -60,7 +60,7 @@ def newton(problem: PathProblem, guess: _Array, limit: int) -> PathOutcome:
             break
         first = min(first, primal) if iteration else primal
         hopeless = min(HOPELESS * max(first, 1.0), _REBOUND * max(least, 1e-6))
-        if iteration == limit or not primal <= hopeless:
+        if iteration == limit or problem.spent or not primal <= hopeless:
             break
         residual[:, c : 2 * c] = np.where(held, -problem.volumes * densities, residual[:, c : 2 * c])
         every = equations.with_ghosts(np.concatenate([held, held], axis=1, dtype=float), 2 * c)

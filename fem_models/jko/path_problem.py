@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from dolfinx import fem
 from mpi4py import MPI
+from petsc4py import PETSc
 
 from fem_models.flow.gradient_flow import State
 from fem_models.jko.path_linear import PathLinearSolver
@@ -145,6 +147,36 @@ class PathProblem:
         self.means = np.repeat(masses / volume[0], equations.slabs)
         self.potential_scale = self._scale_of_potentials(guess)
         self.history: list[str] = []
+        self._monitored = "snes_monitor" in self.settings.petsc or PETSc.Options().hasName("snes_monitor")
+
+    def note(self, sentence: str) -> None:
+        """Take note of an iteration, and print it where `-snes_monitor` asks for it. Collective.
+
+        Args:
+            sentence: With the residuals of the optimality conditions.
+        """
+        self.history.append(sentence)
+        if self._monitored and self.equations.comm.rank == 0:
+            sys.stdout.write(f"  {sentence}\n")
+            sys.stdout.flush()
+
+    @staticmethod
+    def named(primal: float, dual: float) -> str:
+        """The residuals of the conditions of optimality with their names.
+
+        Args:
+            primal: As `errors` has it.
+            dual: Likewise.
+
+        Returns:
+            The text.
+        """
+        return f"continuity (2.9a) {primal:.3e}, Hamilton–Jacobi (2.9b,e) {dual:.3e}"
+
+    @property
+    def spent(self) -> bool:
+        """Whether all iterations that the settings allow are taken."""
+        return len(self.history) > self.settings.max_iterations
 
     def sums(self, *parts: _Array) -> list[_Array]:
         """Sums over the nodes of all ranks. Collective.

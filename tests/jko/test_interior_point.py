@@ -174,5 +174,5 @@ def test_failures_are_reported_with_their_history():
     outcome = solver.newton(path.constant(old, flow.potentials(old)), old, 0.1, 1)
     assert not outcome.converged
     assert "failed with step 0.1, 1 iterations" in outcome.report
-    assert "0: (2.9a)" in outcome.report
+    assert "0: continuity (2.9a)" in outcome.report
     assert "densities: minimum" in outcome.report

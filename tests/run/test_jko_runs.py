@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -418,3 +419,24 @@ def test_run_files_keep_all_promises(name, shared_tmp_path):
         assert summary["error"]["linf_l1"] < 0.1 * implicit["error"]["linf_l1"]
     if name == "jko_barenblatt":
         assert summary["species"]["rho"]["min"] == 0.0
+
+
+@pytest.mark.parallel
+def test_the_monitor_prints_the_residuals_with_their_names(tables, run_tables, capsys):
+    tables["time"] |= {"scheme": "jko", "end": 0.02}
+    tables["solver"] = {"snes_monitor": True}
+    found = run_tables(tables)
+    printed = capsys.readouterr().out
+    count = int(found.rows[-1]["newton"])
+    lines = re.findall(
+        r"^  \d+: continuity \(2\.9a\) \S+, Hamilton–Jacobi \(2\.9b,e\) \S+$", printed, re.MULTILINE
+    )
+    assert len(lines) == (count + 1 if MPI.COMM_WORLD.rank == 0 else 0)
+
+
+@pytest.mark.parallel
+def test_the_largest_number_of_iterations_bounds_all_methods(tables, run_tables):
+    tables["time"] |= {"scheme": "jko", "end": 0.02}
+    tables["solver"] = {"max_iterations": 1}
+    found = run_tables(tables)
+    assert found.summary["stop_reason"] == "failed" and "1 iterations" in found.log

@@ -488,8 +488,7 @@ def test_the_steady_state_of_two_wells_is_that_of_each(tables, run_tables):
 
 @pytest.mark.parallel
 def test_a_steady_state_that_is_a_saddle_is_told(tables, run_tables, monkeypatch):
-    # Half of the mass in each of two places, far below all energies of the run: with less in the one, the other
-    # attracts the more.
+    # Half of the mass in each of two places: with less in the one, the other attracts the more.
     def two_places(self, flow, masses, seconds):
         return flow.state(lambda x: np.exp(-60 * (np.abs(x[0] - 1.0) - 0.5) ** 2), masses)
 
@@ -506,3 +505,12 @@ def test_a_steady_state_that_is_a_saddle_is_told(tables, run_tables, monkeypatch
     assert "the least curvature of the energy there is -" in sentence and sentence in found.log
     assert found.summary["energy"]["least_curvature"] < -1.0
     assert found.summary["energy"]["rate"] is None
+
+
+@pytest.mark.parallel
+def test_a_pole_between_the_nodes_is_refused(tables, run_tables):
+    tables["system"]["potential"] = "1/(x - 0.533)"
+    with pytest.raises(
+        InputError, match=r"potential = .* has a pole between the nodes of the mesh, near \(0.533\)"
+    ):
+        run_tables(tables)
