@@ -29,7 +29,7 @@ from fem_models.meshes import sources as mesh_sources
 from fem_models.meshes.abaqus import read_inp
 from fem_models.meshes.checks import check_overlaps
 from fem_models.meshes.domain_names import DOMAINS
-from fem_models.meshes.joints import parts, places
+from fem_models.meshes.joints import hanging, parts, places
 from fem_models.meshes.simplices import CELL_NAME, Simplices, merged
 from fem_models.meshes.xdmf import read_xdmf
 
@@ -167,12 +167,15 @@ def _joints(whole: Simplices, path: Path) -> tuple[str, ...]:
     """A sentence where parts of a mesh do not hang together, or nodes at one place are not one."""
     count = parts(len(whole.points), whole.cells)
     doubled = int((places(whole.points) != np.arange(len(whole.points))).sum())
-    if count == 1 and not doubled:
+    between = hanging(whole.points, whole.cells) if whole.cells.shape[1] > 2 else 0
+    if count == 1 and not doubled and not between:
         return ()
     what = [f"{count} parts that share no nodes"] if count > 1 else []
+    what += [f"{between} hanging nodes, inside the side of a cell,"] if between else []
     what += [f"{doubled} nodes at the place of another"] if doubled else []
     cure = " (merge = true makes them one)" if doubled else ""
-    return (f"The mesh file {path} has {' and '.join(what)}{cure}: no mass passes between them.",)
+    where = "between them" if count > 1 or doubled else "through those sides"
+    return (f"The mesh file {path} has {' and '.join(what)}{cure}: no mass passes {where}.",)
 
 
 def _check_keys(domain: str, given: set[str], parameters: Mapping[str, float] | None) -> None:

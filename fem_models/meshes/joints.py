@@ -62,6 +62,37 @@ def parts(count: int, cells: _Indices) -> int:
     return int(connected(count, heads, cells[:, 1:].ravel()).max()) + 1
 
 
+def hanging(points: _Points, cells: _Indices) -> int:
+    """The number of nodes that lie on the side of a cell of which they are no corner.
+
+    Args:
+        points: Shape (nodes, 3).
+        cells: Indices of corners, shape (cells, dim + 1), dim 2 or 3.
+
+    Returns:
+        The number, 0 for a mesh whose cells meet in whole sides.
+    """
+    corners = cells.shape[1]
+    sides = np.sort(np.concatenate([np.delete(cells, k, axis=1) for k in range(corners)]), axis=1)
+    sides, count = np.unique(sides, axis=0, return_counts=True)
+    sides = sides[count == 1]
+    nodes = np.unique(sides)
+    middle = points[sides].mean(axis=1)
+    radius = np.linalg.norm(points[sides] - middle[:, None], axis=2).max(axis=1)
+    found = cKDTree(points[nodes]).query_ball_point(middle, radius * (1.0 - _ONE_PLACE))
+    near = np.repeat(np.arange(len(sides)), [len(numbers) for numbers in found])
+    others = nodes[np.concatenate([*found, []]).astype(np.int64)]
+    # The shares of the corners in a node, which are positive inside of the side, and its distance from there.
+    legs = points[sides[near]]
+    legs = legs[:, 1:] - legs[:, :1]
+    place = points[others] - points[sides[near, 0]]
+    shares = np.einsum("nij,nj->ni", np.linalg.pinv(legs.transpose(0, 2, 1)), place)
+    distance = np.linalg.norm(place - np.einsum("ni,nij->nj", shares, legs), axis=1)
+    shares = np.column_stack([1.0 - shares.sum(axis=1), shares])
+    inside = (shares.min(axis=1) > -_ONE_PLACE) & (shares.max(axis=1) < 1.0 - _ONE_PLACE)
+    return len(np.unique(others[inside & (distance < _ONE_PLACE * radius[near])]))
+
+
 def connected(count: int, i: _Indices, j: _Indices) -> _Indices:
     """The connected part of each of some nodes.
 
