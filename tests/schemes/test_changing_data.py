@@ -5,7 +5,7 @@ import pytest
 from dolfinx import fem
 from references import COMM, DIRECT, mesh_of
 
-from fem_models.energies import Boltzmann, Density, Potential
+from fem_models.energies import Boltzmann, Density, Dirichlet, Potential
 from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.jko.jko_bdf2 import JkoBdf2
@@ -77,3 +77,32 @@ def test_a_steady_state_is_that_of_the_moment():
     change(5.0)
     found = steady_state(flow, 1.0)
     assert flow.maxima(found)["rho"] / flow.minima(found)["rho"] == pytest.approx(np.exp(5.0), rel=1e-9)
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("kind", ["constant", "function"])
+@pytest.mark.parametrize("title", ["backward Euler", "BDF2"])
+def test_a_diffusivity_that_changes_is_that_of_the_step(title, kind):
+    mesh = mesh_of("rectangle", cells=(6, 6))
+    a = fem.Constant(mesh, 1.0) if kind == "constant" else fem.Function(fem.functionspace(mesh, ("DG", 0)))
+
+    def change(value):
+        if kind == "constant":
+            a.value = value
+        else:
+            a.x.array[:] = value
+
+    change(0.1)
+    local = Density(lambda fields, x: 0.5 * fields["c"] ** 2, of="c")
+    flows = [
+        GradientFlow(mesh, Species("c", "l2"), local + Dirichlet("c", given)) for given in (a, lambda x: 2.0)
+    ]
+    start = flows[0].state(lambda x: np.cos(np.pi * x[0]) + x[1])
+    scheme, expected = (SCHEMES[title](flow) for flow in flows)
+    first = scheme.step(start, 0.05).state
+    change(2.0)
+    assert flows[0].energy(first) == pytest.approx(flows[1].energy(first), rel=1e-12)
+    expected.restore(scheme.memory())
+    found, wanted = scheme.step(first, 0.05).state, expected.step(first, 0.05).state
+    assert np.abs(found - wanted).max(initial=0.0) < 1e-9
+    assert COMM.allreduce(float(np.abs(found - first).max(initial=0.0))) > 0.05
