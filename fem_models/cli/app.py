@@ -1,4 +1,4 @@
-"""The command line: `fem-models run`, `plot`, `show`, `list`, `lbb` and `distance`.
+"""The command line: `fem-models run`, `resume`, `plot`, `show`, `list`, `lbb` and `distance`.
 
 Exit codes: 0 all is well, 2 bad input (one sentence, nothing left behind), 3 a failed solve or a full disk
 and 128 plus the number of the signal that interrupted a run (everything computed so far is kept), 1 a fault
@@ -22,9 +22,9 @@ from fem_models.cli.lbb import lbb
 from fem_models.cli.list import list_
 from fem_models.cli.outcomes import BAD_INPUT, FAILED, SIGNALLED
 from fem_models.cli.plot import plot
-from fem_models.cli.run import run
+from fem_models.cli.run import resume, run
 from fem_models.cli.show import show
-from fem_models.core.errors import InputError, OutputError
+from fem_models.core.errors import InputError, OutputError, SolveError
 
 # Wrong usage of any kind; typer's own name for it depends on its version.
 _UsageError = cast("type[BaseException]", typer.BadParameter.__base__)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return app(given, prog_name="fem-models", standalone_mode=False) or 0
     except InputError as error:
         return _refuse(str(error))
-    except OutputError as error:
+    except (OutputError, SolveError) as error:
         return _refuse(str(error), FAILED)
     except _UsageError as error:
         return _refuse(_usage(cast("Any", error), given))
@@ -110,6 +110,6 @@ def _program(
         print(context.get_help())
 
 
-for _command in (run, plot, show, lbb, distance):
+for _command in (run, resume, plot, show, lbb, distance):
     app.command()(_command)
 app.command("list")(list_)

@@ -1,5 +1,6 @@
-"""`fem-models run`."""
+"""`fem-models run` and `fem-models resume`."""
 
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fem_models.run.runner import Outcome, Outcomes
+
+_WALLTIME = re.compile(r"(?:(\d+)-)?(\d+(?::\d+){0,2})")
 
 
 def run(
@@ -34,15 +37,13 @@ def run(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key, as in time.step=0.1.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run there.")] = False,
+    walltime: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop in time, as in 3600 or 1:00:00.")
+    ] = None,
 ) -> int:
     """Run a run file and write a run directory."""
-    given = _petsc_options(options or [])
-    import petsc4py
-
-    # Before anything else initialises PETSc: some options, such as -log_view, are read only then.
-    petsc4py.init(["fem-models", *(options or [])])
-    # PETSc would abort where whoever reads its output, such as `head`, has had enough of it.
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    seconds = _seconds(walltime)
+    given = petsc_options(options or [])
     from mpi4py import MPI
     from rich.console import Console
 
@@ -58,13 +59,62 @@ def run(
     config = on_rank_zero(comm, lambda: load(file, [*(set_ or ()), *recorded]))
     directory = out or default_directory(file)
     console = Console() if comm.rank == 0 else None
-    outcomes = run_all(config, directory, overwrite, comm, console, _draw)
+    outcomes = run_all(config, directory, overwrite, comm, console, _draw, seconds)
+    return _told(console, outcomes)
+
+
+def resume(
+    directory: Annotated[Path, typer.Argument(help="The run directory.")],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- PETSC OPTIONS]", help="Options for PETSc, such as -snes_monitor."),
+    ] = None,
+    end: Annotated[float | None, typer.Option(help="A later time to go on to, dimensionless.")] = None,
+    walltime: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop in time, as in 3600 or 1:00:00.")
+    ] = None,
+) -> int:
+    """Go on with a run that was stopped, from its latest checkpoint, on any number of ranks."""
+    seconds = _seconds(walltime)
+    petsc_options(options or [])
+    from mpi4py import MPI
+    from rich.console import Console
+
+    from fem_models.run.resume import resume as resume_all
+
+    comm = MPI.COMM_WORLD
+    console = Console() if comm.rank == 0 else None
+    return _told(console, resume_all(directory, end, comm, console, _draw, seconds))
+
+
+def _told(console: "Console | None", outcomes: "Outcomes") -> int:
+    """Say what came of a run; returns the exit code."""
     if console is not None:
         _tell(console, outcomes)
     if outcomes.failure is not None:
         return FAILED
     stop = outcomes.runs[-1].stop
     return SIGNALLED + stop.signal if stop.signal else 0
+
+
+def _seconds(walltime: str | None) -> float | None:
+    """A time limit in seconds, from "90", "1:30", "2:00:00" or "1-00:00:00" as schedulers write it.
+
+    Raises:
+        InputError: It is none of these, or not positive.
+    """
+    if walltime is None:
+        return None
+    found = _WALLTIME.fullmatch(walltime.strip())
+    parts = [int(part) for part in found[2].split(":")] if found else []
+    days = int(found[1] or 0) if found else 0
+    total = 86400 * days + sum(part * 60**k for k, part in enumerate(reversed(parts)))
+    if total <= 0:
+        raise InputError(
+            f"--walltime {walltime} is no time: write seconds, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, or "
+            "DAYS-HOURS:MINUTES:SECONDS."
+        )
+    return float(total)
 
 
 def _draw(directory: Path) -> Sequence[Path]:
@@ -74,12 +124,29 @@ def _draw(directory: Path) -> Sequence[Path]:
     return plotting.draw(directory)
 
 
-def _petsc_options(arguments: list[str]) -> list[tuple[str, str]]:
-    """Pairs of a name without dash and a value (empty for none), by PETSc's rule for what is a name.
+def petsc_options(arguments: list[str]) -> list[tuple[str, str]]:
+    """Hand options to PETSc, before anything else initialises it.
+
+    Args:
+        arguments: The words of the command line.
+
+    Returns:
+        Pairs of a name without dash and a value (empty for none), by PETSc's rule for what is a name.
 
     Raises:
         InputError: Something that is neither an option nor the value of one.
     """
+    found = _pairs(arguments)
+    import petsc4py
+
+    # Some options, such as -log_view, are read only now.
+    petsc4py.init(["fem-models", *arguments])
+    # PETSc would abort where whoever reads its output, such as `head`, has had enough of it.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    return found
+
+
+def _pairs(arguments: list[str]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     wants_value = False
     for argument in arguments:
@@ -116,6 +183,8 @@ def _tell(console: "Console", outcomes: "Outcomes") -> None:
         print(failed.stop.report, file=sys.stderr)
         again = f"`fem-models plot {outcomes.runs[0].directory}` draws it"
         print(f"What was computed is in {failed.directory}; {again}.", file=sys.stderr, flush=True)
+    elif outcomes.runs[-1].stop.reason in ("walltime", "interrupted"):
+        say(f"`fem-models resume {outcomes.runs[0].directory}` goes on")
 
 
 def _block(outcome: "Outcome") -> list[str]:

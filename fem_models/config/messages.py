@@ -170,7 +170,9 @@ def _written(item: Any, data: dict[str, Any]) -> Path:
     path: list[str | int] = []
     here: Any = data
     for number, step in enumerate(location, start=1):
-        if (isinstance(here, dict) and step in here) or (isinstance(here, list) and isinstance(step, int)):
+        if (isinstance(here, dict) and step in here) or (
+            isinstance(here, list) and isinstance(step, int) and step < len(here)
+        ):
             here = here[step]
             path.append(step)
         elif item["type"] == "missing" and number == len(location):

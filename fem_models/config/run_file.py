@@ -18,7 +18,18 @@ from fem_models.config.names import name_problem, repeated
 from fem_models.config.schemes import SCHEMES
 from fem_models.config.system import SYSTEMS, Fields, System
 from fem_models.config.systems import load_systems
-from fem_models.config.tables import Compare, Convexity, Initial, Mesh, Output, Solver, Species, Sweep, Time
+from fem_models.config.tables import (
+    Checkpoint,
+    Compare,
+    Convexity,
+    Initial,
+    Mesh,
+    Output,
+    Solver,
+    Species,
+    Sweep,
+    Time,
+)
 from fem_models.config.terms import TERMS, Term
 from fem_models.config.types import FrozenDict, NumberTable, Table, TextTable, as_tuple
 from fem_models.core.errors import InputError
@@ -58,6 +69,9 @@ class RunConfig(Table):
     )
     output: Output = Field(
         default_factory=lambda: Output.model_validate({}), description="fields and figures"
+    )
+    checkpoint: Checkpoint = Field(
+        default_factory=lambda: Checkpoint.model_validate({}), description="what a stopped run goes on from"
     )
     parameters: NumberTable = Field(
         default_factory=FrozenDict, description="constants for expressions, NAME = number, dimensionless"

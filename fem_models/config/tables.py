@@ -232,6 +232,9 @@ class Line(Table):
         return self
 
 
+Inches = Annotated[float, Field(ge=1.0, le=100.0)]
+
+
 class Output(Table):
     """[output]: fields and figures."""
 
@@ -247,7 +250,7 @@ class Output(Table):
     )
     format: Literal["png", "pdf", "svg"] = Field("png", description="format of the figures")
     dpi: Annotated[int, Field(ge=30, le=1200)] = Field(150, description="dots per inch of the figures")
-    size: Annotated[tuple[Positive, Positive], BeforeValidator(as_tuple)] | None = Field(
+    size: Annotated[tuple[Inches, Inches], BeforeValidator(as_tuple)] | None = Field(
         None, description="width and height of every figure in inches; unless given, as the figure needs"
     )
     colour_scale: Literal["linear", "root", "log"] | None = Field(
@@ -264,6 +267,14 @@ class Output(Table):
         if self.fields_every is not None and self.field_times is not None:
             raise ValueError("fields_every and field_times exclude each other; keep one of them")
         return self
+
+
+class Checkpoint(Table):
+    """[checkpoint]: what a run needs to go on, kept while it runs; there is one at every stop in any case."""
+
+    every_steps: Count | None = Field(None, description="keep a checkpoint every so many steps")
+    every_seconds: Positive | None = Field(None, description="keep a checkpoint after so many seconds")
+    keep: Count = Field(2, description="how many checkpoints stay, the latest ones")
 
 
 class Compare(Table):

@@ -195,6 +195,21 @@ class ExplicitTime[S](Protocol):
         """
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """A model or study with numbers of its own that a run needs to go on, beside its state."""
+
+    def memory(self) -> Mapping[str, Any]:
+        """The numbers, as JSON has them, the same on all ranks."""
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Go on from what `memory` returned.
+
+        Args:
+            memory: Of the same model or study.
+        """
+
+
 @dataclass(frozen=True)
 class Step[S]:
     """An accepted step.

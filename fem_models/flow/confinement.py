@@ -9,6 +9,7 @@ import numpy as np
 from mpi4py import MPI
 
 from fem_models.core.protocols import Row, Step
+from fem_models.core.remembering import Remembering
 from fem_models.flow.nodal_fields import NodalFields
 from fem_models.flow.species import State
 
@@ -16,7 +17,7 @@ from fem_models.flow.species import State
 _AT_RIM = 1e-6
 
 
-class Confinement:
+class Confinement(Remembering):
     """Follows the largest share of each mass at the boundary of where densities live. Collective.
 
     Args:
@@ -27,6 +28,7 @@ class Confinement:
     """
 
     table = ""
+    remembered = ("_shares", "_masses")
 
     def __init__(self, flow: NodalFields, names: Sequence[str], whole_space: bool) -> None:
         self._flow = flow

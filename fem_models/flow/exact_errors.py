@@ -19,12 +19,13 @@ import numpy.typing as npt
 from mpi4py import MPI
 
 from fem_models.core.protocols import Row, Step
+from fem_models.core.remembering import Remembering
 from fem_models.expressions import Expression
 from fem_models.flow.nodal_fields import NodalFields
 from fem_models.flow.species import State
 
 
-class ExactErrors:
+class ExactErrors(Remembering):
     """Follows the errors of a run. Collective.
 
     Args:
@@ -33,6 +34,7 @@ class ExactErrors:
     """
 
     table = ""
+    remembered = ("_errors",)
 
     def __init__(self, flow: NodalFields, exact: Mapping[str, Expression]) -> None:
         self._flow, self._exact = flow, exact

@@ -17,10 +17,12 @@ from dolfinx import fem, la
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
+from fem_models.core.errors import SolveError
 from fem_models.core.protocols import Expectation, Packed, Record, Row
 from fem_models.energies import Energy
 from fem_models.expressions.explicit_time import Time
 from fem_models.flow.species import Geometry, State
+from fem_models.linalg.exchange import Exchange
 from fem_models.meshes.parts import Part
 from fem_models.nodal.numbering import original_numbers
 
@@ -133,7 +135,7 @@ class Observed(ABC):
     # Energies that depend on the time explicitly
 
     # What the change of the energy has done since a run began: the sum of E(ρ; new time) - E(ρ; old time).
-    _work = 0.0
+    _work = _time = 0.0
 
     def move_to(self, time: float, state: State | None = None) -> None:
         """Set the time of an energy that depends on it explicitly. Collective.
@@ -142,13 +144,50 @@ class Observed(ABC):
             time: The end of the next step, or the beginning of a run (dimensionless).
             state: The state before the step, shape (nodes, species), on which the change does work; None at
                 the beginning of a run.
+
+        Raises:
+            SolveError: The energy is not finite at that time.
         """
-        if self.explicit_time is None:
+        clock = self.explicit_time
+        if clock is None:
             return
-        before = 0.0 if state is None else math.fsum(self.energy_terms(state).values())
-        self.explicit_time.value[...] = time
-        after = 0.0 if state is None else math.fsum(self.energy_terms(state).values())
-        self._work = 0.0 if state is None else self._work + after - before
+        if state is None:
+            clock.value[...] = self._time = time
+            self._work = 0.0
+            return
+        # Other flows on the mesh may have moved its time.
+        clock.value[...] = self._time
+        before = math.fsum(self.energy_terms(state).values())
+        clock.value[...] = self._time = time
+        after = math.fsum(self.energy_terms(state).values())
+        if not math.isfinite(after):
+            raise SolveError(
+                f"The energy of the density is not finite at t = {time:g}: look at the potentials."
+            )
+        self._work += after - before
+
+    def memory(self) -> dict[str, float]:
+        """The work of potentials that change, and their time."""
+        return {"work": self._work, "time": self._time}
+
+    def restore(self, memory: Mapping[str, float]) -> None:
+        """Go on from what `memory` returned.
+
+        Args:
+            memory: Of the same flow.
+        """
+        self._work, self._time = memory["work"], memory["time"]
+
+    def with_ghosts(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Values at this rank's own nodes with those of its ghosts. Collective.
+
+        Args:
+            values: Shape (owned nodes, any).
+
+        Returns:
+            Shape (nodes, any).
+        """
+        return Exchange(self.space.dofmap.index_map, values.shape[1]).with_ghosts(values)
 
     # The observables
 

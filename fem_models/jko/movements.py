@@ -15,7 +15,8 @@ Everything is dimensionless.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,6 +81,20 @@ class Movements:
             "hamilton_jacobi": movement.hamilton_jacobi,
             "terminal": movement.terminal,
         }
+
+    def memory(self) -> dict[str, Any]:
+        """The energies, steps and movements so far."""
+        movements = [asdict(movement) for movement in self._movements]
+        return {"energies": self._energies, "steps": self._steps, "movements": movements}
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Go on from what `memory` returned.
+
+        Args:
+            memory: Of the same run.
+        """
+        self._energies, self._steps = list(memory["energies"]), list(memory["steps"])
+        self._movements = [Movement(**entry) for entry in memory["movements"]]
 
     def summary(self) -> dict[str, Any]:
         """The entry `jko` of summary.json; residuals and excess are the largest of all steps."""

@@ -26,10 +26,10 @@ from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.meshes import marks
 from fem_models.meshes import sources as mesh_sources
-from fem_models.meshes.abaqus import read_inp
 from fem_models.meshes.checks import check_overlaps
 from fem_models.meshes.domain_names import DOMAINS
 from fem_models.meshes.joints import hanging, parts, places
+from fem_models.meshes.meshio_files import read_by_meshio
 from fem_models.meshes.simplices import CELL_NAME, Simplices, merged
 from fem_models.meshes.xdmf import read_xdmf
 
@@ -45,8 +45,8 @@ _SMALL = 1e-10
 _CELLS_ACROSS = {1: 32, 2: 32, 3: 12}
 _READERS: dict[str, Callable[[Path], Simplices]] = {
     ".xdmf": read_xdmf,
-    ".inp": read_inp,
-    **dict.fromkeys((".msh", ".med", ".unv", ".vtk", ".mesh", ".bdf"), mesh_sources.read_mesh),
+    **dict.fromkeys((".inp", ".vtk"), read_by_meshio),
+    **dict.fromkeys((".msh", ".med", ".unv", ".mesh", ".bdf"), mesh_sources.read_mesh),
 }
 _SUFFIXES = (".geo", *_READERS)
 
@@ -171,7 +171,8 @@ def _joints(whole: Simplices, path: Path) -> tuple[str, ...]:
     if count == 1 and not doubled and not between:
         return ()
     what = [f"{count} parts that share no nodes"] if count > 1 else []
-    what += [f"{between} hanging nodes, inside the side of a cell,"] if between else []
+    nodes = "1 node" if between == 1 else f"{between} nodes"
+    what += [f"{nodes} hanging on the side of a cell"] if between else []
     what += [f"{doubled} nodes at the place of another"] if doubled else []
     cure = " (merge = true makes them one)" if doubled else ""
     where = "between them" if count > 1 or doubled else "through those sides"

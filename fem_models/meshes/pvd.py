@@ -11,6 +11,7 @@ from os import SEEK_END
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,9 @@ from fem_models.core.parallel import on_rank_zero
 Frame = tuple[float, Sequence[fem.Function]]
 """A time, and the functions of that time: those that are not constant on cells are of one element."""
 
+Written = tuple[float, str]
+"""A time in a .pvd file, and the name of the file with its fields."""
+
 
 class PvdFile:
     """A .pvd file that is complete after every time. Collective; a context manager that closes it.
@@ -34,16 +38,23 @@ class PvdFile:
         comm: The ranks that share the mesh.
         path: Of the file, which ends in .pvd; its pieces are written next to it. Older ones are replaced.
         remark: What the file says about its fields, for those who read it as text.
+        kept: Times with their pieces that the file has and keeps, as `written` finds them; what came later
+            leaves it.
 
     Raises:
         InputError: A path that does not end in .pvd, or one in a directory that does not exist.
     """
 
-    def __init__(self, comm: MPI.Comm, path: Path | str, remark: str = "") -> None:
+    def __init__(
+        self, comm: MPI.Comm, path: Path | str, remark: str = "", kept: Sequence[Written] = ()
+    ) -> None:
         self._comm, self._path, self._remark = comm, Path(path), remark
+        self._sets: list[Written] = list(kept)
+        self._kept = len(kept)
         on_rank_zero(comm, lambda: _check(self._path))
-        self._file: VTKFile | None = VTKFile(comm, self._path, "w")
-        self._times: list[float] = []
+        # VTKFile numbers its pieces from 0: what is added to others needs another name.
+        self._stem = f"{self._path.stem}-{self._kept}" if kept else self._path.stem
+        self._file: VTKFile | None = VTKFile(comm, self._path.with_name(f"{self._stem}.pvd"), "w")
         self._owned = _OwnedCells()
 
     def __enter__(self) -> Self:
@@ -67,8 +78,9 @@ class PvdFile:
         """
         assert self._file is not None
         self._file.write_function([self._owned.restricted(function) for function in functions], time)
-        self._check_pieces()
-        self._times.append(time)
+        number = len(self._sets) - self._kept
+        self._check_pieces(number)
+        self._sets.append((time, f"{self._stem}{number:06d}.pvtu"))
         # VTKFile writes its list of pieces when it is closed; a killed run needs it before.
         on_rank_zero(self._comm, self._write_list)
 
@@ -79,11 +91,12 @@ class PvdFile:
         self._file.close()
         # Its destructor writes the list of pieces once more.
         self._file = None
+        self._comm.Barrier()
         on_rank_zero(self._comm, self._write_list)
 
-    def _check_pieces(self) -> None:
+    def _check_pieces(self, number: int) -> None:
         """Remove what has been written of a time unless it is whole on all ranks: VTKFile says nothing."""
-        directory, stem, number = self._path.parent, self._path.stem, len(self._times)
+        directory, stem = self._path.parent, self._stem
         piece = directory / f"{stem}_p{self._comm.rank}_{number:06d}.vtu"
         if self._comm.allreduce(_is_whole(piece), op=MPI.LAND):
             return
@@ -97,15 +110,13 @@ class PvdFile:
         )
 
     def _write_list(self) -> None:
-        stem = self._path.stem
         head = ['<?xml version="1.0"?>', '<VTKFile type="Collection" version="1.0">']
         head += [f"  <!-- {self._remark} -->"] if self._remark else []
-        sets = [
-            f'    <DataSet timestep="{time!r}" part="0" file="{stem}{number:06d}.pvtu" />'
-            for number, time in enumerate(self._times)
-        ]
+        sets = [f'    <DataSet timestep="{time!r}" part="0" file="{piece}" />' for time, piece in self._sets]
         lines = [*head, "  <Collection>", *sets, "  </Collection>", "</VTKFile>", ""]
         write_text(self._path, "\n".join(lines))
+        if self._kept and self._file is None:
+            self._path.with_name(f"{self._stem}.pvd").unlink(missing_ok=True)
 
 
 def write_pvd(comm: MPI.Comm, path: Path | str, frames: Iterable[Frame]) -> None:
@@ -122,6 +133,22 @@ def write_pvd(comm: MPI.Comm, path: Path | str, frames: Iterable[Frame]) -> None
     with PvdFile(comm, path) as file:
         for time, functions in frames:
             file.write(time, functions)
+
+
+def written(path: Path) -> list[Written]:
+    """The times in a .pvd file with their pieces. On one process.
+
+    Args:
+        path: The file, as `PvdFile` writes it.
+
+    Returns:
+        The times and pieces in the order of the file; none where it is damaged.
+    """
+    try:
+        found = list(ElementTree.parse(path).iter("DataSet"))
+        return [(float(entry.attrib["timestep"]), entry.attrib["file"]) for entry in found]
+    except (OSError, ElementTree.ParseError, KeyError, ValueError):
+        return []
 
 
 class _OwnedCells:

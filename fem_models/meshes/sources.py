@@ -1,6 +1,6 @@
 """Where whole meshes come from, on rank 0: gmsh's geometries, scripts, and the files that it reads.
 
-The modules `xdmf` and `abaqus` read those that it does not.
+The modules `xdmf` and `meshio_files` read those that it does not.
 
 `fem_models.meshes.domains` calls these functions on one rank and shares the cells out.
 """
@@ -34,6 +34,8 @@ _SIZE_ATTEMPTS = 8
 
 # Formats whose reference numbers gmsh takes for the numbers of curves, surfaces and volumes.
 _NUMBERED = (".mesh", ".bdf")
+# What whole files of a format end with; gmsh takes what is there without it.
+_ENDS = {".mesh": b"End", ".bdf": b"ENDDATA"}
 
 # gmsh's number of the first-order simplex of each dimension.
 _GMSH_SIMPLEX = {1: 1, 2: 2, 3: 4}
@@ -197,7 +199,7 @@ def run_script(path: Path, settings: dict[str, float]) -> Simplices:
 
 
 def read_mesh(path: Path) -> Simplices:
-    """Read a mesh in a format that gmsh reads: MSH, MED, UNV, VTK, Medit's MESH or Nastran's BDF.
+    """Read a mesh in a format that gmsh reads: MSH, MED, UNV, Medit's MESH or Nastran's BDF.
 
     Args:
         path: The file; its ending says the format.
@@ -214,6 +216,10 @@ def read_mesh(path: Path) -> Simplices:
         if suffix == ".msh" and file.read(1) != b"$":
             # gmsh would take such a file for a script and run it.
             raise InputError(f"The mesh file {path} is not in gmsh's MSH format: write it again.")
+        if (mark := _ENDS.get(suffix)) is not None:
+            file.seek(max(file.seek(0, 2) - 200, 0))
+            if mark not in file.read():
+                raise InputError(f"The mesh file {path} has no {mark.decode()} at its end: write it again.")
     origin = f"The mesh file {path}"
     with _gmsh_session(origin) as gmsh:
         gmsh.merge(str(path))

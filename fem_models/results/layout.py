@@ -22,8 +22,9 @@ STEADY_FIELDS = "steady.pvd"
 LOG = "log.txt"
 FIGURES = "figures"
 COMPARE = "compare"
+_CHECKPOINTS = "checkpoint"
 
-_PIECES = re.compile(r"(fields|steady)(_p\d+_)?\d{6,}\.p?vtu")
+_PIECES = re.compile(r"(fields|steady)(-\d+)?(_p\d+_)?\d{6,}\.p?vtu|fields-\d+\.pvd")
 # What file systems or shells refuse or read in their own way.
 _UNSAFE = re.compile(r'[/\\:*?"<>|]')
 
@@ -53,6 +54,42 @@ def variant_directory(directory: Path, name: str) -> Path:
     """
     safe = _UNSAFE.sub("-", name.strip()).lstrip(".") or "variant"
     return directory / COMPARE / safe
+
+
+def checkpoints(directory: Path) -> Path:
+    """The directory of the checkpoints of a run.
+
+    Args:
+        directory: The run directory.
+
+    Returns:
+        `checkpoint` in it.
+    """
+    return directory / _CHECKPOINTS
+
+
+def checkpoint_name(number: int) -> str:
+    """The name of a checkpoint file.
+
+    Args:
+        number: Of the last step in it.
+
+    Returns:
+        The name, whose order is that of the steps.
+    """
+    return f"step_{number:09d}.ckpt"
+
+
+def checkpoint_files(directory: Path) -> list[Path]:
+    """The checkpoint files in a directory of checkpoints.
+
+    Args:
+        directory: The directory, which need not exist.
+
+    Returns:
+        The files, the latest one last.
+    """
+    return sorted(directory.glob("step_*.ckpt"))
 
 
 def check_free(directory: Path, overwrite: bool, mark: str = RUN_FILE) -> None:
@@ -114,7 +151,7 @@ def make(directory: Path) -> None:
 def _clear(directory: Path) -> None:
     for file in list(_run_files(directory)):
         file.unlink(missing_ok=True)
-    shutil.rmtree(directory / "checkpoint", ignore_errors=True)
+    shutil.rmtree(checkpoints(directory), ignore_errors=True)
     compare = directory / COMPARE
     for variant in list(compare.iterdir()) if compare.is_dir() else []:
         if (variant / RUN_FILE).is_file():

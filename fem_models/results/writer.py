@@ -17,7 +17,7 @@ from fem_models.core.errors import OutputError
 from fem_models.core.files import write_json, write_text
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.protocols import Row
-from fem_models.meshes.pvd import PvdFile, write_pvd
+from fem_models.meshes.pvd import PvdFile, Written, write_pvd, written
 from fem_models.results import layout
 
 
@@ -31,6 +31,7 @@ class RunOutput:
         directory: The run directory, which `layout.check_free` has let pass.
         run_file: The text of run.toml.
         remark: What fields.pvd says about its fields.
+        until: For a run that goes on, the time up to which what is there stays; None for a new one.
 
     Raises:
         InputError: The directory cannot be made.
@@ -39,7 +40,9 @@ class RunOutput:
         directory: The run directory.
     """
 
-    def __init__(self, comm: MPI.Comm, directory: Path, run_file: str, remark: str = "") -> None:
+    def __init__(
+        self, comm: MPI.Comm, directory: Path, run_file: str, remark: str = "", until: float | None = None
+    ) -> None:
         self.directory = directory
         self._comm, self._remark = comm, remark
         self._tables: dict[str, TextIOWrapper] = {}
@@ -47,12 +50,30 @@ class RunOutput:
         self._fields: PvdFile | None = None
         self._latest: float | None = None
         self._failure: OutputError | None = None
-        on_rank_zero(comm, lambda: self._begin(run_file))
+        self._kept: list[Written] = []
+        if until is None:
+            on_rank_zero(comm, lambda: self._begin(run_file))
+        else:
+            self._kept = on_rank_zero(comm, lambda: self._go_on(run_file, until))
+            self._latest = self._kept[-1][0] if self._kept else None
 
     def _begin(self, run_file: str) -> None:
         layout.make(self.directory)
         write_text(self.directory / layout.RUN_FILE, run_file)
         self._log = (self.directory / layout.LOG).open("w", encoding="utf-8", buffering=1)
+
+    def _go_on(self, run_file: str, until: float) -> list[Written]:
+        """Drop what was written after a time; returns the fields that stay."""
+        write_text(self.directory / layout.RUN_FILE, run_file)
+        (self.directory / layout.SUMMARY).unlink(missing_ok=True)
+        self._log = (self.directory / layout.LOG).open("a", encoding="utf-8", buffering=1)
+        for name in (layout.SERIES, layout.STUDY, layout.MOVEMENTS):
+            path = self.directory / name
+            if path.is_file():
+                write_text(path, _rows_until(path.read_text(encoding="utf-8"), until))
+                self._tables[name] = path.open("a", encoding="utf-8", newline="", buffering=1)
+        fields = self.directory / layout.FIELDS
+        return [entry for entry in written(fields) if entry[0] <= until]
 
     def log(self, *lines: str) -> None:
         """Write lines to log.txt; `check` tells where there is no room for them.
@@ -120,7 +141,7 @@ class RunOutput:
         if time == self._latest:
             return
         if self._fields is None:
-            self._fields = PvdFile(self._comm, self.directory / layout.FIELDS, self._remark)
+            self._fields = PvdFile(self._comm, self.directory / layout.FIELDS, self._remark, self._kept)
         self._fields.write(time, list(functions()))
         self._latest = time
 
@@ -155,3 +176,16 @@ class RunOutput:
             if file is not None:
                 with suppress(OSError):  # what could not be written has been told
                     file.close()
+
+
+def _rows_until(text: str, until: float) -> str:
+    """The lines of a table up to a time; a last line that was cut off goes, too."""
+    header, *rows = text.splitlines()
+    names = header.split(",")
+    column = names.index("time")
+    kept = []
+    for row in rows:
+        entries = row.split(",")
+        if len(entries) == len(names) and float(entries[column]) <= until:
+            kept.append(row)
+    return "\n".join([header, *kept, ""])

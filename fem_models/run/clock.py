@@ -48,11 +48,13 @@ class Clock:
     Attributes:
         start: First time (dimensionless).
         end: Last time (dimensionless).
-        count: Number of steps.
+        count: Number of the last step.
         marked_start: Whether a field time is the first time.
     """
 
-    def __init__(self, start: float, end: float, step: float, field_times: Sequence[float] = ()) -> None:
+    def __init__(
+        self, start: float, end: float, step: float, field_times: Sequence[float] = (), taken: int = 0
+    ) -> None:
         """Plan the steps.
 
         Args:
@@ -60,6 +62,7 @@ class Clock:
             end: Last time, greater than `start`.
             step: Largest size of a step, greater than 0.
             field_times: Times between `start` and `end` that a step has to reach exactly.
+            taken: Number of steps before the start.
 
         Raises:
             InputError: The step is lost in the rounding of the times.
@@ -84,11 +87,23 @@ class Clock:
         self._segments = [
             _segment(begin, stop, step, stops[stop]) for begin, stop in itertools.pairwise([start, *ends])
         ]
-        self.count = sum(segment.steps for segment in self._segments)
+        self._taken = taken
+        self.count = taken + sum(segment.steps for segment in self._segments)
+
+    def after(self, number: int) -> Iterator[Tick]:
+        """Go through the steps after one of them.
+
+        Args:
+            number: Of that step; 0 for all.
+
+        Returns:
+            The others, in order.
+        """
+        return (tick for tick in self if tick.number > number)
 
     def __iter__(self) -> Iterator[Tick]:
         """Go through the steps in order."""
-        number = 0
+        number = self._taken
         for begin, end, count, step, marked in self._segments:
             for k in range(1, count + 1):
                 number += 1

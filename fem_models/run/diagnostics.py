@@ -1,7 +1,7 @@
 """What a run says about itself: a row per step, and whether the laws of the model held."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fem_models.core.protocols import Expectation, Model, Row, Scheme, Step
@@ -40,6 +40,18 @@ class Extremes:
             scale = abs(self.first[name]) or 1.0
             self._drift[name] = max(self._drift[name], abs(value - self.first[name]) / scale)
         self.last = observables
+
+    def memory(self) -> list[Row]:
+        """All of it, as JSON has it."""
+        return [self.first, self.last, self._least, self._most, self._drift, self._increase]
+
+    def restore(self, memory: Sequence[Row]) -> None:
+        """Go on from what `memory` returned.
+
+        Args:
+            memory: Of the same observables.
+        """
+        self.first, self.last, self._least, self._most, self._drift, self._increase = map(dict, memory)
 
     def least(self, name: str) -> float:
         """The least value of an observable so far.
@@ -136,6 +148,26 @@ class Diagnostics[S]:
         self.record.add(observables)
         self.row = _row(tick, observables, step.newton, step.linear)
         return self.row
+
+    def memory(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as JSON has it."""
+        counts = (self.steps, self.rejected, self._newton, self._linear, self._clipped)
+        return {
+            "counts": counts,
+            "increases": self._increases,
+            "record": self.record.memory(),
+            "row": self.row,
+        }
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Go on from what `memory` returned.
+
+        Args:
+            memory: Of the same run.
+        """
+        self.steps, self.rejected, self._newton, self._linear, self._clipped = memory["counts"]
+        self._increases, self.row = dict(memory["increases"]), dict(memory["row"])
+        self.record.restore(memory["record"])
 
     @property
     def drift(self) -> float:

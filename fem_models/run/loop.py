@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -14,13 +15,16 @@ from fem_models.config.tables import Output
 from fem_models.core.errors import OutputError, SolveError
 from fem_models.core.protocols import ExplicitTime, Step
 from fem_models.linalg.options import petsc_message
+from fem_models.run.checkpoints import Begun
 from fem_models.run.clock import Clock, Tick
 from fem_models.run.diagnostics import Diagnostics
 
-StopReason = Literal["end", "steady", "interrupted", "failed"]
+StopReason = Literal["end", "steady", "walltime", "interrupted", "failed"]
 
 # Relative change per unit of time below which a state counts as steady.
 _STEADY = 1e-8
+# A step, and what is written after it, may take as much longer than the longest so far.
+_MARGIN = 2.0
 # Pictures of a run that does not say when to write fields, besides the initial one.
 _PICTURES = 5
 
@@ -63,20 +67,35 @@ class Watch[S](Protocol):
             last: Whether the run ends here.
         """
 
+    def keep(self, number: int, time: float, state: S, last: bool) -> None:
+        """Keep a checkpoint where one is due.
+
+        Args:
+            number: Of the last step.
+            time: Its end (dimensionless).
+            state: The state there.
+            last: Whether the run ends here: then one is due.
+        """
+
 
 class Interruption:
-    """Notes SIGINT (Ctrl-C) and SIGTERM, so that a run ends after the step it is in.
+    """Notes SIGINT (Ctrl-C), SIGTERM, SIGUSR1 and the end of the time there is: a run ends after its step.
 
-    A second signal acts as usual: it ends the process at once.
+    A second signal acts as usual: it ends the process at once. SIGUSR1 is how schedulers say that the time is
+    nearly over.
 
     Args:
         comm: The ranks of the run.
+        walltime: Seconds from now after which to stop, if there is a limit; a step is not begun where one
+            like the longest so far would not end in time.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
-    def __init__(self, comm: MPI.Comm) -> None:
+    def __init__(self, comm: MPI.Comm, walltime: float | None = None) -> None:
         self._comm = comm
+        self._walltime, self._begin = walltime, monotonic()
+        self._last, self._longest = self._begin, 0.0
         self._noted = 0
         self._usual: dict[int, Any] = {}
 
@@ -103,8 +122,14 @@ class Interruption:
             signal.signal(number, handler)
 
     def signal(self) -> int:
-        """Return the number of a signal that any rank has noted, 0 if none has. Collective."""
-        return self._comm.allreduce(self._noted, op=MPI.MAX)
+        """Return the number of a signal that any rank has noted, 0 if none has. Collective.
+
+        The end of the time counts as SIGUSR1.
+        """
+        now = monotonic()
+        self._longest, self._last = max(self._longest, now - self._last), now
+        over = self._walltime is not None and now + _MARGIN * self._longest > self._begin + self._walltime
+        return self._comm.allreduce(self._noted or (signal.SIGUSR1 if over else 0), op=MPI.MAX)
 
 
 def advance[S](
@@ -115,6 +140,7 @@ def advance[S](
     table: Output,
     stop_when_steady: bool,
     interruption: Interruption,
+    begun: Begun[S] | None = None,
 ) -> Stop[S]:
     """Take the steps of a run. Collective.
 
@@ -126,32 +152,39 @@ def advance[S](
         table: The table [output].
         stop_when_steady: Whether to stop where a step changes next to nothing.
         interruption: Says whether to stop.
+        begun: Where a run goes on that was stopped before; the diagnostics are there already.
 
     Returns:
         Where and why the run stopped; a failed solve, or a full disk, is a reason to stop, not an
         exception.
     """
-    state, time = problem.initial, clock.start
+    number, state, time = 0, problem.initial, clock.start
+    if begun is not None:
+        number, state, time = begun.number, begun.state, begun.time
     due = fields_due(table, clock)
     try:
-        if due(Tick(0, time, 0.0, clock.marked_start)):
+        if begun is None and due(Tick(0, time, 0.0, clock.marked_start)):
             watch.fields(time, state)
-        for tick in clock:
+        for tick in clock.after(number):
             try:
                 if isinstance(problem.model, ExplicitTime):
                     problem.model.move_to(tick.time, state)
                 step = problem.scheme.step(state, tick.step)
             except (SolveError, PETSc.Error) as error:
                 watch.fields(time, state)
+                watch.keep(number, time, state, True)
                 return Stop("failed", time, state, report=_report(tick, time, error))
             diagnostics.step(tick, step)
             steady = stop_when_steady and problem.model.change(state, step.state) <= _STEADY * tick.step
-            state, time = step.state, tick.time
+            number, state, time = tick.number, step.state, tick.time
             last = tick.number == clock.count
             noted = 0 if last or steady else interruption.signal()
             if due(tick) or noted or (steady and not last):
                 watch.fields(time, state)
             watch.step(step, last or steady or noted > 0)
+            watch.keep(number, time, state, last or steady or noted > 0)
+            if noted == signal.SIGUSR1:
+                return Stop("walltime", time, state)
             if noted:
                 return Stop("interrupted", time, state, signal=noted)
             if steady:

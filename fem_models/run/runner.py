@@ -11,17 +11,17 @@ from mpi4py import MPI
 
 from fem_models._version import __version__
 from fem_models.config import io as config_io
-from fem_models.config.problem import Companions, Problem
+from fem_models.config.problem import Companions
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError, OutputError
 from fem_models.core.parallel import on_rank_zero
-from fem_models.core.protocols import Row, Step
+from fem_models.core.protocols import ExplicitTime, Remembers, Row, Step
 from fem_models.results import layout
 from fem_models.results.writer import RunOutput
-from fem_models.run.build import build_mesh
 from fem_models.run.cache import remove_abandoned
-from fem_models.run.clock import Clock
+from fem_models.run.checkpoints import Begun, Keeper
 from fem_models.run.diagnostics import Diagnostics
+from fem_models.run.jobs import Job, prepare
 from fem_models.run.loop import Interruption, Stop, advance
 from fem_models.run.progress import ProgressReport, duration
 from fem_models.run.sweep import conclude
@@ -69,17 +69,6 @@ class Outcomes:
     failure: Outcome | None
 
 
-@dataclass(frozen=True)
-class _Job:
-    title: str
-    directory: Path
-    config: RunConfig
-    clock: Clock
-    problem: Problem[Any]
-    seconds: float
-    notes: Sequence[str]
-
-
 def run(
     config: RunConfig,
     directory: Path,
@@ -87,6 +76,7 @@ def run(
     comm: MPI.Comm = MPI.COMM_WORLD,
     console: "Console | None" = None,
     draw: Draw | None = None,
+    walltime: float | None = None,
 ) -> Outcomes:
     """Run a run file and its variants. Collective.
 
@@ -100,6 +90,7 @@ def run(
         comm: The ranks that run it.
         console: Where rank 0 reports the progress; nowhere if None.
         draw: Draws the figures, on rank 0; there are none without it.
+        walltime: Seconds after which to stop, if there is a limit.
 
     Returns:
         What came of it.
@@ -109,17 +100,43 @@ def run(
     """
     on_rank_zero(comm, lambda: layout.check_free(directory, overwrite))
     on_rank_zero(comm, remove_abandoned)
-    jobs = _prepare(config, directory, comm)
+    jobs = prepare(config, directory, comm)
+    return run_all(jobs, config, directory, comm, console, draw, walltime)
+
+
+def run_all(
+    jobs: list[Job],
+    config: RunConfig,
+    directory: Path,
+    comm: MPI.Comm,
+    console: "Console | None",
+    draw: Draw | None,
+    walltime: float | None,
+) -> Outcomes:
+    """Run what has been prepared, one after the other, and draw the figures. Collective.
+
+    Args:
+        jobs: The runs; the list is emptied.
+        config: The run file.
+        directory: The run directory.
+        comm: As for `run`.
+        console: As for `run`.
+        draw: As for `run`.
+        walltime: As for `run`.
+
+    Returns:
+        What came of them.
+    """
     runs: list[Outcome] = []
     values = config.sweep.variants if config.sweep else ()
     swept = {layout.variant_directory(directory, variant.name) for variant in values}
-    with Interruption(comm) as interruption:
+    with Interruption(comm, walltime) as interruption:
         while jobs:
             # Taken from the list, so that its solvers are gone when the next one runs.
             runs.append(_run_one(jobs.pop(0), interruption, console if comm.rank == 0 else None))
-            reason = runs[-1].stop.reason
             # A sweep goes on to where it fails, and beyond.
-            if reason == "interrupted" or (reason == "failed" and runs[-1].directory not in swept):
+            failed = runs[-1].stop.reason == "failed" and runs[-1].directory not in swept
+            if failed or runs[-1].stop.reason in ("interrupted", "walltime"):
                 break
     on_rank_zero(comm, lambda: conclude(directory, config))
     failures = [run for run in runs if run.stop.reason == "failed" and run.directory not in swept]
@@ -142,61 +159,52 @@ def _drawn(directory: Path, draw: Draw) -> tuple[Sequence[Path], str | None]:
         return [], f"The figures were not drawn: {reason.removesuffix('.')}; {again}."
 
 
-def _prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[_Job]:
-    """Build the run and all its variants, so that bad input is found before the first step."""
-    todo = [("run", directory, config)]
-    for index, variant in enumerate(config.variants):
-        place = layout.variant_directory(directory, variant.name)
-        if place in [taken for _, taken, _ in todo]:
-            raise InputError(
-                f'[[compare]] name = "{variant.name}" and another name give the same directory {place}; '
-                "change one of them."
-            )
-        todo.append((variant.name, place, config_io.variant(config, index)))
-    jobs: list[_Job] = []
-    built: dict[Any, Any] = {}
-    shared: dict[Any, Any] = {}
-    for title, place, chosen in todo:
-        begin = time.perf_counter()
-        try:
-            table, times = chosen.time, chosen.output.field_times or ()
-            clock = Clock(table.start, table.end, table.step, times)
-            if chosen.mesh not in built:
-                built[chosen.mesh] = build_mesh(comm, chosen.mesh)
-            problem = chosen.system.problem(chosen, built[chosen.mesh])
-            problem.shared = shared
-        except InputError as error:
-            where = "" if chosen is config else f"[[compare]] {title}: "
-            raise InputError(f"{where}{error}") from None
-        seconds, notes = time.perf_counter() - begin, built[chosen.mesh].notes
-        jobs.append(_Job(title, place, chosen, clock, problem, seconds, notes))
-    return jobs
-
-
 class _Watcher[S]:
     """Writes what there is to write of a run, and measures the time that takes. Collective."""
 
-    def __init__(self, job: _Job, console: "Console | None") -> None:
+    def __init__(self, job: Job, console: "Console | None") -> None:
         self._job = job
         problem = job.problem
         if console is not None and problem.prepares:
             console.print(f"{job.title}: computing {problem.prepares}", markup=False, highlight=False)
         self._companions: Companions[S] = problem.companions()
-        start = job.clock.start
-        self.diagnostics = Diagnostics(problem.model, problem.scheme, problem.initial, start)
-        first = self._studied(problem.initial, None)
+        begun = job.begun
+        # Another run on the mesh may have left its time there.
+        if begun is None and isinstance(problem.model, ExplicitTime):
+            problem.model.move_to(job.clock.start)
+        self.diagnostics = Diagnostics(problem.model, problem.scheme, problem.initial, job.clock.start)
+        first: dict[str, Row] = {}
+        if begun is None:
+            first = self._studied(problem.initial, None)
+        else:
+            self._remember(begun)
         self.set_up = time.perf_counter()
         run_file, remark = config_io.dump(job.config), self._companions.remark
-        self.output = RunOutput(problem.model.comm, job.directory, run_file, remark)
+        until = None if begun is None else begun.time
+        self.output = RunOutput(problem.model.comm, job.directory, run_file, remark, until)
+        self._keeper = Keeper(problem, job.config, job.directory)
         self.output.log(*_heading(job))
-        for name, rows in problem.tables.items():
+        for name, rows in problem.tables.items() if begun is None else ():
             for row in rows:
                 self.output.row(name, row)
         self.progress = ProgressReport(console, self.output.log, job.title, job.clock.count)
         self.seconds = 0.0
         self._console = console
         self._closing_warnings: Sequence[str] = ()
-        self._report(first, False)
+        if begun is None:
+            self._report(first, False)
+
+    def _remember(self, begun: Begun[S]) -> None:
+        """Put diagnostics and studies to where they were."""
+        self.diagnostics.restore(begun.facts["diagnostics"])
+        for study, memory in zip(self._companions.studies, begun.facts["studies"], strict=True):
+            if isinstance(study, Remembers):
+                study.restore(memory)
+
+    def keep(self, number: int, time: float, state: S, last: bool) -> None:
+        """Keep a checkpoint where one is due."""
+        if last or self._keeper.due(number):
+            self._keeper.keep(number, time, state, self.diagnostics, self._companions.studies)
 
     def _studied(self, state: S, step: Step[S] | None) -> dict[str, Row]:
         """The rows of the studies by table; studies with one table share its rows."""
@@ -264,7 +272,7 @@ class _Watcher[S]:
         return summary
 
 
-def _run_one(job: _Job, interruption: Interruption, console: "Console | None") -> Outcome:
+def _run_one(job: Job, interruption: Interruption, console: "Console | None") -> Outcome:
     begin = time.perf_counter() - job.seconds
     problem, table = job.problem, job.config.time
     watcher: _Watcher[Any] = _Watcher(job, console)
@@ -277,6 +285,7 @@ def _run_one(job: _Job, interruption: Interruption, console: "Console | None") -
             job.config.output,
             table.stop_when_steady,
             interruption,
+            job.begun,
         )
     finally:
         watcher.progress.close()
@@ -297,7 +306,7 @@ def _run_one(job: _Job, interruption: Interruption, console: "Console | None") -
     return Outcome(job.directory, summary, stop)
 
 
-def _summary(job: _Job, watcher: _Watcher[Any], stop: Stop[Any]) -> Summary:
+def _summary(job: Job, watcher: _Watcher[Any], stop: Stop[Any]) -> Summary:
     """The entries of summary.json, but for the times (collective)."""
     problem, diagnostics = job.problem, watcher.diagnostics
     return {
@@ -324,10 +333,12 @@ def _largest(comm: MPI.Comm, seconds: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(keys, map(float, largest), strict=True))
 
 
-def _heading(job: _Job) -> list[str]:
+def _heading(job: Job) -> list[str]:
     problem, clock = job.problem, job.clock
+    went_on = [] if job.begun is None else [f"going on from t = {job.begun.time:g}, step {job.begun.number}"]
     return [
         f"fem-models {__version__}, {problem.model.comm.size} ranks",
+        *went_on,
         f"{job.title}: {problem.title}, {clock.count} steps from t = {clock.start:g} to t = {clock.end:g}",
         problem.model.description(),
         *problem.notes,

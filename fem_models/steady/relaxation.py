@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fem_models.core.protocols import Row, Step
+from fem_models.core.remembering import Remembering
 from fem_models.flow.nodal_fields import NodalFields
 from fem_models.flow.species import State
 from fem_models.steady.decay import fit_decay
@@ -24,7 +25,7 @@ _AT_REST, _ABOVE = 1e-9, 1e-6
 _FLAT = 1e-3
 
 
-class Relaxation:
+class Relaxation(Remembering):
     """Follows E(t) - E∞. Collective.
 
     Args:
@@ -32,6 +33,7 @@ class Relaxation:
     """
 
     table = ""
+    remembered = ("_times", "_energies")
 
     def __init__(self, flow: NodalFields) -> None:
         self._flow = flow

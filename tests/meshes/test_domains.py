@@ -593,7 +593,7 @@ def test_bad_hdf5_files(shared_tmp_path, damage):
 
 @pytest.mark.parallel
 def test_files_that_are_not_meshes(shared_tmp_path):
-    refused("must end in one of .geo, .xdmf, .inp, .msh", meshes.from_file, "mesh.stl")
+    refused("must end in one of .geo, .xdmf, .inp, .vtk, .msh", meshes.from_file, "mesh.stl")
     for suffix in (".geo", ".msh", ".xdmf"):
         refused("does not exist", meshes.from_file, shared_tmp_path / f"none{suffix}")
     write(shared_tmp_path / "empty.geo", "")

@@ -120,6 +120,28 @@ meshio.write(f"{folder}/mesh.xdmf", grid, **options)
 """
 
 
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("file_format", ["vtk42", "vtk51"])
+def test_vtk_files_of_any_version(tmp_path, square, file_format, binary):
+    import meshio
+
+    points, triangles, _, _ = square
+    grid = meshio.Mesh(np.column_stack([points, 0 * points[:, 0]]), [("triangle", triangles)])
+    meshio.write(tmp_path / "mesh.vtk", grid, file_format=file_format, binary=binary)
+    marked = meshes.from_file(MPI.COMM_SELF, tmp_path / "mesh.vtk")
+    assert cells(marked) == 32 and length(marked, "boundary") == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("suffix", [".mesh", ".bdf"])
+def test_files_without_their_end_are_refused(tmp_path, suffix):
+    path = tmp_path / f"mesh{suffix}"
+    written_by_gmsh(path)
+    text = path.read_text()
+    path.write_text(text[: 2 * len(text) // 3])
+    with pytest.raises(InputError, match=r"has no (End|ENDDATA) at its end: write it again"):
+        meshes.from_file(MPI.COMM_SELF, path)
+
+
 @pytest.mark.parametrize(
     "options",
     [

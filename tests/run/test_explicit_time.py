@@ -114,3 +114,38 @@ def test_in_python_an_evolution_moves_it_too():
         for moment in fm.evolve(flow, state, fm.Bdf2(), step=0.02, until=1.0):
             last = moment
         assert last.observables["work"] == pytest.approx(work(1.0), abs=0.012)
+
+
+@pytest.mark.parallel
+def test_variants_begin_at_the_first_time(moving, run_tables):
+    moving["time"]["end"] = 0.5
+    fast = {"system.potential": "(x - 4*t)**2"}
+    moving["compare"] = [{"name": "fast", "set": fast}]
+    found = run_tables(moving)
+    moving["system"]["potential"] = fast["system.potential"]
+    del moving["compare"]
+    alone = run_tables(moving, "alone")
+    variant = type(alone)(found.path / "compare" / "fast")
+    assert variant.rows == alone.rows
+
+
+@pytest.mark.parallel
+def test_flows_on_one_mesh_do_not_disturb_each_other():
+    mesh = fm.mesh("interval", lower=-4.0, upper=5.0, cells=60, comm=MPI.COMM_WORLD)
+    flows = [fm.Flow(mesh, fm.Boltzmann() + fm.Potential(f"(x - {k}*t)**2")) for k in (1, 4)]
+    states = [flow.state(lambda x: np.exp(-(x[0] ** 2)), 1.0) for flow in flows]
+    settings = {"step": 0.1, "until": 0.5}
+    alone = [list(fm.evolve(*pair, fm.Bdf2(), **settings)) for pair in zip(flows, states, strict=True)]
+    both = zip(
+        *(fm.evolve(*pair, fm.Bdf2(), **settings) for pair in zip(flows, states, strict=True)), strict=True
+    )
+    for moments, expected in zip(both, zip(*alone, strict=True), strict=True):
+        for moment, other in zip(moments, expected, strict=True):
+            assert moment.observables == pytest.approx(other.observables, rel=1e-12)
+
+
+def test_a_potential_that_is_infinite_at_a_time_is_told(moving, run_tables):
+    moving["system"]["potential"] = "x/(t - 0.5)"
+    found = run_tables(moving)
+    assert found.summary["stop_reason"] == "failed"
+    assert "The energy of the density is not finite at t = 0.5: look at the potentials." in found.log

@@ -10,6 +10,7 @@ import numpy as np
 from mpi4py import MPI
 
 from fem_models.core.protocols import Row, Step
+from fem_models.core.remembering import Remembering
 from fem_models.flow.gradient_flow import GradientFlow, State
 
 # With half of the mass in fewer vertices, by dimension, or more than this share in one, the mesh decides.
@@ -45,7 +46,7 @@ def critical_mass(flow: GradientFlow) -> float | None:
     return 8.0 * math.pi * theta / largest**2
 
 
-class Concentration:
+class Concentration(Remembering):
     """Follows how few vertices of the mesh hold the first density of a flow. Collective.
 
     Args:
@@ -62,6 +63,7 @@ class Concentration:
         self._since: float | None = None
 
     table = "study.csv"
+    remembered = ("_mass", "_share", "_vertices", "_since")
 
     def look(self, row: Row, state: State, step: Step[State] | None) -> Row:
         """The vertices that hold half of the mass, the share of the fullest one, and the second moment.

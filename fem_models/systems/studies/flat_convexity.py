@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mpi4py import MPI
 
 from fem_models.core.protocols import Row, Step
+from fem_models.core.remembering import Remembering
 from fem_models.flow.nodal_fields import NodalFields
 from fem_models.flow.vacuum import CONVEXITY
 
@@ -95,7 +96,7 @@ def convexity_warning(
     )
 
 
-class ConvexityOfRange:
+class ConvexityOfRange(Remembering):
     """Says in the end whether the energy is convex, point by point, over the range of a run. Collective.
 
     Args:
@@ -103,6 +104,7 @@ class ConvexityOfRange:
     """
 
     table = ""
+    remembered = ("_least", "_most")
 
     def __init__(self, flow: NodalFields) -> None:
         self._flow = flow

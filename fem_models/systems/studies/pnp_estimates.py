@@ -100,6 +100,19 @@ class Estimates:
         found["debye_length"] = self._debye
         return found
 
+    def memory(self) -> dict[str, Any]:
+        """What has been dissipated, and how far norms were above their bounds."""
+        return {"time": self._time, "dissipated": self._dissipated, "excess": list(self._excess.items())}
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Go on from what `memory` returned.
+
+        Args:
+            memory: Of a study of the same run.
+        """
+        self._time, self._dissipated = memory["time"], memory["dissipated"]
+        self._excess = {p: (excess, time) for p, (excess, time) in memory["excess"]}
+
     def summary(self) -> Mapping[str, Any]:
         """No entries."""
         return {}

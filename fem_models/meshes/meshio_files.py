@@ -1,4 +1,4 @@
-"""Meshes from Abaqus' input files, read on rank 0."""
+"""Meshes in formats that meshio reads, on rank 0: Abaqus' input files, and VTK files of any version."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from fem_models.core.extras import require
 from fem_models.meshes.simplices import CELL_NAME, Simplices, check_simplex, checked
 
 _DIMENSIONS = {"line": 1} | {name: dimension for dimension, name in CELL_NAME.items() if dimension > 1}
+_FORMATS = {".inp": "abaqus", ".vtk": "vtk"}
 _BELOW = {"vertex": 0, **_DIMENSIONS}
 
 
-def read_inp(path: Path) -> Simplices:
-    """Read the nodes, elements and element sets of an Abaqus input file.
+def read_by_meshio(path: Path) -> Simplices:
+    """Read the points, cells and sets of cells of a file.
 
     Args:
-        path: The file.
+        path: The file, which ends in .inp or .vtk.
 
     Returns:
-        The whole mesh, with its element sets as named parts.
+        The whole mesh, with its sets of cells as named parts.
 
     Raises:
         InputError: meshio is missing, the file is damaged, or it has no mesh of straight-sided simplices.
     """
     origin = f"The mesh file {path}"
-    meshio: Any = require("meshio", extra="mesh", what="Meshes from Abaqus' input files")
+    meshio: Any = require("meshio", extra="mesh", what="Meshes from Abaqus' and VTK files")
     try:
-        read = meshio.read(path, file_format="abaqus")
-    except Exception as error:
+        read = meshio.read(path, file_format=_FORMATS[path.suffix.lower()])
+    # It ends the process where a file is not what it should be.
+    except (Exception, SystemExit) as error:
         reason = str(error).rstrip(".") or type(error).__name__
-        raise InputError(f"{origin} is damaged or no Abaqus input file: {reason}.") from error
+        raise InputError(f"{origin} is damaged or in another format: {reason}.") from error
     for block in read.cells:
         name = block.type.rstrip("0123456789")
         check_simplex(origin, block.type, 1 if block.type in _BELOW else 2, name in _BELOW)

@@ -1,0 +1,188 @@
+"""Checkpoints of a run: when one is kept, what is in it, and how a run goes on from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fem_models._version import __version__
+from fem_models.config import io as config_io
+from fem_models.config import tables
+from fem_models.config.problem import Problem
+from fem_models.config.run_file import RunConfig
+from fem_models.core.errors import InputError
+from fem_models.core.parallel import on_rank_zero
+from fem_models.core.protocols import Memory, Remembers, Study
+from fem_models.results import layout
+from fem_models.results.checkpoint_file import Checkpoint, read_checkpoint, write_checkpoint
+from fem_models.run.diagnostics import Diagnostics
+
+_Array = npt.NDArray[np.float64]
+
+# Numbers of the mesh that must be those of the checkpoint, up to rounding.
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Begun[S]:
+    """Where a run goes on.
+
+    Attributes:
+        number: Of the last step.
+        time: Its end (dimensionless).
+        state: The state there.
+        end: The end of the run that the checkpoint is of.
+        facts: What else it keeps.
+    """
+
+    number: int
+    time: float
+    state: S
+    end: float
+    facts: dict[str, Any]
+
+
+class Keeper[S]:
+    """Keeps checkpoints of a run. Collective.
+
+    Args:
+        problem: What the run works on.
+        config: Its run file.
+        directory: Its run directory.
+    """
+
+    def __init__(self, problem: Problem[S], config: RunConfig, directory: Path) -> None:
+        self._problem, self._config = problem, config
+        self._directory = layout.checkpoints(directory)
+        self._table: tables.Checkpoint = config.checkpoint
+        self._latest = time.monotonic()
+        self.seconds = 0.0
+
+    def due(self, number: int) -> bool:
+        """Whether a checkpoint is to be kept after a step. Collective.
+
+        Args:
+            number: Of the step.
+
+        Returns:
+            The same on all ranks.
+        """
+        steps, seconds = self._table.every_steps, self._table.every_seconds
+        if steps is not None and number % steps == 0:
+            return True
+        if seconds is None:
+            return False
+        return self._problem.model.comm.bcast(time.monotonic() - self._latest >= seconds)
+
+    def keep(
+        self, number: int, at: float, state: S, diagnostics: Diagnostics[S], studies: Sequence[Study[S]]
+    ) -> None:
+        """Write a checkpoint, and remove those that are too many.
+
+        Args:
+            number: Of the last step.
+            at: The time (dimensionless).
+            state: The state.
+            diagnostics: Of the run.
+            studies: That follow it.
+
+        Raises:
+            InputError: The file system refuses.
+            OutputError: There is no room; the earlier checkpoints stay.
+        """
+        begin = time.monotonic()
+        model, memory = self._problem.model, self._problem.scheme.memory()
+        keys = model.keys
+        arrays = {f"state.{name}": values for name, values in model.pack(state).items()}
+        for k, earlier in enumerate(memory.states):
+            arrays |= {f"memory.{k}.{name}": values for name, values in model.pack(earlier).items()}
+        for name, values in (memory.guesses or {}).items():
+            arrays[f"guess.{name}"] = values[: len(keys)].reshape(len(keys), -1)
+        facts = {
+            "version": __version__,
+            "run_file": config_io.dump(self._config),
+            "number": number,
+            "time": at,
+            "end": self._config.time.end,
+            "mesh": dict(model.facts().get("mesh", {})),
+            "steps": memory.steps,
+            "states": len(memory.states),
+            "guesses": {name: list(values.shape[1:]) for name, values in (memory.guesses or {}).items()},
+            "diagnostics": diagnostics.memory(),
+            "model": model.memory() if isinstance(model, Remembers) else {},
+            "studies": [study.memory() if isinstance(study, Remembers) else {} for study in studies],
+        }
+        comm = model.comm
+        on_rank_zero(comm, lambda: self._directory.mkdir(exist_ok=True))
+        path = self._directory / layout.checkpoint_name(number)
+        write_checkpoint(comm, path, keys, Checkpoint(arrays, facts))
+        on_rank_zero(comm, self._prune)
+        self._latest = time.monotonic()
+        self.seconds += self._latest - begin
+
+    def _prune(self) -> None:
+        for path in layout.checkpoint_files(self._directory)[: -self._table.keep]:
+            path.unlink(missing_ok=True)
+
+
+def latest(problem: Problem[Any], directory: Path) -> Begun[Any] | None:
+    """Where a run goes on: its latest checkpoint that is whole. Collective.
+
+    Args:
+        problem: What the run works on; its scheme is put to where it was.
+        directory: The run directory.
+
+    Returns:
+        The place; None where there is no checkpoint.
+
+    Raises:
+        InputError: No checkpoint can be read, or they are of another mesh.
+    """
+    model = problem.model
+    comm = model.comm
+    paths = on_rank_zero(comm, lambda: layout.checkpoint_files(layout.checkpoints(directory)))
+    failure: InputError | None = None
+    for path in reversed(paths):
+        try:
+            return _begun(problem, path)
+        except InputError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return None
+
+
+def _begun(problem: Problem[Any], path: Path) -> Begun[Any]:
+    model: Any = problem.model
+    found = read_checkpoint(model.comm, path, model.keys)
+    facts, arrays = dict(found.facts), found.arrays
+    _check_mesh(path, facts["mesh"], model.facts().get("mesh", {}))
+
+    def unpacked(prefix: str) -> Any:
+        mine = [name for name in arrays if name.startswith(prefix)]
+        return model.unpack({name.removeprefix(prefix): arrays[name] for name in mine})
+
+    guesses = {}
+    for name, shape in facts["guesses"].items():
+        values = model.with_ghosts(arrays[f"guess.{name}"].reshape(len(model.keys), -1))
+        guesses[name] = values.reshape(-1, *shape).copy()
+    states = tuple(unpacked(f"memory.{k}.") for k in range(facts["states"]))
+    problem.scheme.restore(Memory(states, tuple(facts["steps"]), guesses or None))
+    if isinstance(model, Remembers):
+        model.restore(facts["model"])
+    return Begun(facts["number"], facts["time"], unpacked("state."), facts["end"], facts)
+
+
+def _check_mesh(path: Path, before: dict[str, float], now: dict[str, float]) -> None:
+    for name in ("cells", "vertices", "h_min", "h_max"):
+        if name in before and abs(before[name] - now.get(name, 0.0)) > _SAME * abs(before[name]):
+            raise InputError(
+                f"{path} is of another mesh: its {name} is {before[name]:g}, that of the mesh is "
+                f"{now.get(name, 0.0):g}."
+            )

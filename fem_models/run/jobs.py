@@ -1,0 +1,86 @@
+"""The runs of a run file: itself and its variants, checked and built before any of them begins."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpi4py import MPI
+
+from fem_models.config import io as config_io
+from fem_models.config.problem import Problem
+from fem_models.config.run_file import RunConfig
+from fem_models.core.errors import InputError
+from fem_models.results import layout
+from fem_models.run.build import build_mesh
+from fem_models.run.checkpoints import Begun
+from fem_models.run.clock import Clock
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to begin.
+
+    Attributes:
+        title: What it is called.
+        directory: Its run directory.
+        config: Its run file.
+        clock: Its steps.
+        problem: What it works on.
+        seconds: That it took to build that.
+        notes: Sentences about its mesh.
+        begun: Where it goes on, if it was stopped before.
+    """
+
+    title: str
+    directory: Path
+    config: RunConfig
+    clock: Clock
+    problem: Problem[Any]
+    seconds: float
+    notes: Sequence[str]
+    begun: Begun[Any] | None = None
+
+
+def prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[Job]:
+    """Build the run and all its variants, so that bad input is found before the first step. Collective.
+
+    Args:
+        config: The run file.
+        directory: The run directory.
+        comm: The ranks.
+
+    Returns:
+        The run, and its variants after it.
+
+    Raises:
+        InputError: Something about the input is wrong.
+    """
+    todo = [("run", directory, config)]
+    for index, variant in enumerate(config.variants):
+        place = layout.variant_directory(directory, variant.name)
+        if place in [taken for _, taken, _ in todo]:
+            raise InputError(
+                f'[[compare]] name = "{variant.name}" and another name give the same directory {place}; '
+                "change one of them."
+            )
+        todo.append((variant.name, place, config_io.variant(config, index)))
+    jobs: list[Job] = []
+    built: dict[Any, Any] = {}
+    shared: dict[Any, Any] = {}
+    for title, place, chosen in todo:
+        begin = time.perf_counter()
+        try:
+            table, times = chosen.time, chosen.output.field_times or ()
+            clock = Clock(table.start, table.end, table.step, times)
+            if chosen.mesh not in built:
+                built[chosen.mesh] = build_mesh(comm, chosen.mesh)
+            problem = chosen.system.problem(chosen, built[chosen.mesh])
+            problem.shared = shared
+        except InputError as error:
+            where = "" if chosen is config else f"[[compare]] {title}: "
+            raise InputError(f"{where}{error}") from None
+        seconds, notes = time.perf_counter() - begin, built[chosen.mesh].notes
+        jobs.append(Job(title, place, chosen, clock, problem, seconds, notes))
+    return jobs
