@@ -56,6 +56,9 @@ _SEARCH = 20.0
 
 CONVEXITY = "convexity.csv"
 
+# At so many times potentials that change are looked at before a run; each step looks at its own.
+_SOME_TIMES = 5
+
 # What fields.pvd says on how the masses of series.csv follow from its fields.
 _MASS_OF_NODES = (
     f"The mass of a density, exactly as in series.csv, is the sum of {NODAL_VOLUME} times the density over "
@@ -90,7 +93,7 @@ class FlowProblem(Problem[State]):
             flow = LogDensityFlow(gradient_flow, config.time.degree)
         for where, text in _potential_texts(config):
             expression = formula(text, where, config.constants, ("t",))
-            for time in (config.time.start, config.time.end) if expression.uses_time else (None,):
+            for time in _times(config) if expression.uses_time else (None,):
                 _finite(flow, expression, where, time)
         flow.move_to(config.time.start)
         self._moves = flow.explicit_time is not None
@@ -244,6 +247,11 @@ def _flow(system: FlowSystem, config: RunConfig, marked: MarkedMesh) -> Gradient
     table = config.time
     flow = system.flow(config, marked)
     return flow.with_lumping(lumping_of(table.flux)) if table.minimises else flow
+
+
+def _times(config: RunConfig) -> tuple[float, ...]:
+    """Some times of a run, the first and the last among them."""
+    return tuple(np.linspace(config.time.start, config.time.end, _SOME_TIMES))
 
 
 def _potential_texts(config: RunConfig) -> Iterator[tuple[str, str]]:

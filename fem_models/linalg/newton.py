@@ -25,7 +25,7 @@ from fem_models.linalg.step_equations import Linearisation, State, StepEquations
 _TESTS = ("snes_atol", "snes_rtol", "snes_stol")
 
 # A residual that grows by this factor is not on its way to zero.
-_HOPELESS = 1e8
+_HOPELESS = 1e16
 
 # What rounding leaves of the residual, in units of the size of the terms that cancel in it. It grows like
 # τ/h², beyond any tolerance: a residual within it counts as zero below this share of the mass, and elsewhere

@@ -23,13 +23,15 @@ from fem_models.results.run_data import RelativeEnergy, RunData
 _DEEPEST, _BELOW = 1e-14, 1e-9
 _FEW = 30
 _COLUMNS = 3
+_LESS_WORK = "energy_less_work"
 
 
 def energy_figure(run: RunData) -> Figure:
     """Draw the energy of the run and its variants over time, and relative to their steady states.
 
     The relative energy is on a log axis, with the fitted rates; where a run is below its steady state, which
-    is no minimum then, the size of the difference is drawn with crosses.
+    is no minimum then, the size of the difference is drawn with crosses. Where potentials change in time
+    there is no steady state, and the energy less their work, which falls, is drawn instead.
 
     Args:
         run: The run.
@@ -40,6 +42,10 @@ def energy_figure(run: RunData) -> Figure:
     Raises:
         InputError: If a series or a summary cannot be read.
     """
+    if _LESS_WORK in run.series:
+        figure = new_figure(height=4.8, width=8.6)
+        _draw_energy(figure.subplots(), run)
+        return figure
     figure = new_figure(height=7.6, width=8.6)
     energy, decay = figure.subplots(2, 1, sharex=True)
     _draw_energy(energy, run)
@@ -55,6 +61,10 @@ def _draw_energy(axes: Axes, run: RunData) -> None:
         curve = item.relative_energy
         label = r"$E(t)$" if not run.variants else symbol(item.name)
         axes.plot(curve.time, item.energy, label=label, **_look(number, curve.time))
+        if _LESS_WORK in item.series:
+            label = r"$E(t)$ less the work" if not run.variants else f"{symbol(item.name)}, less the work"
+            look = _look(number, curve.time) | {"linewidth": 1.0}
+            axes.plot(curve.time, item.series[_LESS_WORK], label=label, **look)
         if curve.from_steady:
             level = float(item.energy[-1] - curve.value[-1])
             minimal = minimal and curve.is_minimum
@@ -62,6 +72,7 @@ def _draw_energy(axes: Axes, run: RunData) -> None:
     if steady is not None:
         steady.set_label(r"$E_\infty$" + ("" if minimal else "\n(stationary, no minimum)"))
     axes.set_ylabel("energy $E$")
+    axes.set_xlabel(TIME)
     legend(axes)
     plain(axes)
 
@@ -143,8 +154,12 @@ def terms_figure(run: RunData) -> Figure:
         if len(runs) > 1:
             axes.set_title(symbol(item.name), fontsize="medium")
         axes.label_outer()
-    for axes in panels[len(runs) :]:
-        axes.remove()
+    for number, axes in enumerate(panels):
+        if number >= len(runs):
+            axes.remove()
+        elif number + columns >= len(runs):  # the lowest of its column
+            axes.set_xlabel(TIME)
+            axes.tick_params(labelbottom=True)
     # Each label once, the total last.
     found = {text: line for axes in panels[: len(runs)] for line, text in zip(*_entries(axes), strict=True)}
     texts = [text for text in found if text != _TOTAL] + [_TOTAL] * (_TOTAL in found)

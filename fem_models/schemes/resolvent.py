@@ -157,7 +157,7 @@ class Resolvent:
                     return outcomes, ""
         # For large exponents the way over smaller steps is the shorter one.
         if self._is_stiff:
-            others, report = over_smaller_steps(self._newton, self._begin(anchor), anchor, tau)
+            others, report = over_smaller_steps(self._newton, self._begin(anchor), anchor, tau, bold=True)
             return outcomes + others, report
         outcomes += self._over_entropies(anchor, tau)
         if outcomes[-1].converged:

@@ -215,6 +215,17 @@ def test_an_energy_below_that_of_the_steady_state_is_drawn(tmp_path):
     np.testing.assert_allclose(below, [[0.2], [0.25]])
 
 
+def test_the_energy_less_the_work_of_potentials_is_drawn(tmp_path):
+    write_run(tmp_path, 1, static=False)
+    (tmp_path / "series.csv").write_text(
+        "step,time,dt,energy,dissipation,work,energy_less_work\n0,0,0.1,1,1,0,1\n1,0.1,0.1,1.5,1,0.7,0.8\n"
+    )
+    (axes,) = energy_figure(RunData(tmp_path)).axes
+    curves = lines_of(axes)
+    np.testing.assert_array_equal(curves["$E(t)$"][1], [1.0, 1.5])
+    np.testing.assert_array_equal(curves["$E(t)$ less the work"][1], [1.0, 0.8])
+
+
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 def test_variants_are_drawn_beside_the_run(tmp_path, dimension):
     write_run(tmp_path, dimension, tail=COMPARE, times=TIMES)

@@ -215,6 +215,19 @@ def test_densities_with_large_powers_drift(m, tau, slope, height):
         assert gap < 0.02 * mass
 
 
+# ρ^40 from 1e29 to 1e55 at the beginning.
+@pytest.mark.parametrize("mass", [1.0, 4.0])
+@pytest.mark.parametrize("tau", [1e-4, 1e-2, 1.0])
+@pytest.mark.parametrize("potential", ["0", "100*abs(x-0.3)"])
+def test_high_densities_with_large_powers_spread(potential, tau, mass):
+    flow = flow_of("interval", PowerLaw(40.0) + Potential(potential), lower=-0.1, upper=0.1, cells=40)
+    start = flow.state(lambda x: np.where(x[0] > 0.0, 1.0, 0.0), mass)
+    step = BackwardEuler(flow).step(start, tau)
+    assert step.rejected == 0 and flow.masses(step.state)["rho"] == pytest.approx(mass, rel=1e-13)
+    # The pressure is so high that the density is even, whatever the potential.
+    np.testing.assert_allclose(step.state[:, 0], mass / 0.2, rtol=1e-6)
+
+
 def test_steps_for_the_switched_unknown():
     rho = np.linspace(0.0, 1.6, 17)
     beta, diffusion = np.full_like(rho, 39.0), 5.0 * rho**39
