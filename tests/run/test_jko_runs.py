@@ -240,6 +240,9 @@ class Poor:
         movement = replace(step.movement, excess=0.25, hamilton_jacobi=0.5, terminal=0.125)
         return replace(step, rejected=2, movement=movement)
 
+    def memory(self):
+        return self.scheme.memory()
+
 
 @pytest.mark.parallel
 def test_what_goes_wrong_is_said(tables, run_tables, replace_scheme):

@@ -27,7 +27,15 @@ def test_files_and_keys_are_those_of_the_contract(tables, run_tables):
     found = run_tables(tables)
     pieces = {path.name for path in found.path.iterdir() if path.suffix in (".vtu", ".pvtu")}
     files = {path.name for path in found.path.iterdir()} - pieces
-    assert files == {"run.toml", "summary.json", "series.csv", "fields.pvd", "steady.pvd", "log.txt"}
+    assert files == {
+        "run.toml",
+        "summary.json",
+        "series.csv",
+        "fields.pvd",
+        "steady.pvd",
+        "log.txt",
+        "checkpoint",
+    }
     assert len(pieces) == 7 * (1 + MPI.COMM_WORLD.size)
     summary = found.summary
     assert set(summary) == {
@@ -232,6 +240,9 @@ class Failing:
             raise SolveError("the first line of the report\nand the second")
         return self.scheme.step(old, tau)
 
+    def memory(self):
+        return self.scheme.memory()
+
 
 @pytest.mark.parallel
 def test_a_failed_solve_keeps_everything_and_reports(tables, run_tables, replace_scheme):
@@ -379,11 +390,11 @@ def test_overwriting_replaces_the_files_of_a_run_and_nothing_else(tables, run_ta
 
 def test_bad_input_leaves_an_earlier_run_as_it_was(tables, run_tables):
     first = run_tables(tables)
-    before = {path.name: path.read_bytes() for path in first.path.iterdir()}
+    before = {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()}
     tables["initial"]["rho"] = "x - 1"
     with pytest.raises(InputError, match="negative"):
         run_tables(tables, overwrite=True)
-    assert {path.name: path.read_bytes() for path in first.path.iterdir()} == before
+    assert {path: path.read_bytes() for path in first.path.rglob("*") if path.is_file()} == before
 
 
 def test_only_run_directories_are_overwritten(tables, run_tables, tmp_path):
