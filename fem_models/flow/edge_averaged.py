@@ -178,12 +178,12 @@ class EdgeAveraged(FlowEquations["GradientFlow"]):
         matrix.setValuesCOO(self._values, PETSc.InsertMode.INSERT_VALUES)
         return EdgeLinearisation(self._diagonal[owned], self._weights[owned], limits, self.singular, drift)
 
-    def _drift(self, state: State, external: State, tau: float) -> npt.NDArray[np.float64]:
-        """The derivative at a node of mass and of the fluxes that external potentials drive."""
+    def _drift(self, state: State, psi: State, tau: float) -> npt.NDArray[np.float64]:
+        """The derivative at a node of mass and of the fluxes, with their potentials ψ held fixed."""
         flow = self.flow
         diagonal, others = np.zeros_like(self._diagonal), np.empty_like(self._off_diagonal)
         none = np.zeros_like(self._diagonal)
-        fixed = (self._flux, np.zeros_like(flow.theta), *self._kernel, state, external, none)
+        fixed = (self._flux, np.zeros_like(flow.theta), *self._kernel, state, psi, none)
         add_flux_derivatives(*fixed, tau, diagonal, others)
         return (np.einsum("nss->ns", diagonal) + self._weights)[: flow.owned]
 
@@ -231,8 +231,8 @@ class EdgeLinearisation:
         weights: The derivative of the mass at a node, shape (owned nodes, species).
         limits: The limits of steps from there.
         singular: The species whose logarithm is the unknown, shape (species,).
-        drift: For large exponents, the part of mass and of external potentials in the diagonal, shape (owned
-            nodes, species).
+        drift: For large exponents, the diagonal with the potentials that drive the fluxes held fixed, shape
+            (owned nodes, species).
     """
 
     diagonal: npt.NDArray[np.float64]

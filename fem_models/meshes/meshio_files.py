@@ -12,9 +12,8 @@ from fem_models.core.errors import InputError
 from fem_models.core.extras import require
 from fem_models.meshes.simplices import CELL_NAME, Simplices, check_simplex, checked
 
-_DIMENSIONS = {"line": 1} | {name: dimension for dimension, name in CELL_NAME.items() if dimension > 1}
 _FORMATS = {".inp": "abaqus", ".vtk": "vtk"}
-_BELOW = {"vertex": 0, **_DIMENSIONS}
+_DIMENSION = {"vertex": 0, "line": 1} | {name: dim for dim, name in CELL_NAME.items() if dim > 1}
 
 
 def read_by_meshio(path: Path) -> Simplices:
@@ -39,8 +38,8 @@ def read_by_meshio(path: Path) -> Simplices:
         raise InputError(f"{origin} is damaged or in another format: {reason}.") from error
     for block in read.cells:
         name = block.type.rstrip("0123456789")
-        check_simplex(origin, block.type, 1 if block.type in _BELOW else 2, name in _BELOW)
-    dimension = max((_BELOW[block.type] for block in read.cells), default=0)
+        check_simplex(origin, block.type, 1 if block.type in _DIMENSION else 2, name in _DIMENSION)
+    dimension = max((_DIMENSION[block.type] for block in read.cells), default=0)
     if dimension == 0:
         raise InputError(f"{origin} has no cells: it needs intervals, triangles or tetrahedra.")
     cells, regions = _part(read, dimension)
@@ -58,7 +57,7 @@ def _part(read: Any, dimension: int) -> tuple[npt.NDArray[np.int64], dict[str, n
     rows: dict[str, list[npt.NDArray[np.int64]]] = {}
     start = 0
     for number, block in enumerate(read.cells):
-        if _BELOW[block.type] != dimension:
+        if _DIMENSION[block.type] != dimension:
             continue
         corners.append(np.asarray(block.data, dtype=np.int64))
         for name, members in read.cell_sets.items():

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from fem_models._version import __version__
 from fem_models.config import io as config_io
-from fem_models.config import tables
 from fem_models.config.problem import Problem
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
@@ -58,11 +57,10 @@ class Keeper[S]:
     """
 
     def __init__(self, problem: Problem[S], config: RunConfig, directory: Path) -> None:
-        self._problem, self._config = problem, config
+        self._problem, self._table = problem, config.checkpoint
+        self._run_file, self._end = config_io.dump(config), config.time.end
         self._directory = layout.checkpoints(directory)
-        self._table: tables.Checkpoint = config.checkpoint
         self._latest = time.monotonic()
-        self.seconds = 0.0
 
     def due(self, number: int) -> bool:
         """Whether a checkpoint is to be kept after a step. Collective.
@@ -96,7 +94,6 @@ class Keeper[S]:
             InputError: The file system refuses.
             OutputError: There is no room; the earlier checkpoints stay.
         """
-        begin = time.monotonic()
         model, memory = self._problem.model, self._problem.scheme.memory()
         keys = model.keys
         arrays = {f"state.{name}": values for name, values in model.pack(state).items()}
@@ -106,10 +103,10 @@ class Keeper[S]:
             arrays[f"guess.{name}"] = values[: len(keys)].reshape(len(keys), -1)
         facts = {
             "version": __version__,
-            "run_file": config_io.dump(self._config),
+            "run_file": self._run_file,
             "number": number,
             "time": at,
-            "end": self._config.time.end,
+            "end": self._end,
             "mesh": dict(model.facts().get("mesh", {})),
             "steps": memory.steps,
             "states": len(memory.states),
@@ -124,7 +121,6 @@ class Keeper[S]:
         write_checkpoint(comm, path, keys, Checkpoint(arrays, facts))
         on_rank_zero(comm, self._prune)
         self._latest = time.monotonic()
-        self.seconds += self._latest - begin
 
     def _prune(self) -> None:
         for path in layout.checkpoint_files(self._directory)[: -self._table.keep]:

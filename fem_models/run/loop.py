@@ -67,12 +67,12 @@ class Watch[S](Protocol):
             last: Whether the run ends here.
         """
 
-    def keep(self, number: int, time: float, state: S, last: bool) -> None:
+    def keep(self, number: int, at: float, state: S, last: bool) -> None:
         """Keep a checkpoint where one is due.
 
         Args:
             number: Of the last step.
-            time: Its end (dimensionless).
+            at: Its end (dimensionless).
             state: The state there.
             last: Whether the run ends here: then one is due.
         """

@@ -201,10 +201,12 @@ class _Watcher[S]:
             if isinstance(study, Remembers):
                 study.restore(memory)
 
-    def keep(self, number: int, time: float, state: S, last: bool) -> None:
+    def keep(self, number: int, at: float, state: S, last: bool) -> None:
         """Keep a checkpoint where one is due."""
+        begin = time.perf_counter()
         if last or self._keeper.due(number):
-            self._keeper.keep(number, time, state, self.diagnostics, self._companions.studies)
+            self._keeper.keep(number, at, state, self.diagnostics, self._companions.studies)
+        self.seconds += time.perf_counter() - begin
 
     def _studied(self, state: S, step: Step[S] | None) -> dict[str, Row]:
         """The rows of the studies by table; studies with one table share its rows."""
