@@ -33,6 +33,12 @@ from fem_models.meshes.domain_names import DOMAINS
 _PETSC_OWN = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "fieldsplit_", "log_", "options_")
 # Solvers that a run makes beside those of its steps, see `fem_models.linalg.krylov`.
 _INNER = ("static_", "log_mass_", "geodesic_", "steady_", "nonlocal_")
+CONTROL = ("tolerance", "min_step", "max_step", "growth")
+"""The keys of [time] that adaptive control has, and no other."""
+SMALLEST = 1e-6
+"""The smallest step of adaptive control unless it is given, as a share of the first one."""
+# BDF2 with variable steps is stable below 1 + √2.
+_STABLE = 2.41
 PETSC_PREFIXES = (*_PETSC_OWN, *_INNER)
 
 
@@ -156,8 +162,26 @@ class Time(Table):
     degree: Literal[1, 2] = Field(1, description="order of the polynomials of the log-density")
     start: float = Field(0.0, description="first time, dimensionless")
     end: float = Field(description="last time, greater than start, dimensionless")
-    step: Positive = Field(description="step size, greater than 0, dimensionless")
-    stop_when_steady: bool = Field(False, description="stop early at a steady state")
+    step: Positive = Field(description="step size, the first one of adaptive control, dimensionless")
+    control: Literal["fixed", "adaptive"] = Field(
+        "fixed", description="whether steps are equal, or follow from the error that each adds"
+    )
+    tolerance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="adaptive control: error of a step relative to the state (0.001), dimensionless"
+    )
+    min_step: Positive | None = Field(
+        None, description="adaptive control: smallest step (step / 1e6 unless given), dimensionless"
+    )
+    max_step: Positive | None = Field(
+        None, description="adaptive control: largest step (end - start unless given), dimensionless"
+    )
+    growth: Annotated[float, Field(gt=1, le=10)] | None = Field(
+        None, description="adaptive control: largest quotient of a step and the last (2), dimensionless"
+    )
+    stop_when_steady: bool = Field(
+        False,
+        description="stop early at rest: dissipation below 1e-14 of the energy per time",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -167,6 +191,21 @@ class Time(Table):
         if isinstance(scheme, str) and scheme in SCHEMES:
             return {**SCHEMES[scheme].defaults, **data}
         return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_control(cls, data: Any) -> Any:
+        """The defaults of adaptive control, which follow from the first step and the times."""
+        if not isinstance(data, dict) or data.get("control") != "adaptive":
+            return data
+        numbers = [data.get(key) for key in ("start", "end", "step")]
+        start, end, step = (value if isinstance(value, int | float) else None for value in numbers)
+        filled: dict[str, Any] = {"tolerance": 1e-3, "growth": 2.0}
+        if step is not None:
+            filled["min_step"] = SMALLEST * step
+        if end is not None and end > (start or 0.0):
+            filled["max_step"] = end - (start or 0.0)
+        return filled | data
 
     @property
     def minimises(self) -> bool:
@@ -186,10 +225,24 @@ class Time(Table):
             raise ValueError(f'scheme = "{self.scheme}" does not go with discretization = "log-density"')
         if self.discretization == "edge-averaged" and self.degree != 1:
             raise ValueError('degree = 2 needs discretization = "log-density"')
+        self._check_control()
         if self.slabs > 1 and not self.minimises:
             names = " or ".join(f'"{name}"' for name, entry in SCHEMES.items() if entry.minimises)
             raise ValueError(f"slabs = {self.slabs} goes with scheme = {names} only; remove it")
         return self
+
+    def _check_control(self) -> None:
+        given = {key: getattr(self, key) for key in CONTROL}
+        if self.control == "fixed":
+            if names := [key for key, value in given.items() if value is not None]:
+                raise ValueError(f'{names[0]} goes with control = "adaptive" only; remove it')
+            return
+        if self.min_step is not None and self.min_step > self.step:
+            raise ValueError(f"min_step = {self.min_step:g} must not be greater than step = {self.step:g}")
+        if self.max_step is not None and self.max_step < self.step < self.end - self.start:
+            raise ValueError(f"max_step = {self.max_step:g} must not be smaller than step = {self.step:g}")
+        if self.scheme == "bdf2" and self.growth is not None and self.growth > _STABLE:
+            raise ValueError(f"growth = {self.growth:g} is unstable with BDF2: take less than 1 + √2")
 
 
 class Solver(Table):

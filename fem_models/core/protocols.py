@@ -9,8 +9,8 @@ to be another one by inheritance. S below is the type of a model's states.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -35,11 +35,13 @@ class Expectation:
         subject: Of a sentence, as in "The energy" increased, "The density rho" became negative, "The mass of
             rho" drifted.
         scale: Observables whose sizes tell what is rounding in it; itself where there are none.
+        rate: Of what falls, the observable that says how fast, if there is one.
     """
 
     law: Law
     subject: str
     scale: tuple[str, ...] = ()
+    rate: str = ""
 
 
 Packed = Mapping[str, npt.NDArray[np.float64]]
@@ -220,6 +222,7 @@ class Step[S]:
         linear: Iterations of the linear solver.
         clipped: What had to be cut off to keep densities non-negative, in units of mass.
         rejected: Parts of the step that failed and were taken in halves.
+        retried: Longer steps that step control rejected before it.
     """
 
     state: S
@@ -227,6 +230,25 @@ class Step[S]:
     linear: int = 0
     clipped: float = 0.0
     rejected: int = 0
+    retried: int = 0
+
+    def followed_by(self, second: Self) -> Self:
+        """This step and the next one as one.
+
+        Args:
+            second: The step that goes on from this one.
+
+        Returns:
+            A step to where the second leads, with the sums of what the two took.
+        """
+        return replace(
+            second,
+            newton=self.newton + second.newton,
+            linear=self.linear + second.linear,
+            clipped=self.clipped + second.clipped,
+            rejected=self.rejected + second.rejected,
+            retried=self.retried + second.retried,
+        )
 
 
 @dataclass(frozen=True)
@@ -283,6 +305,48 @@ class Scheme[S](Protocol):
 
         Args:
             memory: Of a scheme of the same kind for the same model.
+        """
+
+
+@runtime_checkable
+class Attempts[S](Protocol):
+    """A scheme whose steps can be tried as a whole, where `Scheme.step` would take them in parts."""
+
+    def attempt(self, old: S, tau: float) -> Step[S]:
+        """Try to take a step as a whole. Collective.
+
+        Args:
+            old: The state before it.
+            tau: Its size (dimensionless).
+
+        Returns:
+            The new state, and what the step took.
+
+        Raises:
+            InputError: The state or the size is none.
+            SolveError: The equations of the step could not be solved; what the scheme remembers may be lost.
+        """
+
+
+@runtime_checkable
+class KnownError(Protocol):
+    """A scheme whose local error follows from the differences of its states.
+
+    A step of the size τ adds the error C τ^(p+1) u^(p+1)(t) + O(τ^(p+2)), with the order p.
+    """
+
+    @property
+    def order(self) -> int:
+        """The order p."""
+
+    def error_constant(self, steps: Sequence[float]) -> float:
+        """The constant C.
+
+        Args:
+            steps: The sizes of the step and of those before it, the latest first, p of them at least.
+
+        Returns:
+            C, dimensionless.
         """
 
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from fem_models.config.tables import SMALLEST
 from fem_models.core.checks import finite, named, positive
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import ExplicitTime, Model, Row, Scheme, Step
 from fem_models.face.flow import Flow
 from fem_models.face.schemes import FlowScheme
-from fem_models.run.clock import Clock
+from fem_models.run.clock import AdaptiveClock, Clock
 from fem_models.run.diagnostics import Diagnostics
+from fem_models.run.step_control import AdaptiveSteps, Limits
+from fem_models.run.stepping import PlannedSteps, StepFailure, Stepping
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ def evolve[S](
     until: float,
     start: float = 0.0,
     at: Sequence[float] = (),
+    tolerance: float | None = None,
+    min_step: float | None = None,
+    max_step: float | None = None,
+    growth: float = 2.0,
 ) -> Iterator[Moment[S]]:
     """Take steps until a time. Collective: every rank goes through all of them.
 
@@ -81,10 +88,14 @@ def evolve[S](
         initial: Its state at the beginning.
         scheme: What takes the steps.
         step: The largest size of a step (dimensionless); steps are equal, and a little shorter where that
-            makes them end at `until` and at the times `at`.
+            makes them end at `until` and at the times `at`. With a tolerance, the size of the first step.
         until: The last time.
         start: The first time.
         at: Times after the start to reach exactly, where `Moment.marked` is true.
+        tolerance: The largest error that a step may add, relative to the state: the steps follow from it.
+        min_step: With a tolerance, the smallest step; a millionth of `step` by default.
+        max_step: With a tolerance, the largest step; `until` - `start` by default.
+        growth: With a tolerance, the largest quotient of a step and the one before it.
 
     Yields:
         The moments after the steps.
@@ -94,7 +105,6 @@ def evolve[S](
         SolveError: A step could not be solved; the message says which one, and has the report.
     """
     _check_times(step, start, until, at)
-    clock = Clock(start, until, step, at)
     stepper: Any = scheme
     followed: Any = model
     state: Any = initial
@@ -105,21 +115,41 @@ def evolve[S](
     elif isinstance(scheme, type) or not hasattr(scheme, "step"):
         hint = f": write {scheme.__name__}()" if isinstance(scheme, type) else ", as fm.Bdf2()"
         raise InputError(f"scheme must be what takes steps{hint}, not {named(scheme)}.")
-    moves = isinstance(followed, ExplicitTime)
-    if moves:
+    if isinstance(followed, ExplicitTime):
         followed.move_to(start)
     diagnostics: Diagnostics[S] = Diagnostics(followed, stepper, state, start)
-    for tick in clock:
-        try:
-            if moves:
-                followed.move_to(tick.time, state)
-            taken = stepper.step(state, tick.step)
-        except SolveError as error:
-            where = f"Step {tick.number} to t = {tick.time:g} failed."
-            raise SolveError(f"{where}\n{error}") from None
-        diagnostics.step(tick, taken)
-        state = taken.state
-        yield Moment(tick.time, state, taken, diagnostics.record.last, tick.marked)
+    stepping: Stepping[S]
+    if tolerance is None:
+        stepping = PlannedSteps(followed, stepper, Clock(start, until, step, at))
+    else:
+        limits = _limits(tolerance, step, until - start, min_step, max_step, growth)
+        clock = AdaptiveClock(start, until, limits.least, at)
+        stepping = AdaptiveSteps(followed, stepper, clock, limits, step, diagnostics.broken)
+    try:
+        for tick, taken in stepping.steps(0, start, state):
+            diagnostics.step(tick, taken)
+            yield Moment(tick.time, taken.state, taken, diagnostics.record.last, tick.marked)
+    except StepFailure as failure:
+        if not isinstance(failure.cause, SolveError):
+            raise failure.cause from None
+        where = f"Step {failure.tick.number} to t = {failure.tick.time:g} failed."
+        raise SolveError(f"{where}\n{failure.cause}") from None
+
+
+def _limits(
+    tolerance: float, step: float, length: float, least: float | None, largest: float | None, growth: float
+) -> Limits:
+    """What adaptive steps may be like, checked."""
+    positive(tolerance, "tolerance")
+    least = positive(SMALLEST * step if least is None else least, "min_step")
+    largest = positive(length if largest is None else largest, "max_step")
+    if least > step:
+        raise InputError(f"min_step = {least:g} must not be greater than step = {step:g}.")
+    if largest < min(step, length):
+        raise InputError(f"max_step = {largest:g} must not be smaller than step = {step:g}.")
+    if not positive(growth, "growth") > 1.0:
+        raise InputError(f"growth = {growth:g} must be greater than 1.")
+    return Limits(tolerance, least, largest, growth)
 
 
 def _check_times(step: float, start: float, until: float, at: Sequence[float]) -> None:

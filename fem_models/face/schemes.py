@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, override
+from typing import Any, Literal, cast, get_args, override
 
 import numpy as np
 
 from fem_models.core.checks import named, one_of, whole
 from fem_models.core.errors import InputError
-from fem_models.core.protocols import Law, Memory, Scheme, Step
+from fem_models.core.protocols import Attempts, KnownError, Law, Memory, Scheme, Step
 from fem_models.face.flow import Flow
 from fem_models.face.state import State
 from fem_models.flow.gradient_flow import GradientFlow
@@ -80,9 +80,33 @@ class BoundScheme:
             InputError: A state of another flow, or a size that is not positive.
             SolveError: The equations of the step could not be solved; the message is the report.
         """
-        step = self.discrete.step(self.adopted(old).nodal, tau)
+        return self._taken(self.discrete.step(self.adopted(old).nodal, tau))
+
+    def attempt(self, old: State, tau: float) -> StepOfFlow:
+        """Try to take a step as a whole, see `fem_models.core.protocols.Attempts`.
+
+        Args:
+            old: The state before it.
+            tau: Its size (dimensionless).
+
+        Returns:
+            The new state, and what the step took.
+
+        Raises:
+            InputError: As for `step`.
+            SolveError: As for `step`.
+        """
+        attempt = self.discrete.attempt if isinstance(self.discrete, Attempts) else self.discrete.step
+        return self._taken(attempt(self.adopted(old).nodal, tau))
+
+    @property
+    def order(self) -> int:
+        """The order of its error in τ."""
+        return getattr(self.discrete, "order", 1)
+
+    def _taken(self, step: Step[Any]) -> StepOfFlow:
         movement = step.movement if isinstance(step, MovingStep) else None
-        counts = (step.newton, step.linear, step.clipped, step.rejected)
+        counts = (step.newton, step.linear, step.clipped, step.rejected, step.retried)
         return StepOfFlow(State(self.flow, step.state), *counts, movement=movement)
 
     def adopted(self, state: State) -> State:
@@ -127,6 +151,27 @@ class BoundScheme:
         """
         nodal = tuple(state.nodal for state in memory.states)
         self.discrete.restore(Memory(nodal, memory.steps, memory.guesses))
+
+
+class BoundMultistep(BoundScheme):
+    """A bound scheme whose local error follows from the differences of its states.
+
+    Args:
+        flow: As for `BoundScheme`.
+        given: As for `BoundScheme`.
+        discrete: As for `BoundScheme`, with a `fem_models.core.protocols.KnownError`.
+    """
+
+    def error_constant(self, steps: Sequence[float]) -> float:
+        """The constant C of the local error.
+
+        Args:
+            steps: The sizes of the step and of those before it, the latest first.
+
+        Returns:
+            C, dimensionless.
+        """
+        return cast("KnownError", self.discrete).error_constant(steps)
 
 
 @dataclass(frozen=True)
@@ -194,7 +239,9 @@ class FlowScheme(ABC):
             raise InputError(f"{type(self).__name__} takes steps of flows, not of {named(flow)}.")
         lumped = flow if self.lumping is None else flow.with_lumping(self.lumping)
         with refusals():
-            return BoundScheme(lumped, flow, self.discrete(lumped.discrete))
+            discrete = self.discrete(lumped.discrete)
+        kind = BoundMultistep if isinstance(discrete, KnownError) else BoundScheme
+        return kind(lumped, flow, discrete)
 
     def step(self, old: State, tau: float) -> StepOfFlow:
         """Take a step of size tau of the flow that the scheme was made for. Collective.

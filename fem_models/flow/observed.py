@@ -38,6 +38,7 @@ class Observed(ABC):
         comm: Its ranks.
         names: Names of the species.
         transported: The species of the Wasserstein metric, shape (species,).
+        relaxed: Those of the L² metric.
         cells: Local cells of the part of the mesh where densities live; None for all.
         space: The scalar space of each species.
         owned: Number of nodes of this rank.
@@ -50,6 +51,7 @@ class Observed(ABC):
     comm: MPI.Comm
     names: tuple[str, ...]
     transported: npt.NDArray[np.bool_]
+    relaxed: npt.NDArray[np.bool_]
     cells: npt.NDArray[np.int32] | None
     space: fem.FunctionSpace
     owned: int
@@ -200,7 +202,7 @@ class Observed(ABC):
     def expectations(self) -> Mapping[str, Expectation]:
         """The energy, less the work of potentials that change, falls; the densities keep masses and signs."""
         terms = tuple(term.name for term in self.terms)
-        found = {"energy": Expectation("falling", "The energy", terms)}
+        found = {"energy": Expectation("falling", "The energy", terms, "dissipation")}
         if self.explicit_time is not None:
             found = {_LESS_WORK: Expectation("falling", "The energy less the work of the potentials", terms)}
         for name in self.kept:
@@ -230,7 +232,7 @@ class Observed(ABC):
         return row
 
     def change(self, old: State, new: State) -> float:
-        """The largest Σ_i m_i |new_i - old_i| / Σ_i m_i |new_i| of the species.
+        """The largest Σ_i m_i |new_i - old_i| / Σ_i m_i |new_i| of the species that are not static.
 
         Args:
             old: Shape (nodes, species).
@@ -244,7 +246,7 @@ class Observed(ABC):
         change, size = self.comm.allreduce(local)
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = np.where(change > 0.0, change / size, 0.0)
-        return float(shares.max())
+        return float(shares[self.transported | self.relaxed].max())
 
     # What is written
 

@@ -62,6 +62,7 @@ class JkoBdf2:
 
     name = "jko-bdf2"
     title = "JKO-BDF2"
+    order = 2
     promises: frozenset[Law] = frozenset({"conserved", "non-negative"})
 
     def __init__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.nodal.mobilities import mobility
 from fem_models.schemes.checks import require_memory
-from fem_models.schemes.halves import UnsolvedError, in_halves, joined
+from fem_models.schemes.halves import UnsolvedError, in_halves
 
 # Newton iterations from the guess before the interior point method is taken, and after it.
 _FIRST_ATTEMPT = 25
@@ -58,6 +57,7 @@ class Jko:
 
     name = "jko"
     title = "JKO"
+    order = 1
     promises: frozenset[Law] = frozenset({"conserved", "non-negative", "falling"})
 
     def __init__(
@@ -126,17 +126,37 @@ class Jko:
             SolveError: Newton's methods failed, in small parts of the step too; the message is the report,
                 and the scheme is as it was before.
         """
+        self._check_masses(old, tau)
+        before = self._memory
+        try:
+            return in_halves(self._whole, old, tau)
+        except SolveError:
+            self._memory = before
+            raise
+
+    def attempt(self, old: State, tau: float) -> MovingStep:
+        """Try to take a step of size tau as a whole.
+
+        Args:
+            old: As for `step`.
+            tau: Time step.
+
+        Returns:
+            The step.
+
+        Raises:
+            InputError: As for `step`.
+            SolveError: Newton's methods failed; the message is the report, and the guess is forgotten.
+        """
+        self._check_masses(old, tau)
+        return self._whole(old, tau)
+
+    def _check_masses(self, old: State, tau: float) -> None:
         check_step(self._flow, old, tau)
         masses = self._flow.masses(old)
         for name in np.array(self._flow.names)[self._flow.transported]:
             if not masses[name] > 0.0:
                 raise InputError(f"The density {name} has the mass {masses[name]:g}, and nothing to move.")
-        before = self._memory
-        try:
-            return in_halves(self._whole, _joined, old, tau)
-        except SolveError:
-            self._memory = before
-            raise
 
     def _whole(self, old: State, tau: float) -> MovingStep:
         outcomes = self._attempts(old, tau)
@@ -191,10 +211,6 @@ class Jko:
         distances = {name: math.sqrt(2.0 * tau * max(value, 0.0)) for name, value in actions.items()}
         excess = flow.energy(state) + sum(actions.values()) - flow.energy(old)
         return Movement(actions, distances, excess, *self._solver.optimality(unknowns, old, tau))
-
-
-def _joined(first: MovingStep, second: MovingStep) -> MovingStep:
-    return replace(joined(first, second), movement=first.movement.joined(second.movement))
 
 
 def _check(flow: GradientFlow, flux: str, slabs: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self, override
 
 from fem_models.core.protocols import Step
 from fem_models.flow.gradient_flow import State
@@ -58,3 +59,8 @@ class MovingStep(Step[State]):
     """
 
     movement: Movement = field(kw_only=True)
+
+    @override
+    def followed_by(self, second: Self) -> Self:
+        both = super().followed_by(second)
+        return replace(both, movement=self.movement.joined(second.movement))

@@ -67,7 +67,7 @@ class RunOutput:
         write_text(self.directory / layout.RUN_FILE, run_file)
         (self.directory / layout.SUMMARY).unlink(missing_ok=True)
         self._log = (self.directory / layout.LOG).open("a", encoding="utf-8", buffering=1)
-        for name in (layout.SERIES, layout.STUDY, layout.MOVEMENTS):
+        for name in (layout.SERIES, layout.STUDY, layout.MOVEMENTS, layout.STEPS):
             path = self.directory / name
             if path.is_file():
                 write_text(path, _rows_until(path.read_text(encoding="utf-8"), until))

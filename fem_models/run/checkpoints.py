@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fem_models._version import __version__
-from fem_models.config import io as config_io
 from fem_models.config.problem import Problem
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
@@ -21,6 +20,7 @@ from fem_models.core.protocols import Memory, Remembers, Study
 from fem_models.results import layout
 from fem_models.results.checkpoint_file import Checkpoint, read_checkpoint, write_checkpoint
 from fem_models.run.diagnostics import Diagnostics
+from fem_models.run.stepping import Control
 
 _Array = npt.NDArray[np.float64]
 
@@ -37,6 +37,7 @@ class Begun[S]:
         time: Its end (dimensionless).
         state: The state there.
         end: The end of the run that the checkpoint is of.
+        control: What step control needs to go on.
         facts: What else it keeps.
     """
 
@@ -44,6 +45,7 @@ class Begun[S]:
     time: float
     state: S
     end: float
+    control: Control
     facts: dict[str, Any]
 
 
@@ -58,7 +60,7 @@ class Keeper[S]:
 
     def __init__(self, problem: Problem[S], config: RunConfig, directory: Path) -> None:
         self._problem, self._table = problem, config.checkpoint
-        self._run_file, self._end = config_io.dump(config), config.time.end
+        self._end = config.time.end
         self._directory = layout.checkpoints(directory)
         self._latest = time.monotonic()
 
@@ -79,7 +81,13 @@ class Keeper[S]:
         return self._problem.model.comm.bcast(time.monotonic() - self._latest >= seconds)
 
     def keep(
-        self, number: int, at: float, state: S, diagnostics: Diagnostics[S], studies: Sequence[Study[S]]
+        self,
+        number: int,
+        at: float,
+        state: S,
+        control: Control,
+        diagnostics: Diagnostics[S],
+        studies: Sequence[Study[S]],
     ) -> None:
         """Write a checkpoint, and remove those that are too many.
 
@@ -87,6 +95,7 @@ class Keeper[S]:
             number: Of the last step.
             at: The time (dimensionless).
             state: The state.
+            control: Of its steps.
             diagnostics: Of the run.
             studies: That follow it.
 
@@ -99,11 +108,12 @@ class Keeper[S]:
         arrays = {f"state.{name}": values for name, values in model.pack(state).items()}
         for k, earlier in enumerate(memory.states):
             arrays |= {f"memory.{k}.{name}": values for name, values in model.pack(earlier).items()}
+        for k, packed in enumerate(control.states):
+            arrays |= {f"control.{k}.{name}": values for name, values in packed.items()}
         for name, values in (memory.guesses or {}).items():
             arrays[f"guess.{name}"] = values[: len(keys)].reshape(len(keys), -1)
         facts = {
             "version": __version__,
-            "run_file": self._run_file,
             "number": number,
             "time": at,
             "end": self._end,
@@ -111,6 +121,7 @@ class Keeper[S]:
             "steps": memory.steps,
             "states": len(memory.states),
             "guesses": {name: list(values.shape[1:]) for name, values in (memory.guesses or {}).items()},
+            "control": {**control.facts, "states": len(control.states)},
             "diagnostics": diagnostics.memory(),
             "model": model.memory() if isinstance(model, Remembers) else {},
             "studies": [study.memory() if isinstance(study, Remembers) else {} for study in studies],
@@ -160,19 +171,21 @@ def _begun(problem: Problem[Any], path: Path) -> Begun[Any]:
     facts, arrays = dict(found.facts), found.arrays
     _check_mesh(path, facts["mesh"], model.facts().get("mesh", {}))
 
-    def unpacked(prefix: str) -> Any:
+    def packed(prefix: str) -> dict[str, _Array]:
         mine = [name for name in arrays if name.startswith(prefix)]
-        return model.unpack({name.removeprefix(prefix): arrays[name] for name in mine})
+        return {name.removeprefix(prefix): arrays[name] for name in mine}
 
     guesses = {}
     for name, shape in facts["guesses"].items():
         values = model.with_ghosts(arrays[f"guess.{name}"].reshape(len(model.keys), -1))
         guesses[name] = values.reshape(-1, *shape).copy()
-    states = tuple(unpacked(f"memory.{k}.") for k in range(facts["states"]))
+    states = tuple(model.unpack(packed(f"memory.{k}.")) for k in range(facts["states"]))
     problem.scheme.restore(Memory(states, tuple(facts["steps"]), guesses or None))
     if isinstance(model, Remembers):
         model.restore(facts["model"])
-    return Begun(facts["number"], facts["time"], unpacked("state."), facts["end"], facts)
+    earlier = tuple(packed(f"control.{k}.") for k in range(facts["control"]["states"]))
+    control = Control(facts["control"], earlier)
+    return Begun(facts["number"], facts["time"], model.unpack(packed("state.")), facts["end"], control, facts)
 
 
 def _check_mesh(path: Path, before: dict[str, float], now: dict[str, float]) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fem_models.core.protocols import Expectation, Model, Row, Scheme, Step
+from fem_models.core.protocols import Expectation, Law, Model, Row, Scheme, Step
 from fem_models.run.clock import Tick
 
 # What is smaller than this share of the sizes of terms is taken for rounding.
@@ -111,12 +111,14 @@ class Diagnostics[S]:
         row: The latest row of series.csv, by column.
         steps: Number of steps taken.
         rejected: Number of parts of steps that failed and were taken in halves.
+        retried: Number of steps that step control rejected.
     """
 
     def __init__(self, model: Model[S], scheme: Scheme[S], initial: S, start: float) -> None:
         self._model, self._scheme = model, scheme
-        self.steps = self.rejected = self._newton = self._linear = 0
+        self.steps = self.rejected = self.retried = self._newton = self._linear = 0
         self._clipped = 0.0
+        self._latest: tuple[S, Row] | None = None
         observables = model.observables(initial)
         self._expected = {name: law for name, law in model.expectations.items() if name in observables}
         self._increases = dict.fromkeys(self._of("falling"), 0)
@@ -141,17 +143,48 @@ class Diagnostics[S]:
         self._linear += step.linear
         self._clipped += step.clipped
         self.rejected += step.rejected
-        before, observables = self.record.last, self._model.observables(step.state)
-        for name, expected in self._of("falling").items():
-            size = math.fsum(abs(observables[term]) for term in expected.scale or (name,))
-            self._increases[name] += observables[name] - before[name] > _ROUNDING * max(1.0, size)
+        self.retried += step.retried
+        observables = self._observed(step.state)
+        for name in self._rising(observables):
+            self._increases[name] += 1
         self.record.add(observables)
         self.row = _row(tick, observables, step.newton, step.linear)
         return self.row
 
+    def broken(self, state: S) -> Law | None:
+        """Which law of the model a state would break as the next one.
+
+        Args:
+            state: The state.
+
+        Returns:
+            "non-negative" or "falling", or None.
+        """
+        observables = self._observed(state)
+        for name, expected in self._of("non-negative").items():
+            size = max((observables[other] for other in expected.scale), default=1.0)
+            if observables[name] < -_ROUNDING * size:
+                return "non-negative"
+        return "falling" if self._rising(observables) else None
+
+    def _observed(self, state: S) -> Row:
+        """The observables of a state, which step control and the row of the step both ask for."""
+        if self._latest is None or self._latest[0] is not state:
+            self._latest = (state, self._model.observables(state))
+        return self._latest[1]
+
+    def _rising(self, observables: Row) -> list[str]:
+        """What has grown since the last state, though it falls in the exact flow."""
+        found = []
+        for name in self._of("falling"):
+            size = max(1.0, self._size(name, observables))
+            if observables[name] - self.record.last[name] > _ROUNDING * size:
+                found.append(name)
+        return found
+
     def memory(self) -> dict[str, Any]:
         """What a checkpoint keeps, as JSON has it."""
-        counts = (self.steps, self.rejected, self._newton, self._linear, self._clipped)
+        counts = (self.steps, self.rejected, self.retried, self._newton, self._linear, self._clipped)
         return {
             "counts": counts,
             "increases": self._increases,
@@ -165,7 +198,7 @@ class Diagnostics[S]:
         Args:
             memory: Of the same run.
         """
-        self.steps, self.rejected, self._newton, self._linear, self._clipped = memory["counts"]
+        self.steps, self.rejected, self.retried, self._newton, self._linear, self._clipped = memory["counts"]
         self._increases, self.row = dict(memory["increases"]), dict(memory["row"])
         self.record.restore(memory["record"])
 
@@ -173,6 +206,20 @@ class Diagnostics[S]:
     def drift(self) -> float:
         """The largest relative change of a conserved quantity so far."""
         return max((self.record.drift(name) for name in self._of("conserved")), default=0.0)
+
+    @property
+    def unrest(self) -> float:
+        """How fast what falls does, relative to its size, per unit of time; NaN where that is unknown."""
+        rates = [
+            self.record.last[expected.rate] / self._size(name, self.record.last)
+            for name, expected in self._of("falling").items()
+            if expected.rate
+        ]
+        return max(rates, default=math.nan)
+
+    def _size(self, name: str, observables: Row) -> float:
+        """The size by which an observable is judged."""
+        return math.fsum(abs(observables[term]) for term in self._expected[name].scale or (name,)) or 1.0
 
     @property
     def headline(self) -> Row:

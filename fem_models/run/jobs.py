@@ -15,7 +15,7 @@ from fem_models.core.errors import InputError
 from fem_models.results import layout
 from fem_models.run.build import build_mesh
 from fem_models.run.checkpoints import Begun
-from fem_models.run.clock import Clock
+from fem_models.run.clock import AdaptiveClock, Clock, planned
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Job:
     title: str
     directory: Path
     config: RunConfig
-    clock: Clock
+    clock: Clock | AdaptiveClock
     problem: Problem[Any]
     seconds: float
     notes: Sequence[str]
@@ -72,8 +72,7 @@ def prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[Job]:
     for title, place, chosen in todo:
         begin = time.perf_counter()
         try:
-            table, times = chosen.time, chosen.output.field_times or ()
-            clock = Clock(table.start, table.end, table.step, times)
+            clock = planned(chosen.time, chosen.output)
             if chosen.mesh not in built:
                 built[chosen.mesh] = build_mesh(comm, chosen.mesh)
             problem = chosen.system.problem(chosen, built[chosen.mesh])

@@ -8,25 +8,24 @@ from types import FrameType, TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from mpi4py import MPI
-from petsc4py import PETSc
 
 from fem_models.config.problem import Problem
 from fem_models.config.tables import Output
 from fem_models.core.errors import OutputError, SolveError
-from fem_models.core.protocols import ExplicitTime, Step
+from fem_models.core.protocols import Step
 from fem_models.linalg.options import petsc_message
 from fem_models.run.checkpoints import Begun
-from fem_models.run.clock import Clock, Tick
+from fem_models.run.clock import PICTURES, AdaptiveClock, Clock, Tick
 from fem_models.run.diagnostics import Diagnostics
+from fem_models.run.stepping import StepFailure, Stepping
 
 StopReason = Literal["end", "steady", "walltime", "interrupted", "failed"]
 
-# Relative change per unit of time below which a state counts as steady.
+# Relative change per unit of time below which a state counts as steady, and the same of its energy.
 _STEADY = 1e-8
+_AT_REST = 1e-14
 # A step, and what is written after it, may take as much longer than the longest so far.
 _MARGIN = 2.0
-# Pictures of a run that does not say when to write fields, besides the initial one.
-_PICTURES = 5
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,8 @@ class Interruption:
 
 def advance[S](
     problem: Problem[S],
-    clock: Clock,
+    clock: Clock | AdaptiveClock,
+    stepping: Stepping[S],
     diagnostics: Diagnostics[S],
     watch: Watch[S],
     table: Output,
@@ -146,11 +146,13 @@ def advance[S](
 
     Args:
         problem: What the run works on.
-        clock: The steps.
+        clock: The times of the steps.
+        stepping: Takes the steps; where the run goes on, from there.
         diagnostics: Looks at every state.
         watch: Is told when fields are due or the run stops before its end, and of every step.
         table: The table [output].
-        stop_when_steady: Whether to stop where a step changes next to nothing.
+        stop_when_steady: Whether to stop where the dissipation is small against the energy, or a step changes
+            next to nothing.
         interruption: Says whether to stop.
         begun: Where a run goes on that was stopped before; the diagnostics are there already.
 
@@ -165,19 +167,14 @@ def advance[S](
     try:
         if begun is None and due(Tick(0, time, 0.0, clock.marked_start)):
             watch.fields(time, state)
-        for tick in clock.after(number):
-            try:
-                if isinstance(problem.model, ExplicitTime):
-                    problem.model.move_to(tick.time, state)
-                step = problem.scheme.step(state, tick.step)
-            except (SolveError, PETSc.Error) as error:
-                watch.fields(time, state)
-                watch.keep(number, time, state, True)
-                return Stop("failed", time, state, report=_report(tick, time, error))
+        for tick, step in stepping.steps(number, time, state):
             diagnostics.step(tick, step)
-            steady = stop_when_steady and problem.model.change(state, step.state) <= _STEADY * tick.step
+            steady = stop_when_steady and (
+                diagnostics.unrest <= _AT_REST
+                or problem.model.change(state, step.state) <= _STEADY * tick.step
+            )
             number, state, time = tick.number, step.state, tick.time
-            last = tick.number == clock.count
+            last = tick.last
             noted = 0 if last or steady else interruption.signal()
             if due(tick) or noted or (steady and not last):
                 watch.fields(time, state)
@@ -191,17 +188,31 @@ def advance[S](
                 return Stop("steady", time, state)
     except OutputError as error:
         return Stop("failed", time, state, report=str(error))
+    except StepFailure as failure:
+        return _failed(watch, number, time, state, failure)
     return Stop("end", time, state)
 
 
-def fields_due(table: Output, clock: Clock) -> Callable[[Tick], bool]:
+def _failed[S](watch: Watch[S], number: int, time: float, state: S, failure: StepFailure) -> Stop[S]:
+    """Keep what there is when a step could not be taken."""
+    report = _report(failure.tick, time, failure.cause)
+    try:
+        watch.fields(time, state)
+        watch.keep(number, time, state, True)
+    except OutputError as error:
+        report = f"{report}\n{error}"
+    return Stop("failed", time, state, report=report)
+
+
+def fields_due(table: Output, clock: Clock | AdaptiveClock) -> Callable[[Tick], bool]:
     """Return what tells whether fields are written after a step (step 0 is the initial state).
 
     Args:
         table: The table [output]. With `field_times`, fields are written at these times and no others; with
             `fields_every` = n at the beginning, after every n steps and at the end; with neither at the
-            beginning and at five times evenly spread over the steps, the last of which is the end.
-        clock: The steps.
+            beginning and at five times evenly spread over the steps, the last of which is the end; over the
+            time, where steps are not known before.
+        clock: The times of the steps.
 
     Returns:
         A function of the step.
@@ -210,8 +221,10 @@ def fields_due(table: Output, clock: Clock) -> Callable[[Tick], bool]:
         return lambda tick: tick.marked
     every = table.fields_every
     if every is not None:
-        return lambda tick: tick.number % every == 0 or tick.number == clock.count
-    chosen = {round(picture * clock.count / _PICTURES) for picture in range(_PICTURES + 1)}
+        return lambda tick: tick.number % every == 0 or tick.last
+    if clock.count is None:
+        return lambda tick: tick.marked
+    chosen = {round(picture * clock.count / PICTURES) for picture in range(PICTURES + 1)}
     return lambda tick: tick.number in chosen
 
 

@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from rich import progress
     from rich.console import Console
 
+    from fem_models.run.clock import AdaptiveClock, Clock
+
 # A plain line is due when both have passed since the last one, or when the run has been silent for long.
 _SECONDS = 2.0
 _SHARE = 0.05
 _SILENCE = 60.0
+# Shares of times have rounding errors.
+_JUST = 1.0 - 1e-9
 
 # Computations that are over before show nothing; plain lines come after as many seconds.
 _PATIENCE = 2.0
@@ -28,38 +32,48 @@ class ProgressReport:
     minute.
     """
 
-    def __init__(self, console: "Console | None", log: Callable[[str], None], title: str, steps: int) -> None:
+    def __init__(
+        self,
+        console: "Console | None",
+        log: Callable[[str], None],
+        title: str,
+        times: "Clock | AdaptiveClock",
+    ) -> None:
         """Begin to report.
 
         Args:
             console: Where to report to; None on all ranks but one.
             log: Takes each plain line.
             title: What runs.
-            steps: Number of steps of the run.
+            times: Its steps; where their number is not known, the time says how far the run is.
         """
         self._console = console
         self._log = log
-        self._steps = steps
+        self._times = times
+        self._first_share: float | None = None
         self._begin = clock.perf_counter()
         self._last_line = -float("inf")
-        self._last_step = 0
+        self._last_share = 0.0
         self._bar: progress.Progress | None = None
         if console is not None and console.is_terminal:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
             from rich.table import Column
 
             # In 80 columns: the numbers are cut before the bar is.
             self._bar = Progress(
                 TextColumn("{task.description}", table_column=Column(max_width=12, no_wrap=True)),
                 BarColumn(bar_width=10),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[steps]}"),
                 TimeRemainingColumn(compact=True),
                 TextColumn("{task.fields[line]}", table_column=Column(ratio=1, no_wrap=True)),
                 console=console,
                 expand=True,
             )
-            self._task = self._bar.add_task(title, total=steps, line="")
+            self._task = self._bar.add_task(title, total=1.0, line="", steps=self._count(0))
             self._bar.start()
+
+    def _count(self, step: int) -> str:
+        return f"{step}" if self._times.count is None else f"{step}/{self._times.count}"
 
     def step(self, row: Row, headline: Row, drift: float, last: bool) -> None:
         """Report a step.
@@ -70,7 +84,10 @@ class ProgressReport:
             drift: Largest relative change of a mass so far.
             last: Whether the run ends here.
         """
-        step = int(row["step"])
+        step, times = int(row["step"]), self._times
+        share = (row["time"] - times.start) / (times.end - times.start)
+        if self._first_share is None:
+            self._first_share = share
         told = ", ".join(f"{name} = {value:.8g}" for name, value in headline.items())
         text = (
             f"t = {row['time']:.6g}, dt = {row['dt']:.3g}, {told}, mass drift = {drift:.1e}, "
@@ -81,16 +98,17 @@ class ProgressReport:
             short = (
                 f"t={row['time']:.5g} dt={row['dt']:.3g} {numbers} drift={drift:.0e} Newton={row['newton']}"
             )
-            self._bar.update(self._task, completed=step, line=short)
+            self._bar.update(self._task, completed=share, line=short, steps=self._count(step))
         now = clock.perf_counter()
         silent = now - self._last_line
-        due = silent >= _SECONDS and step - self._last_step >= _SHARE * self._steps
+        due = silent >= _SECONDS and share - self._last_share >= _SHARE * _JUST
         if not (last or due or silent >= _SILENCE):
             return
-        line = f"step {step}/{self._steps}: {text}"
-        if step and not last:
-            line += f", time left = {duration((now - self._begin) / step * (self._steps - step))}"
-        self._last_line, self._last_step = now, step
+        line = f"step {self._count(step)}: {text}"
+        done = share - self._first_share
+        if done > 0.0 and not last:
+            line += f", time left = {duration((now - self._begin) / done * (1.0 - share))}"
+        self._last_line, self._last_share = now, share
         self._log(line)
         if self._bar is None and self._console is not None:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)

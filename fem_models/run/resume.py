@@ -15,7 +15,7 @@ from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.results import layout
 from fem_models.run.checkpoints import Begun, latest
-from fem_models.run.clock import Clock
+from fem_models.run.clock import AdaptiveClock, Clock, planned
 from fem_models.run.jobs import Job, prepare
 from fem_models.run.runner import Draw, Outcomes, run_all
 
@@ -85,12 +85,14 @@ def _has_ended(job: Job) -> bool:
         return False
 
 
-def _clock(config: RunConfig, begun: Begun[Any]) -> Clock:
+def _clock(config: RunConfig, begun: Begun[Any]) -> Clock | AdaptiveClock:
     """The steps of a run that goes on: the same as before, or to another end."""
     table, times = config.time, config.output.field_times or ()
     if begun.end == table.end:
-        return Clock(table.start, table.end, table.step, times)
+        return planned(table, config.output)
     if not table.end > begun.time:
         raise InputError(f"end = {table.end:g} is before the time {begun.time:g} that the run has reached.")
+    if table.control == "adaptive":
+        return planned(table, config.output)
     later = [time for time in times if time > begun.time]
     return Clock(begun.time, table.end, table.step, later, begun.number)

@@ -13,17 +13,21 @@ from fem_models._version import __version__
 from fem_models.config import io as config_io
 from fem_models.config.problem import Companions
 from fem_models.config.run_file import RunConfig
+from fem_models.config.tables import CONTROL
 from fem_models.core.errors import InputError, OutputError
 from fem_models.core.parallel import on_rank_zero
-from fem_models.core.protocols import ExplicitTime, Remembers, Row, Step
+from fem_models.core.protocols import ExplicitTime, Remembers, Row, Step, Study
 from fem_models.results import layout
 from fem_models.results.writer import RunOutput
 from fem_models.run.cache import remove_abandoned
 from fem_models.run.checkpoints import Begun, Keeper
+from fem_models.run.clock import Clock
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.jobs import Job, prepare
 from fem_models.run.loop import Interruption, Stop, advance
 from fem_models.run.progress import ProgressReport, duration
+from fem_models.run.step_control import AdaptiveSteps, Limits
+from fem_models.run.stepping import PlannedSteps, Stepping
 from fem_models.run.sweep import conclude
 
 if TYPE_CHECKING:
@@ -173,6 +177,7 @@ class _Watcher[S]:
         if begun is None and isinstance(problem.model, ExplicitTime):
             problem.model.move_to(job.clock.start)
         self.diagnostics = Diagnostics(problem.model, problem.scheme, problem.initial, job.clock.start)
+        self.stepping = _stepping(job, self.diagnostics)
         first: dict[str, Row] = {}
         if begun is None:
             first = self._studied(problem.initial, None)
@@ -187,7 +192,7 @@ class _Watcher[S]:
         for name, rows in problem.tables.items() if begun is None else ():
             for row in rows:
                 self.output.row(name, row)
-        self.progress = ProgressReport(console, self.output.log, job.title, job.clock.count)
+        self.progress = ProgressReport(console, self.output.log, job.title, job.clock)
         self.seconds = 0.0
         self._console = console
         self._closing_warnings: Sequence[str] = ()
@@ -195,23 +200,31 @@ class _Watcher[S]:
             self._report(first, False)
 
     def _remember(self, begun: Begun[S]) -> None:
-        """Put diagnostics and studies to where they were."""
+        """Put step control, diagnostics and studies to where they were."""
+        self.stepping.restore(begun.control)
         self.diagnostics.restore(begun.facts["diagnostics"])
         for study, memory in zip(self._companions.studies, begun.facts["studies"], strict=True):
             if isinstance(study, Remembers):
                 study.restore(memory)
 
+    @property
+    def _studies(self) -> Sequence[Study[S]]:
+        """Those of the problem, and that of step control."""
+        controls = [self.stepping] if isinstance(self.stepping, AdaptiveSteps) else []
+        return [*self._companions.studies, *controls]
+
     def keep(self, number: int, at: float, state: S, last: bool) -> None:
         """Keep a checkpoint where one is due."""
         begin = time.perf_counter()
         if last or self._keeper.due(number):
-            self._keeper.keep(number, at, state, self.diagnostics, self._companions.studies)
+            control = self.stepping.memory()
+            self._keeper.keep(number, at, state, control, self.diagnostics, self._companions.studies)
         self.seconds += time.perf_counter() - begin
 
     def _studied(self, state: S, step: Step[S] | None) -> dict[str, Row]:
         """The rows of the studies by table; studies with one table share its rows."""
         rows: dict[str, Row] = {}
-        for study in self._companions.studies:
+        for study in self._studies:
             if found := study.look(self.diagnostics.row, state, step):
                 rows[study.table] = rows.get(study.table, {}) | found
         return rows
@@ -260,18 +273,27 @@ class _Watcher[S]:
 
     def warnings(self) -> list[str]:
         """What the run has to say in the end."""
-        studies = [text for study in self._companions.studies for text in study.warnings()]
+        studies = [text for study in self._studies for text in study.warnings()]
         known = [*self._job.notes, *self._companions.warnings, *self._closing_warnings]
         return [*known, *self.diagnostics.warnings(), *studies]
 
     def summary(self, state: S) -> Summary:
         """What the diagnostics and the studies have found."""
         summary = self.diagnostics.summary(state)
-        for study in self._companions.studies:
+        for study in self._studies:
             for key, entry in study.summary().items():
                 merged = isinstance(entry, dict) and isinstance(summary.get(key), dict)
                 summary[key] = summary[key] | entry if merged else entry
         return summary
+
+
+def _stepping[S](job: Job, diagnostics: Diagnostics[S]) -> Stepping[S]:
+    """What takes the steps of a run."""
+    problem, table = job.problem, job.config.time
+    if isinstance(job.clock, Clock):
+        return PlannedSteps(problem.model, problem.scheme, job.clock)
+    limits = Limits(*(getattr(table, key) for key in CONTROL))
+    return AdaptiveSteps(problem.model, problem.scheme, job.clock, limits, table.step, diagnostics.broken)
 
 
 def _run_one(job: Job, interruption: Interruption, console: "Console | None") -> Outcome:
@@ -282,6 +304,7 @@ def _run_one(job: Job, interruption: Interruption, console: "Console | None") ->
         stop = advance(
             problem,
             job.clock,
+            watcher.stepping,
             watcher.diagnostics,
             watcher,
             job.config.output,
@@ -317,7 +340,7 @@ def _summary(job: Job, watcher: _Watcher[Any], stop: Stop[Any]) -> Summary:
         "scheme": job.config.time.scheme,
         "ranks": problem.model.comm.size,
         "steps": diagnostics.steps,
-        "rejected_steps": diagnostics.rejected,
+        "rejected_steps": diagnostics.rejected + diagnostics.retried,
         "time": stop.time,
         "stop_reason": stop.reason,
         **problem.model.facts(),
@@ -337,11 +360,12 @@ def _largest(comm: MPI.Comm, seconds: Mapping[str, float]) -> dict[str, float]:
 
 def _heading(job: Job) -> list[str]:
     problem, clock = job.problem, job.clock
+    steps = "steps by their errors" if clock.count is None else f"{clock.count} steps"
     went_on = [] if job.begun is None else [f"going on from t = {job.begun.time:g}, step {job.begun.number}"]
     return [
         f"fem-models {__version__}, {problem.model.comm.size} ranks",
         *went_on,
-        f"{job.title}: {problem.title}, {clock.count} steps from t = {clock.start:g} to t = {clock.end:g}",
+        f"{job.title}: {problem.title}, {steps} from t = {clock.start:g} to t = {clock.end:g}",
         problem.model.description(),
         *problem.notes,
     ]

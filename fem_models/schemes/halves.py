@@ -25,31 +25,11 @@ class UnsolvedError(SolveError):
         self.newton, self.linear = newton, linear
 
 
-def joined[T: Step](first: T, second: T) -> T:
-    """Two steps as one.
-
-    Args:
-        first: The first.
-        second: The one that goes on from it.
-
-    Returns:
-        The second one, with the sums of what the two took.
-    """
-    return replace(
-        second,
-        newton=first.newton + second.newton,
-        linear=first.linear + second.linear,
-        clipped=first.clipped + second.clipped,
-        rejected=first.rejected + second.rejected,
-    )
-
-
-def in_halves[S, T: Step](take: Callable[[S, float], T], join: Callable[[T, T], T], old: S, tau: float) -> T:
+def in_halves[S, T: Step](take: Callable[[S, float], T], old: S, tau: float) -> T:
     """Take a step, in halves where it fails, and these likewise.
 
     Args:
         take: Takes a step from a state, or raises `UnsolvedError`.
-        join: Makes one step of two, as `joined` does.
         old: The state to begin with.
         tau: The size of the step.
 
@@ -60,7 +40,7 @@ def in_halves[S, T: Step](take: Callable[[S, float], T], join: Callable[[T, T], 
         SolveError: A part of the smallest size failed; the message is its report.
     """
     try:
-        return _part(take, join, old, tau, _MOST_HALVINGS)
+        return _part(take, old, tau, _MOST_HALVINGS)
     except UnsolvedError as error:
         least = tau / 2.0**_MOST_HALVINGS
         raise SolveError(
@@ -70,15 +50,13 @@ def in_halves[S, T: Step](take: Callable[[S, float], T], join: Callable[[T, T], 
         ) from None
 
 
-def _part[S, T: Step](
-    take: Callable[[S, float], T], join: Callable[[T, T], T], old: S, tau: float, halvings: int
-) -> T:
+def _part[S, T: Step](take: Callable[[S, float], T], old: S, tau: float, halvings: int) -> T:
     try:
         return take(old, tau)
     except UnsolvedError as error:
         if halvings == 0:
             raise
         newton, linear = error.newton, error.linear
-    first = _part(take, join, old, 0.5 * tau, halvings - 1)
-    both = join(first, _part(take, join, first.state, 0.5 * tau, halvings - 1))
+    first = _part(take, old, 0.5 * tau, halvings - 1)
+    both = first.followed_by(_part(take, first.state, 0.5 * tau, halvings - 1))
     return replace(both, newton=both.newton + newton, linear=both.linear + linear, rejected=both.rejected + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fem_models.core.protocols import Law, Memory, Step
 from fem_models.flow.checks import check_step
 from fem_models.flow.log_density import LogDensityFlow
@@ -24,6 +26,7 @@ class LogDensity:
 
     name = "log-density"
     title = "the log-density scheme"
+    order = 1
     promises: frozenset[Law] = frozenset({"conserved", "non-negative", "falling"})
 
     def __init__(self, flow: LogDensityFlow, settings: NewtonSettings | None = None) -> None:
@@ -45,6 +48,17 @@ class LogDensity:
         Args:
             memory: What is to be remembered; `Memory()` for the beginning.
         """
+
+    def error_constant(self, steps: Sequence[float]) -> float:
+        """½, as for backward Euler.
+
+        Args:
+            steps: The sizes of the step and of those before it; they do not matter.
+
+        Returns:
+            The constant.
+        """
+        return 0.5
 
     def step(self, old: State, tau: float) -> Step[State]:
         """Take a step of size tau.

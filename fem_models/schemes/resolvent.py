@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -37,11 +38,13 @@ class ResolventScheme(ABC):
         name: As in run files.
         title: As in sentences.
         promises: The laws of the flow that it keeps for any step.
+        order: Of the error in τ.
     """
 
     name: str
     title: str
     promises: frozenset[Law]
+    order: int
 
     def __init__(
         self, flow: GradientFlow, flux: Flux = "upwind", settings: NewtonSettings | None = None
@@ -70,6 +73,33 @@ class ResolventScheme(ABC):
                 and finite.
             SolveError: Newton's method failed, in small parts of the step too; the message is its report, and
                 the scheme is as before.
+        """
+
+    @abstractmethod
+    def attempt(self, old: State, tau: float) -> Step[State]:
+        """Try to take a step as a whole.
+
+        Args:
+            old: As for `step`.
+            tau: Its size (dimensionless).
+
+        Returns:
+            The step.
+
+        Raises:
+            InputError: As for `step`.
+            UnsolvedError: Newton's method failed; the message is its report, and the scheme is as before.
+        """
+
+    @abstractmethod
+    def error_constant(self, steps: Sequence[float]) -> float:
+        """The constant C of the local error, see `fem_models.core.protocols.KnownError`.
+
+        Args:
+            steps: The sizes of the step and of those before it, the latest first.
+
+        Returns:
+            C, dimensionless.
         """
 
     @abstractmethod

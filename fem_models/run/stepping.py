@@ -1,0 +1,148 @@
+"""The steps of a run, one after the other: of sizes that are given, or found from the errors of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from petsc4py import PETSc
+
+from fem_models.core.errors import SolveError
+from fem_models.core.protocols import ExplicitTime, Model, Remembers, Scheme, Step
+from fem_models.run.clock import Clock, Tick
+
+FAILURES = (SolveError, PETSc.Error)
+"""What a step raises that could not be taken."""
+
+
+class StepFailure(Exception):
+    """A step of a run could not be taken.
+
+    Args:
+        tick: The step.
+        cause: Why.
+
+    Attributes:
+        tick: The step.
+        cause: Why.
+    """
+
+    def __init__(self, tick: Tick, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.tick, self.cause = tick, cause
+
+
+@dataclass(frozen=True)
+class Control:
+    """What step control needs to go on, beside the state, the scheme and the model.
+
+    Attributes:
+        facts: Numbers, as JSON has them.
+        states: Earlier states, packed by the model, the latest first.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    states: tuple[Mapping[str, npt.NDArray[np.float64]], ...] = ()
+
+
+def kept[S](model: Model[S], scheme: Scheme[S]) -> Callable[[], None]:
+    """Keep where a model and its scheme are.
+
+    Args:
+        model: The model.
+        scheme: What takes its steps.
+
+    Returns:
+        What puts them back there.
+    """
+    memory = scheme.memory()
+    own = dict(model.memory()) if isinstance(model, Remembers) else None
+
+    def put_back() -> None:
+        scheme.restore(memory)
+        if own is not None and isinstance(model, Remembers):
+            model.restore(own)
+
+    return put_back
+
+
+class Stepping[S](Protocol):
+    """Takes the steps of a run. Collective."""
+
+    def steps(self, number: int, time: float, state: S) -> Iterator[tuple[Tick, Step[S]]]:
+        """Go through the steps until the end.
+
+        Args:
+            number: Of the last step that was taken.
+            time: Its end (dimensionless).
+            state: The state there.
+
+        Yields:
+            A step, and what came of it.
+
+        Raises:
+            StepFailure: A step could not be taken.
+        """
+
+    def memory(self) -> Control:
+        """What it needs to go on."""
+
+    def restore(self, memory: Control) -> None:
+        """Go on from what `memory` returned.
+
+        Args:
+            memory: Of the same run.
+        """
+
+
+class PlannedSteps[S]:
+    """Takes the steps that a clock has planned. See `Stepping`.
+
+    Args:
+        model: What the run works on.
+        scheme: Takes the steps.
+        clock: The steps.
+    """
+
+    def __init__(self, model: Model[S], scheme: Scheme[S], clock: Clock) -> None:
+        self._model, self._scheme, self._clock = model, scheme, clock
+
+    def steps(self, number: int, time: float, state: S) -> Iterator[tuple[Tick, Step[S]]]:
+        """Go through the steps until the end.
+
+        Args:
+            number: Of the last step that was taken.
+            time: Its end (dimensionless).
+            state: The state there.
+
+        Yields:
+            A step, and what came of it.
+
+        Raises:
+            StepFailure: A step could not be taken.
+        """
+        for tick in self._clock.after(number):
+            put_back = kept(self._model, self._scheme)
+            try:
+                if isinstance(self._model, ExplicitTime):
+                    self._model.move_to(tick.time, state)
+                step = self._scheme.step(state, tick.step)
+            except FAILURES as error:
+                put_back()
+                raise StepFailure(tick, error) from error
+            yield tick, step
+            state = step.state
+
+    def memory(self) -> Control:
+        """Nothing: the steps are planned."""
+        return Control()
+
+    def restore(self, memory: Control) -> None:
+        """Go on from what `memory` returned: nothing is kept.
+
+        Args:
+            memory: Of the same run.
+        """
