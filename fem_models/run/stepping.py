@@ -48,23 +48,20 @@ class Control:
     states: tuple[Mapping[str, npt.NDArray[np.float64]], ...] = ()
 
 
-def kept[S](model: Model[S], scheme: Scheme[S]) -> Callable[[], None]:
-    """Keep where a model and its scheme are.
+def kept(*parts: Any) -> Callable[[], None]:
+    """Keep where a model, or a model and its scheme, are.
 
     Args:
-        model: The model.
-        scheme: What takes its steps.
+        parts: The model and the scheme; those without a memory are the same at any time.
 
     Returns:
         What puts them back there.
     """
-    memory = scheme.memory()
-    own = dict(model.memory()) if isinstance(model, Remembers) else None
+    memories = [(part, part.memory()) for part in parts if isinstance(part, Remembers)]
 
     def put_back() -> None:
-        scheme.restore(memory)
-        if own is not None and isinstance(model, Remembers):
-            model.restore(own)
+        for part, memory in memories:
+            part.restore(memory)
 
     return put_back
 
@@ -125,7 +122,7 @@ class PlannedSteps[S]:
             StepFailure: A step could not be taken.
         """
         for tick in self._clock.after(number):
-            put_back = kept(self._model, self._scheme)
+            put_back = kept(self._model)
             try:
                 if isinstance(self._model, ExplicitTime):
                     self._model.move_to(tick.time, state)
