@@ -332,7 +332,9 @@ class Attempts[S](Protocol):
 class KnownError(Protocol):
     """A scheme whose local error follows from the differences of its states.
 
-    A step of the size τ adds the error C τ^(p+1) u^(p+1)(t) + O(τ^(p+2)), with the order p.
+    With the order p, a step of the size τ to u₁ adds the error C τ^(p+1) (p+1)! [u₁, u₀, …, u_{-p}], up to
+    higher orders; the bracket is the divided difference of its last p + 2 states, and C depends on the
+    steps between them.
     """
 
     @property
@@ -343,7 +345,7 @@ class KnownError(Protocol):
         """The constant C.
 
         Args:
-            steps: The sizes of the step and of those before it, the latest first, p of them at least.
+            steps: The sizes of the step and of the p before it, the latest first.
 
         Returns:
             C, dimensionless.

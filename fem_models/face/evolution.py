@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from fem_models.config.tables import SMALLEST
 from fem_models.core.checks import finite, named, positive
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import ExplicitTime, Model, Row, Scheme, Step
-from fem_models.face.flow import Flow
 from fem_models.face.schemes import FlowScheme
 from fem_models.run.clock import AdaptiveClock, Clock
 from fem_models.run.diagnostics import Diagnostics
@@ -105,16 +104,7 @@ def evolve[S](
         SolveError: A step could not be solved; the message says which one, and has the report.
     """
     _check_times(step, start, until, at)
-    stepper: Any = scheme
-    followed: Any = model
-    state: Any = initial
-    if isinstance(scheme, FlowScheme):
-        # The nodal volumes are those of the scheme; that the model is a flow is seen to by `on`.
-        stepper = scheme.on(cast("Flow", model))
-        followed, state = stepper.flow, stepper.adopted(initial)
-    elif isinstance(scheme, type) or not hasattr(scheme, "step"):
-        hint = f": write {scheme.__name__}()" if isinstance(scheme, type) else ", as fm.Bdf2()"
-        raise InputError(f"scheme must be what takes steps{hint}, not {named(scheme)}.")
+    followed, stepper, state = _bound(model, scheme, initial)
     if isinstance(followed, ExplicitTime):
         followed.move_to(start)
     diagnostics: Diagnostics[S] = Diagnostics(followed, stepper, state, start)
@@ -134,6 +124,17 @@ def evolve[S](
             raise failure.cause from None
         where = f"Step {failure.tick.number} to t = {failure.tick.time:g} failed."
         raise SolveError(f"{where}\n{failure.cause}") from None
+
+
+def _bound(model: Any, scheme: Any, initial: Any) -> tuple[Any, Any, Any]:
+    """The model, scheme and first state to work with; a flow has the nodal volumes of its scheme."""
+    if isinstance(scheme, FlowScheme):
+        stepper = scheme.on(model)  # which sees to it that the model is a flow
+        return stepper.flow, stepper, stepper.adopted(initial)
+    if isinstance(scheme, type) or not hasattr(scheme, "step"):
+        hint = f": write {scheme.__name__}()" if isinstance(scheme, type) else ", as fm.Bdf2()"
+        raise InputError(f"scheme must be what takes steps{hint}, not {named(scheme)}.")
+    return model, scheme, initial
 
 
 def _limits(

@@ -17,9 +17,8 @@ _Packed = Mapping[str, npt.NDArray[np.float64]]
 class History[S]:
     """The last states of a run, from whose divided differences the local errors of its scheme follow.
 
-    A step τ₁ to u₁ of a scheme of order p adds C τ₁^{p+1} u^{(p+1)}, and up to O(τ) the derivative is
-    (p+1)! [u₁, u₀, …, u_{-p}], the divided difference of the p + 2 last states. C is
-    `KnownError.error_constant`.
+    A step τ to u₁ of a scheme of order p adds C τ^{p+1} (p+1)! [u₁, u₀, …, u_{-p}], with the divided
+    difference of the p + 2 last states, and C of `fem_models.core.protocols.KnownError`.
 
     Args:
         model: Whose states they are.

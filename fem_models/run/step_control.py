@@ -21,7 +21,8 @@ falls in the exact flow grew, or what is non-negative there became negative."""
 _HALF = 0.5
 # What belongs to a law that a step broke.
 _BROKEN: Mapping[Law, Reason] = {"falling": "energy", "non-negative": "sign"}
-# A step that breaks a law is tried again at half its size as often; what is broken then is so for any size.
+# A step that breaks a law is tried again at half its size as often; what is broken then is so for any size,
+# and no reason to reject any more.
 _PATIENCE = 5
 # The error that the next step aims at, as a share of the tolerance, and how short it may be against the last.
 _AIM = 0.8
@@ -72,7 +73,8 @@ class AdaptiveSteps[S]:
     is above the tolerance, something grows that falls in the exact flow, or something becomes negative that
     cannot. The next size is τ (η/error)^{0.7/(p+1)} (previous error/η)^{0.4/(p+1)} with η = 0.8 tolerance.
 
-    A step of the smallest size is taken even where it is not accurate; `summary` counts these.
+    A step of the smallest size is taken even where it is not accurate; `summary` counts these. A law that is
+    still broken after five halvings is left alone from then on, and `warnings` says so.
 
     It is a study too (`fem_models.core.protocols.Study`), with a row of steps.csv for every step.
 
@@ -103,6 +105,7 @@ class AdaptiveSteps[S]:
         self._wanted, self._previous = self._limited(first), limits.tolerance
         self._rejected: dict[Reason, int] = dict.fromkeys(get_args(Reason), 0)
         self._inexact = 0
+        self._hopeless: list[Reason] = []
         self._smallest, self._largest = math.inf, 0.0
         self._row: Row = {}
 
@@ -190,9 +193,13 @@ class AdaptiveSteps[S]:
         if not trial.error <= self._limits.tolerance:
             return "inaccurate"
         law = self._broken(trial.step.state)
-        if law is None or sum(reason in _BROKEN.values() for reason in reasons) >= _PATIENCE:
+        reason = None if law is None else _BROKEN[law]
+        if reason in self._hopeless:
             return None
-        return _BROKEN[law]
+        if reason is not None and reasons.count(reason) >= _PATIENCE:
+            self._hopeless.append(reason)
+            return None
+        return reason
 
     def _shrunk(self, error: float, reason: Reason | None) -> float:
         """The quotient of the size to try after a rejection and the size that was rejected."""
@@ -240,6 +247,7 @@ class AdaptiveSteps[S]:
             "previous": self._previous,
             "rejected": dict(self._rejected),
             "inexact": self._inexact,
+            "hopeless": self._hopeless,
             "sizes": (self._smallest, self._largest),
             "history": dict(history.facts),
         }
@@ -255,6 +263,7 @@ class AdaptiveSteps[S]:
         self._wanted, self._previous = self._limited(facts["wanted"]), facts["previous"]
         self._rejected, self._inexact = dict(facts["rejected"]), facts["inexact"]
         self._smallest, self._largest = facts["sizes"]
+        self._hopeless = list(facts["hopeless"])
         self._history.restore(Control(facts["history"], memory.states))
 
     # As a study
@@ -284,10 +293,16 @@ class AdaptiveSteps[S]:
         return {"step_control": entry}
 
     def warnings(self) -> Sequence[str]:
-        """Whether the tolerance was kept."""
+        """Whether the tolerance was kept, and which laws were left alone."""
+        found = [
+            f"Step control no longer rejects steps that break the law of the {reason}: steps that were "
+            f"{2**_PATIENCE} times shorter broke it, too."
+            for reason in self._hopeless
+        ]
         if not self._inexact:
-            return ()
-        return (
+            return found
+        return [
+            *found,
             f"The local error was above the tolerance {self._limits.tolerance:g} in {self._inexact} steps of "
             f"the smallest size {self._limits.least:g}; a smaller [time] min_step helps.",
-        )
+        ]

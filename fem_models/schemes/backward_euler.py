@@ -10,6 +10,7 @@ from fem_models.flow.checks import check_step
 from fem_models.flow.gradient_flow import State
 from fem_models.schemes.halves import in_halves
 from fem_models.schemes.resolvent import ResolventScheme
+from fem_models.schemes.two_steps import euler_error
 
 
 class BackwardEuler(ResolventScheme):
@@ -42,15 +43,17 @@ class BackwardEuler(ResolventScheme):
 
     @override
     def error_constant(self, steps: Sequence[float]) -> float:
-        """½: u + τu' at the end of the step exceeds the solution by ½τ²u''.
+        """(1+ω)/(4ω) with ω = τ_n/τ_{n-1}: the error is ½(ρⁿ⁺¹ - ρⁿ - ω(ρⁿ - ρⁿ⁻¹)).
+
+        The step adds ½τ²∂ttρ, and the slopes of the last two steps are the ∂tρ at their ends.
 
         Args:
-            steps: The sizes of the step and of those before it; they do not matter.
+            steps: τ_n and τ_{n-1}.
 
         Returns:
             The constant.
         """
-        return 0.5
+        return euler_error(steps)
 
     @override
     def memory(self) -> Memory[State]:

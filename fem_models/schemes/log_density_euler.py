@@ -10,6 +10,7 @@ from fem_models.flow.log_density import LogDensityFlow
 from fem_models.flow.log_density_steps import LogDensitySteps
 from fem_models.flow.species import State
 from fem_models.linalg.newton import NewtonSettings
+from fem_models.schemes.two_steps import euler_error
 
 
 class LogDensity:
@@ -50,15 +51,15 @@ class LogDensity:
         """
 
     def error_constant(self, steps: Sequence[float]) -> float:
-        """½, as for backward Euler.
+        """That of backward Euler.
 
         Args:
-            steps: The sizes of the step and of those before it; they do not matter.
+            steps: τ_n and τ_{n-1}.
 
         Returns:
             The constant.
         """
-        return 0.5
+        return euler_error(steps)
 
     def step(self, old: State, tau: float) -> Step[State]:
         """Take a step of size tau.

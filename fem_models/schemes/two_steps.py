@@ -1,6 +1,8 @@
-"""How schemes of second order extrapolate from the last two states."""
+"""What follows from the last two states and steps: extrapolations, and the error of Euler's method."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -35,3 +37,16 @@ def non_negative(flow: GradientFlow, extrapolated: State, old: State) -> tuple[S
     cut = np.where(flow.transported, np.maximum(extrapolated, 0.0), extrapolated)
     wanted, found = (np.array(list(flow.masses(u).values())) for u in (old, cut))
     return flow.with_masses_of(old, cut), float((found - wanted)[flow.transported].sum())
+
+
+def euler_error(steps: Sequence[float]) -> float:
+    """The constant of the local error of implicit Euler steps, see `fem_models.core.protocols.KnownError`.
+
+    Args:
+        steps: τ_n and τ_{n-1} (dimensionless).
+
+    Returns:
+        (1+ω)/(4ω) with ω = τ_n/τ_{n-1}, which is ½ for equal steps.
+    """
+    omega = steps[0] / steps[1]
+    return (1.0 + omega) / (4.0 * omega)

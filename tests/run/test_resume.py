@@ -44,6 +44,13 @@ MODELS = {
         "initial": {"u": "1 + x", "v": "1 + y", "mass": 1},
         "time": {"scheme": "bdf2"},
     },
+    "adaptive bdf2": {"time": {"scheme": "bdf2", "control": "adaptive", "step": 1e-3, "tolerance": 0.01}},
+    "adaptive jko in halves": {"time": {"scheme": "jko", "control": "adaptive", "tolerance": 0.02}},
+    "adaptive moving trap": {
+        "system": {"name": "fokker-planck", "potential": "(x - t)**2"},
+        "initial": {"rho": "1", "mass": 1},
+        "time": {"control": "adaptive", "step": 1e-3, "tolerance": 1e-3},
+    },
     "moving trap": {
         "system": {"name": "fokker-planck", "potential": "(x - t)**2"},
         "initial": {"rho": "1", "mass": 1},
