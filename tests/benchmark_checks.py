@@ -75,6 +75,13 @@ def check_coupled_guarantees(rows, text):
         assert 1.0 <= number(row["Newton per step"]) < 12.0
 
 
+def check_step_control(rows, text):
+    (row,) = rows
+    # Both the error and the number of steps follow from the tolerance: N steps of BDF2 that add η at most.
+    assert 0.0 < number(row["error"]) < number(row["tolerance"]) * number(row["steps"])
+    assert number(row["times fewer"].removeprefix("≥ ")) >= 3.0
+
+
 def check_guarantees(rows, text):
     usual, hard = ([row for row in rows if key in row] for key in ("flux", "scheme"))
     assert len(usual) == 16 and len(hard) == 32
@@ -230,6 +237,7 @@ CHECKS = {
     ("distance.py",): check_distance,
     ("linearised.py",): check_linearised,
     ("phases.py",): check_phases,
+    ("step_control.py",): check_step_control,
     ("scaling.py", "--dimension", "2"): check_scaling,
     ("scaling.py", "--dimension", "3"): check_scaling,
     ("ranks.py",): check_ranks,

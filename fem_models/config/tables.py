@@ -4,7 +4,7 @@ The models check keys, types and ranges; what a validator says is completed with
 `fem_models.config.messages`.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -285,6 +285,10 @@ class Line(Table):
         return self
 
 
+Level = Literal["debug", "info", "warning"]
+LEVELS = get_args(Level)
+"""How much a line of log.txt matters, the least first."""
+
 Inches = Annotated[float, Field(ge=1.0, le=100.0)]
 
 
@@ -313,6 +317,10 @@ class Output(Table):
     profile: Line | None = Field(None, description="line of the profiles, { from = [..], to = [..] }")
     steady: bool = Field(
         True, description="whether the steady state is computed, for the decay rate and the figures"
+    )
+
+    log: Level = Field(
+        "info", description="least level of log.txt; debug has a line for every step, warning none"
     )
 
     @model_validator(mode="after")

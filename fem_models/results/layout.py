@@ -163,7 +163,19 @@ def _clear(directory: Path) -> None:
 
 
 def _run_files(directory: Path) -> Iterator[Path]:
-    for name in (RUN_FILE, SUMMARY, SERIES, STUDY, SWEEP, CONVEXITY, MOVEMENTS, FIELDS, STEADY_FIELDS, LOG):
+    for name in (
+        RUN_FILE,
+        SUMMARY,
+        SERIES,
+        STUDY,
+        SWEEP,
+        CONVEXITY,
+        MOVEMENTS,
+        STEPS,
+        FIELDS,
+        STEADY_FIELDS,
+        LOG,
+    ):
         yield directory / name
     yield from (file for file in directory.iterdir() if _PIECES.fullmatch(file.name))
     for suffix in ("png", "pdf", "svg"):

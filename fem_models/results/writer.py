@@ -4,6 +4,7 @@ Files other than the fields are written on rank 0; the fields by all ranks.
 """
 
 import csv
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -13,6 +14,7 @@ from typing import Any
 from dolfinx.fem import Function
 from mpi4py import MPI
 
+from fem_models.config.tables import LEVELS, Level
 from fem_models.core.errors import OutputError
 from fem_models.core.files import write_json, write_text
 from fem_models.core.parallel import on_rank_zero
@@ -32,6 +34,7 @@ class RunOutput:
         run_file: The text of run.toml.
         remark: What fields.pvd says about its fields.
         until: For a run that goes on, the time up to which what is there stays; None for a new one.
+        level: The least level of the lines of log.txt.
 
     Raises:
         InputError: The directory cannot be made.
@@ -41,9 +44,16 @@ class RunOutput:
     """
 
     def __init__(
-        self, comm: MPI.Comm, directory: Path, run_file: str, remark: str = "", until: float | None = None
+        self,
+        comm: MPI.Comm,
+        directory: Path,
+        run_file: str,
+        remark: str = "",
+        until: float | None = None,
+        level: Level = "info",
     ) -> None:
         self.directory = directory
+        self._least = LEVELS.index(level)
         self._comm, self._remark = comm, remark
         self._tables: dict[str, TextIOWrapper] = {}
         self._log: TextIOWrapper | None = None
@@ -75,15 +85,18 @@ class RunOutput:
         fields = self.directory / layout.FIELDS
         return [entry for entry in written(fields) if entry[0] <= until]
 
-    def log(self, *lines: str) -> None:
-        """Write lines to log.txt; `check` tells where there is no room for them.
+    def log(self, *lines: str, level: Level = "info") -> None:
+        """Write lines to log.txt, with the time and the level; `check` tells where there is no room for them.
 
         Args:
             lines: Without their line ends.
+            level: How much they matter; those that matter less than the run wants are left out.
         """
-        if self._log is not None:
-            with self._noted(layout.LOG):
-                self._log.writelines(f"{line}\n" for line in lines)
+        if self._log is None or LEVELS.index(level) < self._least:
+            return
+        head = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level}: "
+        with self._noted(layout.LOG):
+            self._log.writelines(f"{head}{line}\n" for line in lines)
 
     def row(self, name: str, row: Row) -> None:
         """Write a row of a table such as series.csv, after the header where it is the first.
@@ -127,23 +140,23 @@ class RunOutput:
         if self._failure is not None:
             raise self._failure
 
-    def fields(self, time: float, functions: Callable[[], Sequence[Function]]) -> None:
+    def fields(self, at: float, functions: Callable[[], Sequence[Function]]) -> None:
         """Write fields to fields.pvd, unless those of this time are there. Collective.
 
         Args:
-            time: The time (dimensionless).
+            at: The time (dimensionless).
             functions: Gives the fields, all on one mesh.
 
         Raises:
             InputError: The file system refuses the path.
             OutputError: There is no room for the fields.
         """
-        if time == self._latest:
+        if at == self._latest:
             return
         if self._fields is None:
             self._fields = PvdFile(self._comm, self.directory / layout.FIELDS, self._remark, self._kept)
-        self._fields.write(time, list(functions()))
-        self._latest = time
+        self._fields.write(at, list(functions()))
+        self._latest = at
 
     def steady(self, functions: Sequence[Function]) -> None:
         """Write the fields of the steady state to steady.pvd. Collective.

@@ -17,6 +17,7 @@ from fem_models.linalg.options import petsc_message
 from fem_models.run.checkpoints import Begun
 from fem_models.run.clock import PICTURES, AdaptiveClock, Clock, Tick
 from fem_models.run.diagnostics import Diagnostics
+from fem_models.run.phases import Phases
 from fem_models.run.stepping import StepFailure, Stepping
 
 StopReason = Literal["end", "steady", "walltime", "interrupted", "failed"]
@@ -49,6 +50,10 @@ class Stop[S]:
 
 class Watch[S](Protocol):
     """What happens beside the steps of a run."""
+
+    @property
+    def phases(self) -> Phases:
+        """Counts the time."""
 
     def fields(self, time: float, state: S) -> None:
         """Write the fields of a state.
@@ -167,14 +172,14 @@ def advance[S](
     try:
         if begun is None and due(Tick(0, time, 0.0, clock.marked_start)):
             watch.fields(time, state)
-        for tick, step in stepping.steps(number, time, state):
-            diagnostics.step(tick, step)
+        for tick, step in watch.phases.of_steps(stepping.steps(number, time, state)):
+            with watch.phases.measured("observables"):
+                diagnostics.step(tick, step)
             steady = stop_when_steady and (
                 diagnostics.unrest <= _AT_REST
                 or problem.model.change(state, step.state) <= _STEADY * tick.step
             )
-            number, state, time = tick.number, step.state, tick.time
-            last = tick.last
+            number, state, time, last = tick.number, step.state, tick.time, tick.last
             noted = 0 if last or steady else interruption.signal()
             if due(tick) or noted or (steady and not last):
                 watch.fields(time, state)

@@ -1,8 +1,7 @@
 """Progress on rank 0: a bar on a terminal, plain lines in a batch log."""
 
 import time as clock
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from fem_models.core.protocols import Row
 
@@ -24,6 +23,18 @@ _PATIENCE = 2.0
 _BETWEEN_LINES = 10.0
 
 
+class Log(Protocol):
+    """Takes lines for log.txt."""
+
+    def __call__(self, *lines: str, level: Literal["debug", "info", "warning"] = "info") -> None:
+        """Take lines.
+
+        Args:
+            lines: Without their ends.
+            level: How much they matter.
+        """
+
+
 class ProgressReport:
     """Tells how far a run is: step, time, step size, energy, mass drift, Newton iterations, time left.
 
@@ -35,7 +46,7 @@ class ProgressReport:
     def __init__(
         self,
         console: "Console | None",
-        log: Callable[[str], None],
+        log: "Log",
         title: str,
         times: "Clock | AdaptiveClock",
     ) -> None:
@@ -43,7 +54,7 @@ class ProgressReport:
 
         Args:
             console: Where to report to; None on all ranks but one.
-            log: Takes each plain line.
+            log: Takes each plain line; those of steps between them are for debugging.
             title: What runs.
             times: Its steps; where their number is not known, the time says how far the run is.
         """
@@ -102,9 +113,10 @@ class ProgressReport:
         now = clock.perf_counter()
         silent = now - self._last_line
         due = silent >= _SECONDS and share - self._last_share >= _SHARE * _JUST
-        if not (last or due or silent >= _SILENCE):
-            return
         line = f"step {self._count(step)}: {text}"
+        if not (last or due or silent >= _SILENCE):
+            self._log(line, level="debug")
+            return
         done = share - self._first_share
         if done > 0.0 and not last:
             line += f", time left = {duration((now - self._begin) / done * (1.0 - share))}"

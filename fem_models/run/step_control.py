@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from fem_models.config.problem import Problem
+from fem_models.config.tables import CONTROL, Time
 from fem_models.core.protocols import Attempts, ExplicitTime, Law, Model, Row, Scheme, Step
 from fem_models.results.layout import STEPS
-from fem_models.run.clock import AdaptiveClock, Tick
+from fem_models.run.clock import AdaptiveClock, Clock, Tick
+from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.local_error import History
-from fem_models.run.stepping import FAILURES, Control, StepFailure, kept
+from fem_models.run.stepping import FAILURES, Control, PlannedSteps, StepFailure, kept
 from fem_models.schemes.halves import UnsolvedError
 
 Reason = Literal["failed", "inaccurate", "energy", "sign"]
@@ -104,7 +107,7 @@ class AdaptiveSteps[S]:
         self._history = History(model, scheme)
         self._wanted, self._previous = self._limited(first), limits.tolerance
         self._rejected: dict[Reason, int] = dict.fromkeys(get_args(Reason), 0)
-        self._inexact = 0
+        self._inexact = self._doubled = 0
         self._hopeless: list[Reason] = []
         self._smallest, self._largest = math.inf, 0.0
         self._row: Row = {}
@@ -157,7 +160,7 @@ class AdaptiveSteps[S]:
         put_back = kept(self._model, self._scheme)
         try:
             if not self._history.suffices:
-                return self._doubled(tick, time, state)
+                return self._in_halves(tick, time, state)
             step = self._whole(state, tick.time, tick.step)
             error = self._history.error(step.state, tick.step)
             return _Trial(step, error, None, step.newton, step.linear)
@@ -168,7 +171,8 @@ class AdaptiveSteps[S]:
             cost = (error.newton, error.linear) if isinstance(error, UnsolvedError) else (0, 0)
             return _Trial(None, math.inf, None, *cost)
 
-    def _doubled(self, tick: Tick, time: float, state: S) -> _Trial[S]:
+    def _in_halves(self, tick: Tick, time: float, state: S) -> _Trial[S]:
+        self._doubled += 1
         put_back = kept(self._model, self._scheme)
         whole = self._whole(state, tick.time, tick.step)
         put_back()
@@ -247,6 +251,7 @@ class AdaptiveSteps[S]:
             "previous": self._previous,
             "rejected": dict(self._rejected),
             "inexact": self._inexact,
+            "doubled": self._doubled,
             "hopeless": self._hopeless,
             "sizes": (self._smallest, self._largest),
             "history": dict(history.facts),
@@ -261,7 +266,8 @@ class AdaptiveSteps[S]:
         """
         facts: Mapping[str, Any] = memory.facts
         self._wanted, self._previous = self._limited(facts["wanted"]), facts["previous"]
-        self._rejected, self._inexact = dict(facts["rejected"]), facts["inexact"]
+        self._rejected = dict(facts["rejected"])
+        self._inexact, self._doubled = facts["inexact"], facts["doubled"]
         self._smallest, self._largest = facts["sizes"]
         self._hopeless = list(facts["hopeless"])
         self._history.restore(Control(facts["history"], memory.states))
@@ -289,6 +295,7 @@ class AdaptiveSteps[S]:
             "largest_step": self._largest,
             "rejected": dict(self._rejected),
             "inexact_steps": self._inexact,
+            "doubled_steps": self._doubled,
         }
         return {"step_control": entry}
 
@@ -306,3 +313,23 @@ class AdaptiveSteps[S]:
             f"The local error was above the tolerance {self._limits.tolerance:g} in {self._inexact} steps of "
             f"the smallest size {self._limits.least:g}; a smaller [time] min_step helps.",
         ]
+
+
+def stepping[S](
+    problem: Problem[S], table: Time, clock: Clock | AdaptiveClock, diagnostics: Diagnostics[S]
+) -> PlannedSteps[S] | AdaptiveSteps[S]:
+    """What takes the steps of a run.
+
+    Args:
+        problem: What the run works on.
+        table: The table [time] of its run file.
+        clock: Its times.
+        diagnostics: Look at its states.
+
+    Returns:
+        Planned steps, or those of step control.
+    """
+    if isinstance(clock, Clock):
+        return PlannedSteps(problem.model, problem.scheme, clock)
+    limits = Limits(*(getattr(table, key) for key in CONTROL))
+    return AdaptiveSteps(problem.model, problem.scheme, clock, limits, table.step, diagnostics.broken)

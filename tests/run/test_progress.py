@@ -15,7 +15,12 @@ def _lines(monkeypatch, steps, seconds_per_step):
     now = [0.0]
     monkeypatch.setattr(progress.clock, "perf_counter", lambda: now[0])
     logged, text = [], io.StringIO()
-    report = ProgressReport(Console(file=text), logged.append, "run", Clock(0.0, 0.1 * steps, 0.1))
+
+    def log(line, level="info"):
+        if level == "info":
+            logged.append(line)
+
+    report = ProgressReport(Console(file=text), log, "run", Clock(0.0, 0.1 * steps, 0.1))
     for step in range(steps + 1):
         now[0] = step * seconds_per_step
         row = {"step": step, "time": 0.1 * step, "dt": 0.1, "energy": 2.5, "newton": 3}

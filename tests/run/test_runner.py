@@ -41,7 +41,7 @@ def test_files_and_keys_are_those_of_the_contract(tables, run_tables):
     assert set(summary) == {
         *("version", "system", "scheme", "ranks", "cells", "dofs", "steps", "rejected_steps", "time"),
         *("stop_reason", "mesh", "newton_iterations", "linear_iterations", "wall_seconds", "energy"),
-        *("species", "warnings"),
+        *("species", "warnings", "phases", "memory_megabytes", "versions"),
     }
     assert set(summary["mesh"]) == {"cells", "vertices", "h_min", "h_max", "negative_edges"}
     assert set(summary["wall_seconds"]) == {"total", "setup", "assemble", "solve", "output"}
@@ -66,7 +66,7 @@ def test_summary_agrees_with_series_and_mesh(tables, run_tables):
     assert [row["step"] for row in rows] == list(range(6))
     assert found.column("time") == pytest.approx([0.0, 0.02, 0.04, 0.06, 0.08, 0.1], abs=1e-15)
     assert summary["steps"] == 5
-    assert re.search(r"^step 5/5: t = 0.1, dt = 0.02, .*Newton = \d+$", found.log, re.MULTILINE)
+    assert re.search(r" info: step 5/5: t = 0.1, dt = 0.02, .*Newton = \d+$", found.log, re.MULTILINE)
     assert (summary["time"], summary["stop_reason"], summary["rejected_steps"]) == (0.1, "end", 0)
     assert summary["newton_iterations"] == sum(found.column("newton")) > 0
     assert summary["linear_iterations"] == sum(found.column("linear")) > 0
@@ -84,7 +84,16 @@ def test_summary_agrees_with_series_and_mesh(tables, run_tables):
     )
     wall = summary["wall_seconds"]
     assert 0 < wall["setup"] < wall["total"]
-    assert wall["assemble"] + wall["solve"] + wall["output"] < wall["total"]
+    parts = [wall[key] for key in ("setup", "assemble", "solve", "output")]
+    assert sum(parts) == pytest.approx(wall["total"], rel=1e-9)
+    assert min(parts) > 0
+    means = [phase["mean"] for phase in summary["phases"].values()]
+    assert sum(means) == pytest.approx(wall["total"], rel=1e-9)
+    # What no phase accounts for.
+    assert -1e-9 <= summary["phases"]["other"]["mean"] < 0.05 * wall["total"]
+    memory = summary["memory_megabytes"]
+    assert 50 < memory["smallest"] <= memory["largest"] <= memory["sum"] < 1e5
+    assert {"python", "petsc", "mpi", "dolfinx", "numpy"} <= set(summary["versions"])
 
 
 def test_initial_row_has_the_energy_of_the_initial_density(tables, run_tables):
@@ -255,7 +264,7 @@ def test_a_failed_solve_keeps_everything_and_reports(tables, run_tables, replace
     assert outcome.stop.reason == found.summary["stop_reason"] == "failed"
     assert "from t = 0.04 to t = 0.06" in outcome.stop.report
     assert outcome.stop.report.endswith("the first line of the report\nand the second")
-    assert "the first line of the report\nand the second\n" in found.log
+    assert re.search(r"warning: the first line of the report\n.* warning: and the second\n", found.log)
     assert found.column("time") == [0.0, 0.02, 0.04]
     assert found.field_times == [0.04]
     assert found.summary["steps"] == 2
@@ -525,3 +534,17 @@ def test_a_pole_between_the_nodes_is_refused(tables, run_tables):
         InputError, match=r"potential = .* has a pole between the nodes of the mesh, near \(0.533\)"
     ):
         run_tables(tables)
+
+
+def test_the_log_has_as_much_as_is_asked_for(tables, run_tables):
+    lines = {}
+    for level in ("debug", "info", "warning"):
+        tables["output"] = {"figures": False, "log": level}
+        found = run_tables(tables, level)
+        lines[level] = [line.split(maxsplit=2)[2] for line in found.log.splitlines()]
+    steps = [line for line in lines["debug"] if re.match(r"(debug|info): step \d+/5: ", line)]
+    assert len(steps) == 6
+    # Short runs tell of their first and last step.
+    assert sum("step " in line and line.startswith("info: step") for line in lines["info"]) == 2
+    assert not any(line.startswith("debug") for line in lines["info"])
+    assert all(line.startswith("warning") for line in lines["warning"])
