@@ -5,12 +5,13 @@
 
 Four flows, each by one scheme on one mesh: a Barenblatt profile of ∂tρ = Δρ² that spreads from a small disk,
 example 4.4 of Bruna, Burger and Carrillo with its two time scales, Keller and Segel's model with the mass
-40π, which concentrates at t = 0.5 in a few cells and whose signal fills the domain until 1/κ = 10, and Poisson–Nernst–Planck from uniform densities, whose
-Debye layers form at once and whose potentials are filled slowly. Errors are those of time: the largest L¹
-distance, relative to the mass, over the fields and the output times, from steps with a tolerance 30 times
-smaller. "steps" counts those that were rejected, and "solves" also both halves of steps that were taken
-twice. The number of equal steps with the error of the adaptive ones is interpolated between numbers that are
-doubled, and that with "≥" is the largest that was tried. All quantities are dimensionless.
+40π, which concentrates at t = 0.5 in a few cells and whose signal fills the domain until 1/κ = 10, and
+Poisson–Nernst–Planck from uniform densities, whose Debye layers form at once and whose potentials are filled
+slowly. Errors are those of time: the largest L¹ distance, relative to the mass, over the fields and the
+output times, from steps with a tolerance 30 times smaller. "steps" counts those that were rejected, and
+"solves" also both halves of steps that were taken twice. The number of equal steps with the error of the
+adaptive ones is interpolated between numbers that are doubled, and that with "≥" is the largest that was
+tried. All quantities are dimensionless.
 """
 
 from typing import Any
