@@ -1,4 +1,4 @@
-"""The command line: `fem-models run`, `resume`, `plot`, `show`, `list`, `lbb` and `distance`.
+"""The command line: `fem-models run`, `resume`, `sweep`, `plot`, `show`, `list`, `lbb` and `distance`.
 
 Exit codes: 0 all is well, 2 bad input (one sentence, nothing left behind), 3 a failed solve or a full disk
 and 128 plus the number of the signal that interrupted a run (everything computed so far is kept), 1 a fault
@@ -24,6 +24,7 @@ from fem_models.cli.outcomes import BAD_INPUT, FAILED, SIGNALLED
 from fem_models.cli.plot import plot
 from fem_models.cli.run import resume, run
 from fem_models.cli.show import show
+from fem_models.cli.sweep import sweep
 from fem_models.core.errors import InputError, OutputError, SolveError
 
 # Wrong usage of any kind; typer's own name for it depends on its version.
@@ -110,6 +111,6 @@ def _program(
         print(context.get_help())
 
 
-for _command in (run, resume, plot, show, lbb, distance):
+for _command in (run, resume, sweep, plot, show, lbb, distance):
     app.command()(_command)
 app.command("list")(list_)

@@ -42,7 +42,7 @@ def run(
     ] = None,
 ) -> int:
     """Run a run file and write a run directory."""
-    seconds = _seconds(walltime)
+    seconds = seconds_of(walltime)
     given = petsc_options(options or [])
     from mpi4py import MPI
     from rich.console import Console
@@ -59,8 +59,8 @@ def run(
     config = on_rank_zero(comm, lambda: load(file, [*(set_ or ()), *recorded]))
     directory = out or default_directory(file)
     console = Console() if comm.rank == 0 else None
-    outcomes = run_all(config, directory, overwrite, comm, console, _draw, seconds)
-    return _told(console, outcomes)
+    outcomes = run_all(config, directory, overwrite, comm, console, draw, seconds)
+    return told_of(console, outcomes)
 
 
 def resume(
@@ -75,7 +75,7 @@ def resume(
     ] = None,
 ) -> int:
     """Go on with a run that was stopped, from its latest checkpoint, on any number of ranks."""
-    seconds = _seconds(walltime)
+    seconds = seconds_of(walltime)
     petsc_options(options or [])
     from mpi4py import MPI
     from rich.console import Console
@@ -84,11 +84,19 @@ def resume(
 
     comm = MPI.COMM_WORLD
     console = Console() if comm.rank == 0 else None
-    return _told(console, resume_all(directory, end, comm, console, _draw, seconds))
+    return told_of(console, resume_all(directory, end, comm, console, draw, seconds))
 
 
-def _told(console: "Console | None", outcomes: "Outcomes") -> int:
-    """Say what came of a run; returns the exit code."""
+def told_of(console: "Console | None", outcomes: "Outcomes") -> int:
+    """Say what came of a run.
+
+    Args:
+        console: Where to say it; None on all ranks but one.
+        outcomes: What came of it.
+
+    Returns:
+        The exit code.
+    """
     if console is not None:
         _tell(console, outcomes)
     if outcomes.failure is not None:
@@ -97,8 +105,14 @@ def _told(console: "Console | None", outcomes: "Outcomes") -> int:
     return SIGNALLED + stop.signal if stop.signal else 0
 
 
-def _seconds(walltime: str | None) -> float | None:
+def seconds_of(walltime: str | None) -> float | None:
     """A time limit in seconds, from "90", "1:30", "2:00:00" or "1-00:00:00" as schedulers write it.
+
+    Args:
+        walltime: The text.
+
+    Returns:
+        Seconds, None where there is no limit.
 
     Raises:
         InputError: It is none of these, or not positive.
@@ -117,7 +131,15 @@ def _seconds(walltime: str | None) -> float | None:
     return float(total)
 
 
-def _draw(directory: Path) -> Sequence[Path]:
+def draw(directory: Path) -> Sequence[Path]:
+    """Draw the figures of a run directory. On one process.
+
+    Args:
+        directory: The directory.
+
+    Returns:
+        The pictures.
+    """
     # Drawing takes long to import, and only one process draws.
     from fem_models import plotting
 

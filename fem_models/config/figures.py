@@ -59,6 +59,15 @@ FIGURES.add(
     "rates",
     FigureEntry(
         "fem_models.plotting.rates:rates_figure",
+        lambda config: config.sweep is not None and len(config.sweep.axes) == 1,
+        "a table [sweep] with one key",
+        whole_run=True,
+    ),
+)
+FIGURES.add(
+    "sweep",
+    FigureEntry(
+        "fem_models.plotting.sweeps:sweep_figure",
         lambda config: config.sweep is not None,
         "a table [sweep]",
         whole_run=True,

@@ -3,7 +3,7 @@
 import datetime
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,20 @@ from fem_models.core.errors import InputError
 
 # Tables of variants, which no variant has.
 _OF_VARIANTS = {"compare": "[[compare]]", "sweep": "[sweep]"}
+# What tells a range of [sweep.keys] from a table of a run file.
+_OF_RANGES = {"from", "to", "count", "spacing"}
 _DEEPEST = 20
 _LARGEST = 2**63
 
 
-def load(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load(path: str | Path, overrides: Sequence[str] = (), check_variants: bool = True) -> RunConfig:
     """Read a run file.
 
     Args:
         path: The TOML file.
         overrides: Texts such as "time.step=0.1", "species.0.mass=2" or "time.scheme=bdf2", applied in order;
             the value is read as TOML, or taken as a string where it is not TOML.
+        check_variants: Whether the variants are checked too; there may be thousands.
 
     Returns:
         The checked configuration with every default filled in and an absolute path of the mesh file.
@@ -45,15 +48,16 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     for text in overrides:
         key, value = _split_override(text)
         _set(data, key, value, f"The override {text!r}")
-    return from_dict(data, Path(path).parent)
+    return from_dict(data, Path(path).parent, check_variants)
 
 
-def from_dict(data: Mapping[str, Any], base: Path | None = None) -> RunConfig:
+def from_dict(data: Mapping[str, Any], base: Path | None = None, check_variants: bool = True) -> RunConfig:
     """Check the tables of a run file.
 
     Args:
         data: The tables, as tomllib returns them; left unchanged.
         base: The folder that relative paths are tried in before the current folder.
+        check_variants: As for `load`.
 
     Returns:
         The checked configuration with every default filled in.
@@ -64,10 +68,11 @@ def from_dict(data: Mapping[str, Any], base: Path | None = None) -> RunConfig:
     if not isinstance(data, Mapping):
         raise InputError("A run file must be a table of tables such as [mesh], [system] and [time].")
     tables = _plain(dict(data), ())
+    _join_keys(tables.get("sweep"))
     _resolve_files(tables, base)
     config = _validated(tables)
     wrong: list[str] = []
-    for index in range(len(config.variants)):
+    for index in range(len(config.variants) if check_variants else 0):
         try:
             variant(config, index)
         except InputError as error:
@@ -293,9 +298,31 @@ def _validated(tables: dict[str, Any]) -> RunConfig:
         raise explain(error, tables) from None
 
 
+def _join_keys(sweep: Any) -> None:
+    """Let keys of [sweep.keys] be written without quotes: TOML reads mesh.h as a key of a table mesh."""
+    if isinstance(sweep, dict) and isinstance(sweep.get("keys"), dict):
+        sweep["keys"] = dict(_joined(sweep["keys"], ""))
+
+
+def _joined(table: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+    for part, value in table.items():
+        key = f"{above}.{toml_key(part)}" if above else part
+        if isinstance(value, dict) and value and not value.keys() & _OF_RANGES:
+            yield from _joined(value, key)
+        else:
+            yield key, value
+
+
 def _resolve_files(tables: dict[str, Any], base: Path | None) -> None:
     """Make the mesh file's path absolute, here and in the variants."""
     _resolve_in(tables.get("mesh"), "file", base, "[mesh] file")
+    sweep = tables.get("sweep")
+    keys = sweep.get("keys") if isinstance(sweep, dict) else None
+    if isinstance(keys, dict) and isinstance(files := keys.get("mesh.file"), list):
+        entries = [{"file": name} for name in files]
+        for entry in entries:
+            _resolve_in(entry, "file", base, '[sweep.keys] "mesh.file"')
+        keys["mesh.file"] = [entry["file"] for entry in entries]
     variants = tables.get("compare")
     for number, item in enumerate(variants if isinstance(variants, list) else [], start=1):
         changes = item.get("set") if isinstance(item, dict) else None

@@ -30,7 +30,7 @@ class RunFileError(InputError):
 _TAGS = {"system": "name", "energy": "term"}
 LISTS = ("species", "energy", "compare")
 # Where a problem is, as the beginning of its sentence says it, and how many such places are named.
-_PLACE = re.compile(r"\[+\w+\]+(?: #\d+)?(?: [\w.]+(?= |$))?")
+_PLACE = re.compile(r"\[+\w+\]+(?: #\d+)?(?: [\w.\"]+(?= |$))?")
 _MOST_PLACES = 3
 
 _LONGEST = 80
@@ -157,7 +157,7 @@ def where(path: Path) -> str:
         if rest and isinstance(number := rest[0], int):
             name += f" #{number + 1}"
             rest = rest[1:]
-    keys = ".".join(str(key) for key in rest if isinstance(key, str))
+    keys = ".".join(toml_key(key) for key in rest if isinstance(key, str))
     entries = "".join(f" entry {key + 1}" for key in rest if isinstance(key, int))
     return f"{name} {keys}".rstrip() + entries
 
@@ -189,11 +189,16 @@ def _value(path: Path, data: Any) -> Any:
 def _model(path: Path, data: dict[str, Any]) -> type[BaseModel] | None:
     """The model behind a path, or None for a table of free names."""
     candidates: list[Any] = [RunConfig]
+    named = False
     for depth, step in enumerate(path):
         if isinstance(step, int):
             continue
         fields = {f.alias or name: f for model in candidates for name, f in model.model_fields.items()}
-        candidates = models_in(fields[step].annotation) if step in fields else []
+        if named:  # the name of an entry, which may be any
+            named = False
+            continue
+        annotation = fields[step].annotation if step in fields else None
+        candidates, named = models_in(annotation), _has_named_entries(annotation)
         here = _value(path[: depth + 1], data)
         if isinstance(here, list) and len(path) > depth + 1:
             here = here[int(path[depth + 1])]
@@ -201,6 +206,12 @@ def _model(path: Path, data: dict[str, Any]) -> type[BaseModel] | None:
         if len(candidates) > 1:
             candidates = [model for model in candidates if tag_of(model) in tags]
     return candidates[0] if candidates else None
+
+
+def _has_named_entries(annotation: Any) -> bool:
+    """Whether a type is a table of tables under names that users choose."""
+    is_table = typing.get_origin(annotation) is dict and bool(models_in(annotation))
+    return is_table or any(map(_has_named_entries, typing.get_args(annotation)))
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -16,6 +16,7 @@ from fem_models.config.figures import FIGURES
 from fem_models.config.formulas import COORDINATES, SPECIES, Formulas
 from fem_models.config.names import name_problem, repeated
 from fem_models.config.schemes import SCHEMES
+from fem_models.config.sweeps import Sweep
 from fem_models.config.system import SYSTEMS, Fields, System
 from fem_models.config.systems import load_systems
 from fem_models.config.tables import (
@@ -27,7 +28,6 @@ from fem_models.config.tables import (
     Output,
     Solver,
     Species,
-    Sweep,
     Time,
 )
 from fem_models.config.terms import TERMS, Term
@@ -83,7 +83,7 @@ class RunConfig(Table):
     compare: Annotated[tuple[Compare, ...], BeforeValidator(as_tuple)] = Field(
         (), description="variants of the run, drawn in the same figures"
     )
-    sweep: Sweep | None = Field(None, description="the same run for several values of one key")
+    sweep: Sweep | None = Field(None, description="the same run for several values of some keys")
     convexity: Convexity | None = Field(None, description="second variations of the energy to compute")
 
     @model_validator(mode="before")

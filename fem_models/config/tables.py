@@ -347,27 +347,6 @@ class Compare(Table):
     )
 
 
-class Sweep(Table):
-    """[sweep]: the run for several values of one key, and the decay rates over them."""
-
-    key: Label = Field(description='dotted key that changes, such as "system.epsilon"')
-    values: Numbers = Field(description="values of the key, dimensionless")
-
-    @property
-    def label(self) -> str:
-        """The last part of the key."""
-        return self.key.rsplit(".", maxsplit=1)[-1]
-
-    @property
-    def variants(self) -> tuple[Compare, ...]:
-        """A variant for each value."""
-        # Whole numbers are written as such, for keys that count.
-        numbers = [int(value) if value.is_integer() else value for value in self.values]
-        return tuple(
-            Compare(name=f"{self.label} = {value:g}", set=freeze({self.key: value})) for value in numbers
-        )
-
-
 class Convexity(Table):
     """[convexity]: second variations of the energy of two densities that oscillate (Matthes, the lemma).
 

@@ -25,7 +25,7 @@ def draw(directory: Path) -> list[Path]:
 
     Returns:
         The files figures/NAME.png, or of another [output] format, in the order of [output] figures; an empty
-        list where it is empty.
+        list where it is empty. Of the directory of a sweep those of the sweep, and "sweep" in any case.
 
     Raises:
         InputError: If the directory is not a run directory, or what a figure needs is missing or damaged.
@@ -40,7 +40,7 @@ def draw(directory: Path) -> list[Path]:
         raise InputError(f"{folder} cannot be made: {error.strerror or error}.") from None
     paths: list[Path] = []
     failures: list[InputError | OutputError] = []
-    for name in output.figures:
+    for name in _wanted(run):
         try:
             figure = FIGURES[name].drawing()(run)
             if output.size is not None:
@@ -51,6 +51,14 @@ def draw(directory: Path) -> list[Path]:
     if failures:
         raise failures[0]
     return paths
+
+
+def _wanted(run: RunData) -> tuple[str, ...]:
+    """The figures to draw; where there are points of a sweep, and no run of its own, those of the whole."""
+    figures = run.config.output.figures
+    if run.config.sweep is None or not figures or (run.directory / layout.SERIES).is_file():
+        return figures
+    return tuple(dict.fromkeys(["sweep", *(name for name in figures if FIGURES[name].whole_run)]))
 
 
 def density_figure(run: RunData) -> Figure:

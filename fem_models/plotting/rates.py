@@ -9,7 +9,7 @@ from fem_models.plotting.style import TIME, Look, colour, legend, new_figure, pl
 from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
-_COLUMNS = ("value", "rate", "steady_energy", "minimal_quotient")
+_COLUMNS = ("rate", "steady_energy", "minimal_quotient")
 # What an energy may fall to, relative to its first value, before there is nothing but round-off.
 _DEEPEST = 1e-13
 
@@ -53,7 +53,7 @@ def _draw_energies(axes: Axes, run: RunData, names: list[str]) -> None:
 
 def _draw_rates(axes: Axes, run: RunData, label: str) -> None:
     table = run.table(layout.SWEEP, _COLUMNS, "the sweep has not come to its end; run the run file again")
-    value, rate, quotient = (table[name] for name in ("value", "rate", "minimal_quotient"))
+    value, rate, quotient = (table[name] for name in (next(iter(table)), "rate", "minimal_quotient"))
     entry = run.summary.get("sweep") or {}
     reference, slope = entry.get("reference_rate"), entry.get("K")
     axes.plot(value, rate, "o", color=colour(0), label="decay rate")

@@ -103,7 +103,7 @@ class RunData:
             purpose: What writes it, for the message where it is not there.
 
         Returns:
-            The columns by name.
+            The columns by name; those of a sweep's keys are texts where not all values are numbers.
 
         Raises:
             InputError: If there is no such file, or it has not got the columns.
@@ -111,7 +111,9 @@ class RunData:
         path = self.directory / name
         if not path.is_file():
             raise InputError(f"{path} does not exist: {purpose}.")
-        return _table(path, needed)
+        # Only keys of a sweep may have texts for values; theirs are the first columns.
+        sweep = self.config.sweep
+        return _table(path, needed, len(sweep.axes) if sweep and name == layout.SWEEP else 0)
 
     @property
     def energy(self) -> _Array:
@@ -199,13 +201,21 @@ def _name(config: RunConfig) -> str:
     return ", ".join(texts) if 0 < len(texts) <= _MOST_KEYS else config.system.name
 
 
-def _table(path: Path, needed: Sequence[str]) -> dict[str, _Array]:
-    """The columns of a table of numbers by name, each of shape (rows,); an empty entry is not a number."""
+def _table(path: Path, needed: Sequence[str], texts: int = 0) -> dict[str, npt.NDArray[Any]]:
+    """The columns of a table of numbers by name, each of shape (rows,); an empty entry is not a number.
+
+    The first `texts` columns need not be numbers.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = [row for row in csv.reader(file) if row]
-        table = np.array([[entry or "nan" for entry in row] for row in rows], dtype=float)
-        columns = dict(zip(header, table.reshape(-1, len(header)).T, strict=True))
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError
+        entries = [[row[number] or "nan" for row in rows] for number in range(len(header))]
+        columns = {
+            name: _column(column, number < texts)
+            for number, (name, column) in enumerate(zip(header, entries, strict=True))
+        }
     except OSError:
         raise InputError(f"{path} cannot be read; run the run file again to write it.") from None
     except ValueError:  # no header, rows of unequal length, or words for numbers
@@ -213,3 +223,12 @@ def _table(path: Path, needed: Sequence[str]) -> dict[str, _Array]:
     if missing := set(needed) - columns.keys():
         raise InputError(f"{path} has no column {min(missing)}; run the run file again.")
     return columns
+
+
+def _column(entries: Sequence[str], may_be_texts: bool) -> npt.NDArray[Any]:
+    try:
+        return np.array(entries, dtype=float)
+    except ValueError:
+        if may_be_texts:
+            return np.array(entries)
+        raise

@@ -36,3 +36,10 @@ def remove_abandoned() -> None:
             age = time.time() - source.stat().st_mtime
             if age > _SECONDS and not source.with_suffix(".c.cached").exists():
                 source.unlink()
+
+
+def wait_for_others() -> None:
+    """Let this process wait longer for a form that another one compiles, as points of a sweep do at once."""
+    name = "timeout"
+    _, meaning = jit.DOLFINX_DEFAULT_JIT_OPTIONS[name]
+    jit.DOLFINX_DEFAULT_JIT_OPTIONS[name] = (int(_SECONDS), meaning)

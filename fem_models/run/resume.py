@@ -72,7 +72,14 @@ def resume(
 def _run_file(directory: Path, overrides: Sequence[str]) -> RunConfig:
     if not (directory / layout.RUN_FILE).is_file():
         raise InputError(f"{directory} is not a run directory: it has no {layout.RUN_FILE}.")
-    return config_io.load(directory / layout.RUN_FILE, overrides)
+    config = config_io.load(directory / layout.RUN_FILE, overrides)
+    if config.sweep is not None and not (directory / layout.SERIES).is_file():
+        run_file = directory / layout.RUN_FILE
+        raise InputError(
+            f"{directory} has no run but points of a sweep: `fem-models sweep {run_file} --out {directory}` "
+            "goes on with them."
+        )
+    return config
 
 
 def _has_ended(job: Job) -> bool:

@@ -136,11 +136,19 @@ def run_all(
     failure = failures[0] if failures else None
     if failure or not config.output.figures or draw is None:
         return Outcomes(tuple(runs), (), None, failure)
-    return Outcomes(tuple(runs), *on_rank_zero(comm, lambda: _drawn(directory, draw)), failure)
+    return Outcomes(tuple(runs), *on_rank_zero(comm, lambda: drawn(directory, draw)), failure)
 
 
-def _drawn(directory: Path, draw: Draw) -> tuple[Sequence[Path], str | None]:
-    """The figures, and a sentence where they could not be drawn: that loses no number."""
+def drawn(directory: Path, draw: Draw) -> tuple[Sequence[Path], str | None]:
+    """Draw the figures, where that can be done; where it cannot, no number is lost. On one process.
+
+    Args:
+        directory: The run directory.
+        draw: Draws them.
+
+    Returns:
+        The figures, and a sentence where they could not be drawn.
+    """
     try:
         return draw(directory), None
     except Exception as error:
