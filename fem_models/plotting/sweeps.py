@@ -1,7 +1,7 @@
 """What a sweep has found, over the values of its keys: curves, and a heat map where two numbers change.
 
-Errors are drawn where the run file names an exact solution, else decay rates, energies at the end, or the first
-number that the table has of the model.
+Errors are drawn where the run file names an exact solution, else decay rates, energies at the end, or the
+first number that the table has of the model.
 """
 
 from __future__ import annotations

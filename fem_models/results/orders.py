@@ -1,10 +1,11 @@
 """Orders of convergence between the points of a sweep.
 
 The order between two points with errors e₁, e₂ and sizes s₁ > s₂ of one key that refines, with the other keys
-fixed, is log(e₁/e₂)/log(s₁/s₂). Steps and edge lengths are sizes as they are written, numbers of cells and slabs
-are by their reciprocals; of mesh files and their parameters the longest edge of the mesh is measured.
+fixed, is log(e₁/e₂)/log(s₁/s₂). Edge lengths and steps are sizes as they are written, numbers of cells and
+slabs by their reciprocals; of mesh files and their parameters the longest edge of the mesh is measured.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -87,7 +88,7 @@ def _successive(
     found = [math.nan] * len(sizes)
     for group in groups:
         refined = sorted((index for index in group if sizes[index] > 0.0), key=lambda index: -sizes[index])
-        for coarse, fine in zip(refined, refined[1:], strict=False):
+        for coarse, fine in itertools.pairwise(refined):
             if errors[coarse] > 0.0 and errors[fine] > 0.0 and sizes[coarse] > sizes[fine]:
                 ratio = math.log(errors[coarse] / errors[fine])
                 found[fine] = ratio / math.log(sizes[coarse] / sizes[fine])

@@ -1,7 +1,7 @@
 """The points of a sweep: where each stands, and the run of one of them.
 
-Each point is a run in a directory of its own, which one call holds at a time: different points may run at once,
-on one machine or on many.
+Each point is a run in a directory of its own, which one call holds at a time: different points may run at
+once, on one machine or on many.
 """
 
 import fcntl

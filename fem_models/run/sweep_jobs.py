@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -227,23 +227,27 @@ def run_sweep(
     ]
     todo, done = _todo(config, directory, overwrite)
     _make(directory)
-    handle = hold(directory)
-    try:
+    with _holding(directory):
         if overwrite:
             layout.make(directory)
         write_text(directory / layout.RUN_FILE, config_io.dump(config))
-        report = SweepProgress(console, len(todo) + len(done), len(done))
-        try:
+        with SweepProgress(console, len(todo) + len(done), len(done)) as report:
             found, noted = _run_all(todo, command, jobs, report, deadline)
-        finally:
-            report.close()
         conclude(directory, config)
         figures, note = drawn(directory, draw) if draw is not None and config.output.figures else ((), None)
+    ended = [*(Ended(point, "ended") for point in done), *found]
+    return Swept(sorted(ended, key=lambda item: item.point.number), figures, note, noted)
+
+
+@contextmanager
+def _holding(directory: Path) -> Iterator[None]:
+    """Keep other sweeps from a directory."""
+    handle = hold(directory)
+    try:
+        yield
     finally:
         if handle is not None:
             os.close(handle)
-    ended = [*(Ended(point, "ended") for point in done), *found]
-    return Swept(sorted(ended, key=lambda item: item.point.number), figures, note, noted)
 
 
 def _todo(

@@ -1,7 +1,7 @@
 """Progress of a sweep: bars on a terminal, plain lines in a batch log."""
 
 import time as clock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from fem_models.results.sweeps import Point
 
@@ -77,8 +77,10 @@ class SweepProgress:
         self._show()
         self._say(f"point {point.number} of {self._total}, {point.name}: {line}")
 
-    def close(self) -> None:
-        """Leave the bars as they are."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_reason: object) -> None:
         if self._bars is not None:
             self._bars.stop()
 
