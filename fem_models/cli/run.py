@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -203,10 +204,10 @@ def _tell(console: "Console", outcomes: "Outcomes") -> None:
         say(f"warning: {outcomes.note}")
     if (failed := outcomes.failure) is not None:
         print(failed.stop.report, file=sys.stderr)
-        again = f"`fem-models plot {outcomes.runs[0].directory}` draws it"
+        again = f"`fem-models plot {quote(str(outcomes.runs[0].directory))}` draws it"
         print(f"What was computed is in {failed.directory}; {again}.", file=sys.stderr, flush=True)
     elif outcomes.runs[-1].stop.reason in ("walltime", "interrupted"):
-        say(f"`fem-models resume {outcomes.runs[0].directory}` goes on")
+        say(f"`fem-models resume {quote(str(outcomes.runs[0].directory))}` goes on")
 
 
 def _block(outcome: "Outcome") -> list[str]:

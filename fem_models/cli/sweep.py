@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ import typer
 
 from fem_models.cli.completion import run_files
 from fem_models.cli.outcomes import FAILED, SIGNALLED
-from fem_models.cli.run import draw, seconds_of, told_of
+from fem_models.cli.run import draw, petsc_options, seconds_of, told_of
 from fem_models.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def sweep(
 ) -> int:
     """Run the points of a sweep, each as a process of its own; those that have ended are not run again."""
     limit = seconds_of(walltime)
+    petsc_options([])
     from mpi4py import MPI
     from rich.console import Console
 
@@ -79,7 +80,7 @@ def _check(jobs: int | None, ranks: int, point: int | None, size: int) -> None:
         raise InputError("--jobs does not go with --point, which runs one point only: leave one of them out.")
     if size > 1 and point is None:
         raise InputError(
-            f"A sweep starts processes of its own: call it without mpiexec, with --ranks {size} for each point."
+            f"A sweep starts its own processes: call it without mpiexec, with --ranks {size} for each point."
         )
     if size > 1 and ranks not in (1, size):
         raise InputError(f"--ranks {ranks} does not go with mpiexec on {size} processes: leave it out.")
@@ -107,7 +108,7 @@ def _on_ranks(ranks: int) -> int:
 
 def _told(console: "Console", directory: Path, found: "Swept") -> int:
     """Say what came of a sweep; returns the exit code."""
-    from fem_models.results.layout import SWEEP
+    from fem_models.results.layout import RUN_FILE, SWEEP
 
     counts = [f"{len(found.those(how))} {how}" for how in ("ended", "failed", "stopped") if found.those(how)]
     _say(console, str(directory))
@@ -118,16 +119,15 @@ def _told(console: "Console", directory: Path, found: "Swept") -> int:
     if found.note:
         _say(console, f"warning: {found.note}")
     if found.those("stopped"):
-        _say(console, "the same command goes on")
-    _tell_failures([f"{item.point.directory}: {item.report}" for item in found.those("failed")])
+        again = f"{quote(str(directory / RUN_FILE))} --out {quote(str(directory))}"
+        _say(console, f"`fem-models sweep {again}` goes on")
+    for item in found.those("failed"):
+        # Sentences; what is none is a fault of the program, to be seen whole.
+        text = item.report if "Traceback" in item.report else item.report.splitlines()[0]
+        print(f"{item.point.directory}: {text}", file=sys.stderr, flush=True)
     if found.signal and found.signal != signal.SIGUSR1:
         return SIGNALLED + found.signal
     return FAILED if found.those("failed") else 0
-
-
-def _tell_failures(texts: Sequence[str]) -> None:
-    for text in texts:
-        print(text, file=sys.stderr, flush=True)
 
 
 def _say(console: "Console", text: str) -> None:

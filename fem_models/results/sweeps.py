@@ -104,7 +104,8 @@ def sweep_table(sweep: Sweep, directory: Path) -> tuple[tuple[str, ...], list[Ro
     points = points_of(sweep, directory)
     summaries = [summary_of(point.directory) for point in points]
     found = [dict(_found(summary, point)) for summary, point in zip(summaries, points, strict=True)]
-    others = dict.fromkeys(name for row in found for name in row)
+    # A point that has completed has all columns, in their order.
+    others = dict.fromkeys(name for row in sorted(found, key=lambda row: -row[_COMPLETED]) for name in row)
     errors = [name for name in others if name.startswith(ERROR)]
     columns_of_errors = {name: [row.get(name, math.nan) for row in found] for name in errors}
     orders = orders_of(sweep, summaries, columns_of_errors)
@@ -139,20 +140,18 @@ def _found(summary: Mapping[str, Any], point: Point) -> Iterator[tuple[str, floa
     """What a point has, by column."""
     energy = summary.get("energy") or {}
     steady = _number(energy.get("steady"))
-    yield _COMPLETED, int(summary.get("stop_reason") in ENDED)
+    completed = summary.get("stop_reason") in ENDED
+    yield _COMPLETED, int(completed)
     yield "rate", _number(energy.get("rate"))
     yield "steady_energy", steady
     yield "minimal_quotient", _minimal_quotient(point.directory / layout.SERIES, steady)
-    yield from _errors(summary.get("error") or {})
-    for key in ("final", "max_increase"):
-        if key in energy:
-            yield ("energy" if key == "final" else f"energy_{key}"), _number(energy[key])
+    if completed:
+        yield from _at_the_end(summary)
+    if "max_increase" in energy:
+        yield "energy_max_increase", _number(energy["max_increase"])
     for name, entry in (summary.get("species") or {}).items():
         for key in ("mass_drift", "min", "max"):
             yield f"{key}_{name}", _number(entry.get(key))
-    for key, value in summary.items():
-        if key not in _NAMED:
-            yield from _numbers(key, value)
     for key in ("time", "steps", "rejected_steps", "newton_iterations", "linear_iterations", "dofs"):
         if key in summary:
             yield key.removesuffix("_iterations"), _number(summary[key])
@@ -163,18 +162,23 @@ def _found(summary: Mapping[str, Any], point: Point) -> Iterator[tuple[str, floa
         yield "seconds", _number(summary["wall_seconds"].get("total"))
 
 
-def _number(value: Any) -> float:
-    return value if is_number(value) else math.nan
-
-
-def _errors(errors: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Norms of errors, by species where there are several."""
-    for key, entry in errors.items():
-        if isinstance(entry, dict):
+def _at_the_end(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """What can be compared between points only at the same time: errors, the energy, numbers of the model."""
+    for key, entry in (summary.get("error") or {}).items():
+        if isinstance(entry, dict):  # of one of several species
             for norm, value in entry.items():
                 yield f"{ERROR}{norm}_{key}", _number(value)
         else:
             yield f"{ERROR}{key}", _number(entry)
+    if "final" in (energy := summary.get("energy") or {}):
+        yield "energy", _number(energy["final"])
+    for key, value in summary.items():
+        if key not in _NAMED:
+            yield from _numbers(key, value)
+
+
+def _number(value: Any) -> float:
+    return value if is_number(value) else math.nan
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:

@@ -122,20 +122,24 @@ def _numbers(config: RunConfig, apart_from: Sequence[str]) -> dict[str, Any]:
     return tables
 
 
-def check_directory(directory: Path) -> None:
+def check_directory(directory: Path, config: RunConfig) -> None:
     """Check that a directory may be that of a sweep, without touching it.
 
     Args:
         directory: The directory.
+        config: The run file.
 
     Raises:
         InputError: It has other files, or cannot be used.
     """
-    if directory.is_dir() and not (directory / layout.RUN_FILE).is_file():
-        # Another point may just have begun.
-        found = [path for path in directory.iterdir() if path.name != layout.COMPARE]
-        if not found:
+    if directory.is_dir() and (found := {path.name for path in directory.iterdir()}):
+        if found == {layout.COMPARE}:  # another point has just begun
             return
+        run_file = directory / layout.RUN_FILE
+        is_of_runs = bool(found & {layout.COMPARE, layout.SERIES})
+        # A folder of run files may have one of that name.
+        if not is_of_runs and run_file.is_file() and run_file.read_text("utf-8") != config_io.dump(config):
+            raise InputError(f"{directory} has files and no points of a sweep; choose another --out.")
     layout.check_free(directory, overwrite=True)
 
 
@@ -233,7 +237,7 @@ def _chosen(config: RunConfig, directory: Path, number: int) -> Point:
 
 def _begin(config: RunConfig, directory: Path, point: Point) -> tuple[int | None, bool]:
     """Hold the directory of a point, and see to it that the sweep has its run file; whether it had none."""
-    check_directory(directory)
+    check_directory(directory, config)
     try:
         point.directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,11 +232,20 @@ def run_sweep(
             layout.make(directory)
         write_text(directory / layout.RUN_FILE, config_io.dump(config))
         with SweepProgress(console, len(todo) + len(done), len(done)) as report:
-            found, noted = _run_all(todo, command, jobs, report, deadline)
+            found, noted = _run_all(todo, command, _environment(jobs * ranks), jobs, report, deadline)
         conclude(directory, config)
         figures, note = drawn(directory, draw) if draw is not None and config.output.figures else ((), None)
     ended = [*(Ended(point, "ended") for point in done), *found]
     return Swept(sorted(ended, key=lambda item: item.point.number), figures, note, noted)
+
+
+def _environment(processes: int) -> dict[str, str]:
+    """Of the processes: as of this one, before MPI has added to it, and so that they share the machine."""
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    if processes > len(os.sched_getaffinity(0)):
+        # MPICH's ranks that wait must not keep the others from working.
+        environment.setdefault("MPIR_CVAR_CH4_PROGRESS_THROTTLE", "1")
+    return environment
 
 
 @contextmanager
@@ -254,7 +263,7 @@ def _todo(
     config: RunConfig, directory: Path, overwrite: bool
 ) -> tuple[list[tuple[Point, RunConfig]], list[Point]]:
     """The points to run, with their run files, and those that have ended; nothing is touched."""
-    check_directory(directory)
+    check_directory(directory, config)
     base = directory / layout.RUN_FILE
     has_run = (directory / layout.SERIES).is_file()  # of the base file, beside the points
     if has_run and not overwrite and not same_numbers(config, base, ("sweep", "compare")):
@@ -285,6 +294,7 @@ def _make(directory: Path) -> None:
 def _run_all(
     todo: Sequence[tuple[Point, RunConfig]],
     command: Sequence[str],
+    environment: Mapping[str, str],
     jobs: int,
     report: SweepProgress,
     deadline: float | None,
@@ -302,7 +312,7 @@ def _run_all(
                     waiting.clear()
                     break
                 errors = files.enter_context(tempfile.TemporaryFile())
-                running.append(_begun(*waiting.pop(0), command, left, errors))
+                running.append(_begun(*waiting.pop(0), command, environment, left, errors))
             for child in list(running):
                 warm = warm or child.has_stepped
                 if (ended := child.ended(noted.number > 0)) is None:
@@ -317,7 +327,12 @@ def _run_all(
 
 
 def _begun(
-    point: Point, config: RunConfig, command: Sequence[str], left: float | None, errors: IO[bytes]
+    point: Point,
+    config: RunConfig,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    left: float | None,
+    errors: IO[bytes],
 ) -> _Child:
     limit = [] if left is None else ["--walltime", str(max(1, int(left)))]
     process = subprocess.Popen(
@@ -325,8 +340,8 @@ def _begun(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=errors,
-        # What MPI has put into this process is not for that one; and signals come from here alone.
-        env=dict(os.environ),
+        env=environment,
+        # Signals come from here alone, whoever else is told of Ctrl-C.
         start_new_session=True,
     )
     return _Child(point, config, process, errors)
