@@ -135,6 +135,7 @@ def _panels(columns: Sequence[str], table: dict[str, _Array]) -> list[_Panel]:
         ]
     known = {name for name in columns if np.any(np.isfinite(table[name]))}
     of_model = [name for name in columns if name in known and name not in _NOT_OF_MODELS]
+    of_model.sort(key=lambda name: not name.endswith("_final"))
     chosen = next((name for name in ("rate", "energy", *of_model) if name in known), "seconds")
     title = _TITLES.get(chosen, chosen.replace("_", " "))
     return [_Panel(title, {chosen: title}, False)]

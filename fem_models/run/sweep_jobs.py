@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _PAUSE = 0.1
 # Of the end of series.csv, in bytes: more than its last row.
 _TAIL = 8192
+# The exit code of a point whose input is wrong.
+_BAD_INPUT = 2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -52,11 +54,13 @@ class Ended:
         point: The point.
         how: "ended" at its end or at rest; "stopped" before, or not begun; "failed".
         report: Why it failed; else empty.
+        is_refused: Whether it failed because its input is wrong, so that it left nothing behind.
     """
 
     point: Point
     how: Literal["ended", "stopped", "failed"]
     report: str = ""
+    is_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ class _Child:
             return Ended(self.point, "ended")
         if code == 0 or (was_stopped and reason != "failed"):
             return Ended(self.point, "stopped")
-        return Ended(self.point, "failed", said or f"It ended with code {code}.")
+        return Ended(self.point, "failed", said or f"It ended with code {code}.", code == _BAD_INPUT)
 
 
 class _Noted:
@@ -230,9 +234,15 @@ def run_sweep(
     with _holding(directory):
         if overwrite:
             layout.make(directory)
+        is_new = not (directory / layout.RUN_FILE).is_file()
         write_text(directory / layout.RUN_FILE, config_io.dump(config))
         with SweepProgress(console, len(todo) + len(done), len(done)) as report:
             found, noted = _run_all(todo, command, _environment(jobs * ranks), jobs, report, deadline)
+        if is_new and not done and all(item.is_refused for item in found):
+            (directory / layout.RUN_FILE).unlink()
+            with suppress(OSError):
+                directory.rmdir()
+            raise InputError(found[0].report)
         conclude(directory, config)
         figures, note = drawn(directory, draw) if draw is not None and config.output.figures else ((), None)
     ended = [*(Ended(point, "ended") for point in done), *found]
