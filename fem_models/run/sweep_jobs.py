@@ -1,5 +1,6 @@
 """A whole sweep: every point as a process of its own, several at a time, then the table and the pictures."""
 
+import math
 import os
 import shutil
 import signal
@@ -218,35 +219,32 @@ def run_sweep(
         InputError: Something about the input is wrong, or another process works in the directory.
     """
     deadline = None if walltime is None else time.monotonic() + walltime
-    run_file = str(directory / layout.RUN_FILE)
-    command = [
-        *launcher(ranks),
-        sys.executable,
-        "-m",
-        "fem_models",
-        "sweep",
-        run_file,
-        "--out",
-        str(directory),
-    ]
+    run_file = directory / layout.RUN_FILE
+    command = [*launcher(ranks), sys.executable, "-m", "fem_models", "sweep", str(run_file)]
     todo, done = _todo(config, directory, overwrite)
     _make(directory)
     with _holding(directory):
         if overwrite:
             layout.make(directory)
-        is_new = not (directory / layout.RUN_FILE).is_file()
-        write_text(directory / layout.RUN_FILE, config_io.dump(config))
+        is_new = not run_file.is_file()
+        write_text(run_file, config_io.dump(config))
         with SweepProgress(console, len(todo) + len(done), len(done)) as report:
-            found, noted = _run_all(todo, command, _environment(jobs * ranks), jobs, report, deadline)
+            jobs_of = _Jobs([*command, "--out", str(directory)], _environment(jobs * ranks), jobs, deadline)
+            found, noted = jobs_of.run(todo, report)
         if is_new and not done and all(item.is_refused for item in found):
-            (directory / layout.RUN_FILE).unlink()
-            with suppress(OSError):
-                directory.rmdir()
+            _remove(run_file)
             raise InputError(found[0].report)
         conclude(directory, config)
         figures, note = drawn(directory, draw) if draw is not None and config.output.figures else ((), None)
     ended = [*(Ended(point, "ended") for point in done), *found]
     return Swept(sorted(ended, key=lambda item: item.point.number), figures, note, noted)
+
+
+def _remove(run_file: Path) -> None:
+    """Leave nothing of a sweep of which no point could begin."""
+    run_file.unlink()
+    with suppress(OSError):
+        run_file.parent.rmdir()
 
 
 def _environment(processes: int) -> dict[str, str]:
@@ -301,60 +299,59 @@ def _make(directory: Path) -> None:
         raise InputError(f"The output directory {directory} cannot be made: {error.strerror}.") from None
 
 
-def _run_all(
-    todo: Sequence[tuple[Point, RunConfig]],
-    command: Sequence[str],
-    environment: Mapping[str, str],
-    jobs: int,
-    report: SweepProgress,
-    deadline: float | None,
-) -> tuple[list[Ended], int]:
-    """Run points, and tell what became of them, and the number of the signal that stopped it."""
-    waiting, running, found = list(todo), list[_Child](), list[Ended]()
-    warm = False
-    with ExitStack() as files, _Noted(running) as noted:
-        while running or (waiting and not noted.number):
-            left = None if deadline is None else deadline - time.monotonic()
-            # The first point compiles the forms for all, as a rule.
-            while waiting and len(running) < (jobs if warm else 1) and not noted.number:
-                if left is not None and left < 1.0:
-                    found += [Ended(point, "stopped") for point, _ in waiting]
-                    waiting.clear()
-                    break
-                errors = files.enter_context(tempfile.TemporaryFile())
-                running.append(_begun(*waiting.pop(0), command, environment, left, errors))
-            for child in list(running):
-                warm = warm or child.has_stepped
-                if (ended := child.ended(noted.number > 0)) is None:
-                    report.reached(child.point, child.share)
-                    continue
-                warm = True
-                running.remove(child)
-                found.append(ended)
-                report.ended(child.point, _line(child, ended))
-            time.sleep(_PAUSE)
-    return [*found, *(Ended(point, "stopped") for point, _ in waiting)], noted.number
+@dataclass(frozen=True)
+class _Jobs:
+    """How the points are run: the command without its point, and how many at a time."""
 
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    at_a_time: int
+    deadline: float | None
 
-def _begun(
-    point: Point,
-    config: RunConfig,
-    command: Sequence[str],
-    environment: Mapping[str, str],
-    left: float | None,
-    errors: IO[bytes],
-) -> _Child:
-    limit = [] if left is None else ["--walltime", str(max(1, int(left)))]
-    process = subprocess.Popen(
-        [*command, "--point", str(point.number), *limit],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=errors,
-        env=environment,
-        # Signals come from here alone, whoever else is told of Ctrl-C.
-        start_new_session=True,
-    )
-    return _Child(point, config, process, errors)
+    def run(self, todo: Sequence[tuple[Point, RunConfig]], report: SweepProgress) -> tuple[list[Ended], int]:
+        """Run points, and tell what became of them, and the number of the signal that stopped it."""
+        waiting, running, found = list(todo), list[_Child](), list[Ended]()
+        # The first point compiles the forms for all, as a rule.
+        limit = 1
+        with ExitStack() as files, _Noted(running) as noted:
+            while running or (waiting and not noted.number):
+                while waiting and len(running) < limit and not noted.number:
+                    if self._left < 1.0:
+                        found += [Ended(point, "stopped") for point, _ in waiting]
+                        waiting.clear()
+                        break
+                    errors = files.enter_context(tempfile.TemporaryFile())
+                    running.append(self._begun(*waiting.pop(0), errors))
+                for child in list(running):
+                    ended = child.ended(noted.number > 0)
+                    if ended is not None or child.has_stepped:
+                        limit = self.at_a_time
+                    if ended is None:
+                        report.reached(child.point, child.share)
+                        continue
+                    running.remove(child)
+                    found.append(ended)
+                    report.ended(child.point, _line(child, ended))
+                time.sleep(_PAUSE)
+        return [*found, *(Ended(point, "stopped") for point, _ in waiting)], noted.number
+
+    @property
+    def _left(self) -> float:
+        """The seconds that are left."""
+        return math.inf if self.deadline is None else self.deadline - time.monotonic()
+
+    def _begun(self, point: Point, config: RunConfig, errors: IO[bytes]) -> _Child:
+        limit = [] if self.deadline is None else ["--walltime", str(max(1, int(self._left)))]
+        process = subprocess.Popen(
+            [*self.command, "--point", str(point.number), *limit],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=self.environment,
+            # Signals come from here alone, whoever else is told of Ctrl-C.
+            start_new_session=True,
+        )
+        return _Child(point, config, process, errors)
 
 
 def _reached(series: Path) -> float | None:
