@@ -30,6 +30,7 @@ BENCHMARKS = [command for command in COMMANDS if "runs/benchmarks/" in command]
 # Shorter than written, where the length is not the point.
 SHORTER = {
     "run runs/": " --set time.end=0.03 --set output.field_times=[0.03] --set output.figures=[]",
+    "sweep runs/": " --set sweep.keys.mesh.cells=[8] --set sweep.keys.time.step=[0.02,0.01]",
 }
 
 
@@ -60,6 +61,8 @@ def test_command(command, tmp_path):
     (tmp_path / "flow.toml").write_text(FLOW)
     result = run(command, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
+    if "sweep" in command and "--point" not in command:
+        assert (tmp_path / "output" / "convergence" / "figures" / "sweep.png").is_file()
     if out := re.search(r" run \S+ --out (\S+)", command):
         assert (tmp_path / out[1] / "summary.json").is_file()
 

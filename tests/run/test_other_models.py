@@ -27,6 +27,8 @@ from fem_models.config.types import Positive
 from fem_models.core.errors import InputError
 from fem_models.core.protocols import Expectation, Memory, Step
 from fem_models.nodal.numbering import original_numbers
+from fem_models.run.points import run_point
+from fem_models.run.sweep import conclude
 
 
 class HeatModel:
@@ -214,6 +216,20 @@ def test_the_heat_equation_evolves_and_stops_when_steady(heat, shared_tmp_path):
         "output": {"figures": []},
     }
     assert fm.run_file(tables, shared_tmp_path / "long").summary["stop_reason"] == "steady"
+
+
+def test_points_of_a_sweep_of_it_have_their_table_and_their_figure(heat, tmp_path):
+    tables = TABLES | {"mesh": {"domain": "interval", "cells": 10}, "output": {"figures": ["square"]}}
+    config = from_dict(tables | {"sweep": {"keys": {"system.k": [0.5, 1.0], "time.step": [0.1, 0.05]}}})
+    for number in (4, 1, 2, 3):
+        run_point(config, tmp_path / "out", number)
+    conclude(tmp_path / "out", config)
+    run = fm.open_run(tmp_path / "out")
+    table = run.table("sweep.csv")
+    assert list(table)[:5] == ["k", "step", "completed", "heat_drift", "heat_final"]
+    assert table["k"].tolist() == [0.5, 0.5, 1.0, 1.0] and table["steps"].tolist() == [2, 4, 2, 4]
+    assert table["heat_final"] == pytest.approx(np.ones(4))
+    assert run.plot() == [tmp_path / "out" / "figures" / "sweep.png"]
 
 
 def test_the_command_line_takes_it_too(heat, tmp_path, capsys):
