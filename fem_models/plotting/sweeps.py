@@ -19,7 +19,17 @@ from matplotlib.ticker import NullLocator
 
 from fem_models.config.sweeps import Sweep
 from fem_models.core.errors import InputError
-from fem_models.plotting.style import Look, colour, dashes, legend, new_figure, plain, sequence, symbol
+from fem_models.plotting.style import (
+    COLOURS,
+    Look,
+    colour,
+    dashes,
+    legend,
+    new_figure,
+    plain,
+    sequence,
+    symbol,
+)
 from fem_models.results import layout
 from fem_models.results.orders import ERROR, refining
 from fem_models.results.run_data import RunData
@@ -32,6 +42,7 @@ _NORMS = {"l1": "$L^1$", "l2": "$L^2$", "linf": r"$L^\infty$", "linf_l1": "large
 _NOT_OF_MODELS = {
     *("completed", "rate", "steady_energy", "minimal_quotient", "energy", "energy_max_increase"),
     *("time", "steps", "rejected_steps", "newton", "linear", "dofs", "mesh_cells", "mesh_h_max", "seconds"),
+    "megabytes",
 }
 _PANEL = 5.5
 # Values that are so far apart, largest over smallest, are drawn on scales of powers.
@@ -135,6 +146,7 @@ def _panels(columns: Sequence[str], table: dict[str, _Array]) -> list[_Panel]:
         ]
     known = {name for name in columns if np.any(np.isfinite(table[name]))}
     of_model = [name for name in columns if name in known and name not in _NOT_OF_MODELS]
+    of_model = [name for name in of_model if not name.startswith("step_control_")]
     of_model.sort(key=lambda name: not name.endswith("_final"))
     chosen = next((name for name in ("rate", "energy", *of_model) if name in known), "seconds")
     title = _TITLES.get(chosen, chosen.replace("_", " "))
@@ -154,13 +166,18 @@ def _draw_curves(
         # Those of a key keep its order in the run file.
         groups = dict(sorted(groups.items(), key=lambda item: min(item[1])))
         numbers = all(key.is_number for key in others)
-        shades = sequence(len(groups)) if numbers else [colour(i) for i in range(len(groups))]
-        for number, ((group, indices), shade) in enumerate(zip(groups.items(), shades, strict=True)):
-            label = ", ".join(
-                f"{symbol(k.label)} = {_told(value)}" for k, value in zip(others, group, strict=True)
-            )
-            look: Look = {"color": shade, "linestyle": dashes(number // _MOST_CURVES), "marker": "o"}
-            axes.plot(x.places()[indices], table[column][indices], **look, markersize=4, label=label)
+        count = len(groups)
+        shades = sequence(count) if numbers else [colour(number) for number in range(count)]
+        # Of many curves from dark to light some have labels.
+        every = -(-count // _MOST_CURVES) if numbers else 1
+        for number, (group, indices) in enumerate(groups.items()):
+            words = [
+                f"{symbol(key.label)} = {_told(value)}" for key, value in zip(others, group, strict=True)
+            ]
+            style = "-" if numbers else dashes(number // len(COLOURS))
+            look: Look = {"color": shades[number], "linestyle": style, "marker": "o", "markersize": 4}
+            label = ", ".join(words) if number % every == 0 or number == count - 1 else None
+            axes.plot(x.places()[indices], table[column][indices], **look, label=label)
         title = f"{panel.title} in {name}" if panel.is_error else panel.title
     else:
         for number, (column, name) in enumerate(panel.columns.items()):
@@ -171,7 +188,7 @@ def _draw_curves(
         axes.set_yscale("log")
         if x.refines:
             _draw_slopes(axes)
-    axes.set_ylabel(f"{title} (dimensionless)" if title != _TITLES["seconds"] else title)
+    axes.set_ylabel(_with_unit(title))
     _scale(axes, x)
     if panel.is_error or others:
         legend(axes)
@@ -211,7 +228,7 @@ def _scale(axes: Axes, key: _Key, of: str = "x") -> None:
 
 
 def _told(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _draw_map(figure: Figure, axes: Axes, x: _Key, y: _Key, panel: _Panel, table: dict[str, _Array]) -> None:
@@ -237,4 +254,8 @@ def _draw_map(figure: Figure, axes: Axes, x: _Key, y: _Key, panel: _Panel, table
         axis.set_ticks(range(0, len(values), step), [_told(value) for value in values[::step]])
         axis.set_label_text(symbol(key.label))
     bar = figure.colorbar(image, ax=axes)
-    bar.set_label(f"{panel.title} in {name} (dimensionless)" if panel.is_error else panel.title)
+    bar.set_label(_with_unit(f"{panel.title} in {name}" if panel.is_error else panel.title))
+
+
+def _with_unit(title: str) -> str:
+    return title if title == _TITLES["seconds"] else f"{title} (dimensionless)"

@@ -1,8 +1,9 @@
 """Orders of convergence between the points of a sweep.
 
 The order between two points with errors e₁, e₂ and sizes s₁ > s₂ of one key that refines, with the other keys
-fixed, is log(e₁/e₂)/log(s₁/s₂). Edge lengths and steps are sizes as they are written, numbers of cells and
-slabs by their reciprocals; of mesh files and their parameters the longest edge of the mesh is measured.
+fixed, is log(e₁/e₂)/log(s₁/s₂). Edge lengths, steps and tolerances of steps are sizes as they are written,
+numbers of cells and slabs by their reciprocals; of mesh files and their parameters the longest edge of the
+mesh is measured.
 """
 
 import itertools
@@ -15,7 +16,7 @@ from fem_models.core.checks import is_number
 
 ERROR, ORDER = "error_", "order_"
 
-_SIZES = ("mesh.h", "time.step")
+_SIZES = ("mesh.h", "time.step", "time.tolerance")
 _COUNTS = ("mesh.cells", "time.slabs")
 _MEASURED = ("mesh.file", "mesh.parameters.")
 

@@ -35,7 +35,7 @@ _NAMED = {
         "dofs",
     ),
     *("mesh", "newton_iterations", "linear_iterations", "wall_seconds", "energy", "species", "error"),
-    *("warnings", "sweep"),
+    *("warnings", "sweep", "phases", "memory_megabytes", "versions"),
 }
 # The quotient D/(2(E - E_steady)) counts while the relative energy is above this share of its first value.
 _RELATIVE_FLOOR = 1e-6
@@ -160,6 +160,8 @@ def _found(summary: Mapping[str, Any], point: Point) -> Iterator[tuple[str, floa
             yield f"mesh_{key}", _number(value)
     if "wall_seconds" in summary:
         yield "seconds", _number(summary["wall_seconds"].get("total"))
+    if "memory_megabytes" in summary:
+        yield "megabytes", _number(summary["memory_megabytes"].get("largest"))
 
 
 def _at_the_end(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -53,7 +53,11 @@ def test_two_numbers_become_a_heat_map_and_a_family_of_curves(tmp_path):
     assert [text.get_text() for text in heat.texts] == ["×", "20", "30", "10", "20", "30"]
     assert [text.get_text() for text in heat.get_xticklabels()] == ["1", "2", "3"]
     assert [text.get_text() for text in heat.get_yticklabels()] == ["0.25", "0.5"]
-    assert (heat.get_xlabel(), heat.get_ylabel(), bar.get_ylabel()) == ("m", "a", "decay rate")
+    assert (heat.get_xlabel(), heat.get_ylabel(), bar.get_ylabel()) == (
+        "m",
+        "a",
+        "decay rate (dimensionless)",
+    )
     family = lines_of(curves)
     np.testing.assert_allclose(family["a = 0.5"], [[1, 2, 3], [10.5, 20.5, 30.5]])
     np.testing.assert_allclose(family["a = 0.25"], [[1, 2, 3], [np.nan, 20.25, 30.25]])
