@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, the same on every rank.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    # Here `list` is the module of that command.
+    given = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
         for library in ("typer", "rich"):
             require(library, extra="run", what="Commands of fem-models")

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fem_models.core.durations import duration
 from fem_models.core.errors import InputError
@@ -21,12 +21,12 @@ type State = Literal["waiting", "running", "ended", "steady", "walltime", "inter
 # Seconds without a change of any file after which a run whose job is gone, or of which no job is known, is
 # taken for dead; the log has a line a minute where steps are shorter than that.
 _SILENCE_OF_A_JOB, _SILENCE = 90.0, 600.0
-# A run may be silent for so many times the longest of its steps so far.
+# A run may be silent for so many times the mean of its steps.
 _LONG_STEPS = 5.0
 # The end of a table or a log that is read: some rows.
 _TAIL = 65536
 
-_GOING_ON = re.compile(r"^going on from t = (\S+),", re.MULTILINE)
+_GOING_ON = re.compile(r"^going on from t = (\S+), step (\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,13 @@ class RunStatus:
     left: float | None
     job: str | None
     note: str
+
+
+class _Pace(NamedTuple):
+    """Seconds that a unit of the time of the run takes, and a step."""
+
+    unit: float
+    step: float
 
 
 def look(directories: Sequence[Path]) -> list[RunStatus]:
@@ -115,11 +122,12 @@ def _status(directory: Path, job: str | None, state: JobState | None) -> RunStat
     steps, reached = _last_row(directory / layout.SERIES)
     begin, end = _times(directory / layout.RUN_FILE)
     written = _last_write(directory)
-    pace = _pace(directory, begin, reached, written)
-    name, note = _state(directory, summary.get("stop_reason"), state, written, steps, pace)
+    pace = _pace(directory, begin, steps, reached)
+    longest = 0.0 if pace is None else _LONG_STEPS * pace.step
+    name, note = _state(directory, summary.get("stop_reason"), state, written, longest)
     left = None
     if name == "running" and pace and reached is not None and end is not None:
-        left = pace * max(0.0, end - reached)
+        left = pace.unit * max(0.0, end - reached)
     return RunStatus(directory, name, reached, end, steps, written, left, job, note)
 
 
@@ -128,8 +136,7 @@ def _state(
     reason: str | None,
     job: JobState | None,
     written: float | None,
-    steps: int,
-    pace: float | None,
+    longest: float,
 ) -> tuple[State, str]:
     """What the files and the job of a run say together, and what to do about it."""
     finished: Mapping[str | None, State] = {"end": "ended", "steady": "steady", "failed": "failed"}
@@ -148,7 +155,7 @@ def _state(
         return "dead", f"Its job is gone and nothing was written; the output in {output} says why."
     silent = max(0.0, time.time() - written)
     allowed = _SILENCE_OF_A_JOB if job == "gone" else _SILENCE
-    if silent <= max(allowed, _LONG_STEPS * (pace or 0.0)):
+    if silent <= max(allowed, longest):
         return "running", ""
     what = "its job is gone" if job == "gone" else f"no file has changed for {duration(silent)}"
     if not layout.checkpoint_files(layout.checkpoints(directory)):
@@ -156,18 +163,22 @@ def _state(
     return "dead", f"It stopped without summary ({what}): {resume}"
 
 
-def _pace(directory: Path, begin: float | None, reached: float | None, written: float | None) -> float | None:
-    """Seconds that a unit of the time of the run takes, since it began or went on."""
-    if begin is None or reached is None or written is None:
+def _pace(directory: Path, begin: float | None, steps: int, reached: float | None) -> _Pace | None:
+    """How fast a run is, since it began or went on."""
+    if begin is None or reached is None:
         return None
     try:
+        # It is written when a run begins, and when it goes on.
         started = (directory / layout.RUN_FILE).stat().st_mtime
         last = (directory / layout.SERIES).stat().st_mtime
     except OSError:
         return None
-    if went_on := _GOING_ON.findall(_tail(directory / layout.LOG, everything=True)):
-        begin = float(went_on[-1])
-    return (last - started) / (reached - begin) if reached > begin and last > started else None
+    first = 0
+    if went_on := _GOING_ON.findall(_text(directory / layout.LOG)):
+        begin, first = float(went_on[-1][0]), int(went_on[-1][1])
+    if not (reached > begin and steps > first and last > started):
+        return None
+    return _Pace((last - started) / (reached - begin), (last - started) / (steps - first))
 
 
 def _times(run_file: Path) -> tuple[float | None, float | None]:
@@ -189,7 +200,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _last_row(series: Path) -> tuple[int, float | None]:
     """Step and time of the last row that is whole."""
-    rows = _tail(series).split("\n")[:-1]
+    rows = _text(series, _TAIL).split("\n")[:-1]
     for row in reversed(rows):
         try:
             step, reached = row.split(",")[:2]
@@ -199,11 +210,12 @@ def _last_row(series: Path) -> tuple[int, float | None]:
     return 0, None
 
 
-def _tail(path: Path, everything: bool = False) -> str:
+def _text(path: Path, most: int | None = None) -> str:
+    """The text of a file, or the last bytes of it; nothing where it cannot be read."""
     try:
         with path.open("rb") as file:
-            if not everything:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            if most is not None:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - most))
             return file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""

@@ -15,9 +15,6 @@ from fem_models.jobs.profile import load_profile
 from fem_models.jobs.script import Request, compile_script, run_script
 from fem_models.results import layout
 
-# Shorter ones leave no time for a step.
-_SHORTEST = 10.0
-
 
 @dataclass(frozen=True)
 class Submission:
@@ -72,8 +69,6 @@ def prepare(
     profile = load_profile(cluster)
     if ranks < 1:
         raise InputError(f"--ranks {ranks} must be at least 1.")
-    if seconds < _SHORTEST:
-        raise InputError(f"--walltime must be at least {_SHORTEST:g} seconds.")
     config = config_io.load(file, overrides)
     if array and config.sweep is None:
         raise InputError(f"--array needs a run file with [sweep], and {file} has none.")

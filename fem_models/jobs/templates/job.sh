@@ -38,15 +38,15 @@ try() {
     local seconds=$((limit - margin - {{ "0" if scheduler == "none" else "SECONDS" }})) before
     [ "$seconds" -gt 0 ] || seconds=1
     before=$(checkpoints)
+{% if points %}
+    on_all_ranks fem-models sweep "$input" --out "$run" --point "$point" --walltime "$seconds"
+{% else %}
     if [ -n "$before" ]; then
         on_all_ranks fem-models resume "$place" --walltime "$seconds"
     else
-{% if points %}
-        on_all_ranks fem-models sweep "$input" --out "$run" --point "$point" --walltime "$seconds"
-{% else %}
         on_all_ranks fem-models run "$input" --out "$run" --overwrite --walltime "$seconds"
-{% endif %}
     fi
+{% endif %}
     code=$?
     # It is done, has failed, or was interrupted.
     if [ "$code" -ne 0 ] || ! out_of_time; then
