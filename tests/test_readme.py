@@ -155,8 +155,6 @@ def test_command_in_the_text(command, tmp_path):
 
 PLACES = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 LINKS = [(name, path) for name, page in PAGES.items() for path in PLACES.findall(page)]
-    (name, path) for name, page in PAGES.items() for path in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page)
-]
 
 
 @pytest.mark.parametrize(("name", "path"), sorted(set(LINKS)))
