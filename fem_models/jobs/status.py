@@ -93,7 +93,7 @@ def _is_run(directory: Path) -> bool:
 
 
 def _look(directory: Path) -> list[RunStatus]:
-    """A run, with its variants after it; of a job array the points alone."""
+    """A run, with its variants after it; of a sweep that runs no run of its own, the points alone."""
     known = record.read_record(directory)
     job, state = None, None
     if known is not None and (numbers := record.numbers(directory)):
@@ -105,8 +105,11 @@ def _look(directory: Path) -> list[RunStatus]:
     compared = directory / layout.COMPARE
     inside = sorted(compared.iterdir()) if compared.is_dir() else []
     variants = [place for place in inside if (place / layout.RUN_FILE).is_file()]
-    own = (directory / layout.RUN_FILE).is_file() or not variants
-    return [_status(place, job, state) for place in ([directory] if own else []) + variants]
+    tasks = _text(layout.job(directory) / record.PLACES).splitlines() if known is not None else []
+    if tasks:
+        variants = [directory / layout.COMPARE / Path(task).name for task in tasks]
+    own = (directory / layout.SERIES).is_file() or not variants
+    return [_status(place, job, state, bool(tasks)) for place in ([directory] if own else []) + variants]
 
 
 def _joint(states: Mapping[str, JobState]) -> JobState | None:
@@ -117,14 +120,14 @@ def _joint(states: Mapping[str, JobState]) -> JobState | None:
     return None
 
 
-def _status(directory: Path, job: str | None, state: JobState | None) -> RunStatus:
+def _status(directory: Path, job: str | None, state: JobState | None, is_task: bool) -> RunStatus:
     summary = _json(directory / layout.SUMMARY)
     steps, reached = _last_row(directory / layout.SERIES)
     begin, end = _times(directory / layout.RUN_FILE)
     written = _last_write(directory)
     pace = _pace(directory, begin, steps, reached)
     longest = 0.0 if pace is None else _LONG_STEPS * pace.step
-    name, note = _state(directory, summary.get("stop_reason"), state, written, longest)
+    name, note = _state(directory, summary.get("stop_reason"), state, written, longest, is_task)
     left = None
     if name == "running" and pace and reached is not None and end is not None:
         left = pace.unit * max(0.0, end - reached)
@@ -137,12 +140,14 @@ def _state(
     job: JobState | None,
     written: float | None,
     longest: float,
+    is_task: bool,
 ) -> tuple[State, str]:
     """What the files and the job of a run say together, and what to do about it."""
     finished: Mapping[str | None, State] = {"end": "ended", "steady": "steady", "failed": "failed"}
     if reason in finished:
         return finished[reason], f"{directory / layout.LOG} says why." if reason == "failed" else ""
-    if job == "waiting":
+    # A task of an array that has not begun, while others may have.
+    if job == "waiting" or (job == "running" and is_task and written is None):
         return "waiting", ""
     if job == "running":
         return "running", ""

@@ -23,8 +23,8 @@ STEADY_FIELDS = "steady.pvd"
 LOG = "log.txt"
 FIGURES = "figures"
 COMPARE = "compare"
+JOB = "job"
 _CHECKPOINTS = "checkpoint"
-_JOB = "job"
 
 _PIECES = re.compile(r"(fields|steady)(-\d+)?(_p\d+_)?\d{6,}\.p?vtu|fields-\d+\.pvd")
 # What file systems or shells refuse or read in their own way.
@@ -79,7 +79,7 @@ def job(directory: Path) -> Path:
     Returns:
         `job` in it.
     """
-    return directory / _JOB
+    return directory / JOB
 
 
 def checkpoint_name(number: int) -> str:
@@ -135,7 +135,7 @@ def _check_free(directory: Path, overwrite: bool, mark: str) -> None:
     if not directory.is_dir():
         raise InputError(f"The output directory {directory} is a file; choose another --out.")
     # The job that is to write here is not in the way.
-    found = [entry.name for entry in directory.iterdir() if entry.name != _JOB]
+    found = [entry.name for entry in directory.iterdir() if entry.name != JOB]
     if not found and job(directory).is_dir():
         return
     if not overwrite:

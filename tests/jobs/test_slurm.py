@@ -8,9 +8,12 @@ import re
 
 import pytest
 from job_runs import RUN_FILE, rows, same_run, summary, until, walltime
+from mpi4py import MPI
 from slurm_cluster import NoSlurm, Slurm
 
 from fem_models.cli import main
+from fem_models.config.io import load
+from fem_models.run.runner import run
 
 SWEEP = """
 [sweep]
@@ -95,10 +98,16 @@ def test_a_run_that_is_cancelled_leaves_a_checkpoint(slurm, folder, submit, stat
 
 def test_the_points_of_a_sweep_are_tasks_of_an_array(slurm, folder, submit, state):
     (folder / "long.toml").write_text(RUN_FILE.replace("6\n", "0.1\n").replace("[6]", "[0.1]") + SWEEP)
-    submit("--ranks", "1", "--walltime", "60", "--array")
+    number = submit("--ranks", "1", "--walltime", "60", "--array")
+    assert state()[:4] == ["out/compare/m", "=", "2", "waiting"]
     points = [folder / "out" / "compare" / f"m = {m}" for m in (2, 3)]
+    until(lambda: state()[3] == "ended")
     until(lambda: all(summary(point).get("stop_reason") == "end" for point in points))
     assert [summary(point)["steps"] for point in points] == [20, 20], printed(folder)
-    energies = [summary(point)["energy"]["final"] for point in points]
-    assert energies[0] != energies[1]
+    assert len(list((folder / "out" / "job").glob(f"output-{number}_?.txt"))) == 2
+    # The points have the numbers of runs by themselves.
+    for point, m in zip(points, (2, 3), strict=True):
+        (folder / "one.toml").write_text(RUN_FILE.replace("6\n", "0.1\n").replace("[6]", "[0.1]"))
+        run(load("one.toml", [f"system.m={m}"]), folder / f"m{m}", comm=MPI.COMM_SELF)
+        assert rows(point) == rows(folder / f"m{m}")
     until(lambda: slurm.call("squeue", "--noheader") == "")
