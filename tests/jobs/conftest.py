@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from job_runs import ROOT, RUN_FILE
+from job_runs import ROOT, RUN_FILE, SLOW_FILE
 from mpi4py import MPI
 
 from fem_models.config.io import load
@@ -35,8 +35,8 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
-    """Return the directory of the run without interruption."""
+    """Return the directory of the run of large steps without interruption."""
     place = tmp_path_factory.mktemp("whole")
-    (place / "long.toml").write_text(RUN_FILE)
+    (place / "long.toml").write_text(SLOW_FILE)
     run(load(place / "long.toml"), place / "out", comm=MPI.COMM_SELF)
     return place / "out"

@@ -91,7 +91,7 @@ def test_a_script_for_srun_asks_for_a_signal_and_has_the_environment_of_here(fol
         # A quarter of a minute is kept, and the signal comes in the middle of that.
         "margin=15    # of these are kept for the last checkpoint and what follows the last step",
         "#SBATCH --signal=USR1@7",
-        '    srun --mpi=pmi2 "$@"',
+        '    srun --mpi=pmi2 --kill-on-bad-exit=1 "$@"',
         f"export PATH={Path(sys.executable).parent}:$PATH",
     )
     assert "XDG_CACHE_HOME" not in script
