@@ -26,7 +26,7 @@ _LONG_STEPS = 5.0
 # The end of a table or a log that is read: some rows.
 _TAIL = 65536
 
-_GOING_ON = re.compile(r"^going on from t = (\S+), step (\d+)$", re.MULTILINE)
+_GOING_ON = re.compile(r"going on from t = (\S+), step (\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ def submit(slurm, folder, monkeypatch, capfd):
     monkeypatch.setenv("SLURM_CONF", slurm.environment["SLURM_CONF"])
 
     def do(*options):
+        # Of an option that is given twice, the latter counts.
         assert main(["submit", "long.toml", "--out", "out", "--cluster", "slurm", *options]) == 0
         return re.match(r"job (\d+) runs long in out", capfd.readouterr().out)[1]
 
@@ -80,7 +81,10 @@ def test_a_run_goes_on_beyond_its_wall_time_to_the_same_numbers(slurm, folder, w
 
 def test_a_run_that_is_cancelled_leaves_a_checkpoint(slurm, folder, submit, state):
     (folder / "long.toml").write_text(RUN_FILE.replace("6\n", "5000\n").replace("[6]", "[5000]"))
-    number = submit("--ranks", "2", "--walltime", "10:00")
+    # Its ranks get the signal twice, from SLURM and from mpiexec, which gets it as well.
+    profile = 'scheduler = "slurm"\nlauncher = "mpiexec -n {ranks}"\n'
+    (folder / "mine.toml").write_text(profile)
+    number = submit("--ranks", "2", "--walltime", "10:00", "--cluster", "mine.toml")
     out = folder / "out"
     until(lambda: len(rows(out)) > 5)
     words = state()

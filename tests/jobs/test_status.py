@@ -34,7 +34,9 @@ def made(folder, name="out", reached=4.0, reason=None, age=0.0, went_on=None, ch
     rows = [f"{k},{0.005 * k},0.005,1.0" for k in range(round(reached / 0.005) + 1)]
     # The last row is being written.
     (out / "series.csv").write_text("\n".join(["step,time,dt,energy", *rows]) + "\n801,4.0")
-    (out / "log.txt").write_text("" if went_on is None else f"going on from t = {went_on}, step 1\n")
+    (out / "log.txt").write_text(
+        "" if went_on is None else f"2026-01-01 00:00:00 INFO going on from t = {went_on}, step 400\n"
+    )
     if checkpoint:
         (out / "checkpoint" / "step_000000800.ckpt").touch()
     if reason is not None:
