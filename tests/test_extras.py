@@ -15,7 +15,7 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 # Python refuses to import a module whose place among those that were imported holds None.
 BLOCKED = """
 import sys
-for name in ("gmsh", "pyvista", "vtkmodules", "matplotlib", "typer", "click", "rich"):
+for name in ("gmsh", "pyvista", "vtkmodules", "matplotlib", "typer", "click", "rich", "jinja2"):
     sys.modules[name] = None
 """
 
@@ -112,7 +112,7 @@ def test_extras_hold_what_is_asked_for_by_their_names():
     names = {key: {entry.partition(">=")[0] for entry in entries} for key, entries in extras.items()}
     assert names["mesh"] == {"gmsh", "meshio", "pyfive"}
     assert names["plot"] == {"matplotlib", "pyvista"}
-    assert names["run"] == {"rich", "typer"}
+    assert names["run"] == {"jinja2", "rich", "typer"}
     assert names["all"] == {"fem-models[mesh,plot,run]"}
     always = {entry.partition(">=")[0] for entry in project["dependencies"]}
-    assert not always & {"gmsh", "matplotlib", "meshio", "pyfive", "pyvista", "rich", "typer"}
+    assert not always & {"gmsh", "jinja2", "matplotlib", "meshio", "pyfive", "pyvista", "rich", "typer"}

@@ -1,10 +1,12 @@
 """Every command, program and run file in the README and in that of the run files works as written."""
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,12 @@ def blocks(kind):
     return [block for found in texts for block in found]
 
 
+# What jobs do: the commands of such a block follow each other.
+SESSIONS = [block for block in blocks("sh") if "fem-models status" in block]
 # Some commands are on both pages.
-COMMANDS = list(dict.fromkeys(line for block in blocks("sh") for line in block.splitlines()))
+COMMANDS = list(
+    dict.fromkeys(line for block in blocks("sh") if block not in SESSIONS for line in block.splitlines())
+)
 FLOW = next(block for block in blocks("toml") if "fokker-planck" in block)
 
 # Not run here: the tests of the benchmarks run them with --quick and check their tables.
@@ -65,6 +71,23 @@ def test_command(command, tmp_path):
         assert (tmp_path / "output" / "convergence" / "figures" / "sweep.png").is_file()
     if out := re.search(r" run \S+ --out (\S+)", command):
         assert (tmp_path / out[1] / "summary.json").is_file()
+
+
+@pytest.mark.parametrize("block", SESSIONS)
+def test_session(block, tmp_path):
+    for line in block.splitlines():
+        options = " --set output.figures=[]" if "runs/quickstart" in line else ""
+        # The run is not shortened: it is stopped before its end.
+        result = run(f"true && {line}{options}", tmp_path)
+        assert result.returncode == 0, result.stdout + result.stderr
+    deadline = time.monotonic() + 120
+    while True:
+        [entry] = json.loads(run(f"true && {line} --json", tmp_path).stdout)
+        if entry["state"] not in ("waiting", "running"):
+            break
+        assert time.monotonic() < deadline, entry
+        time.sleep(0.3)
+    assert entry["state"] == "ended", entry
 
 
 @pytest.mark.parametrize("command", BENCHMARKS)
@@ -133,7 +156,8 @@ def test_command_in_the_text(command, tmp_path):
     assert "none found" not in result.stdout
 
 
-LINKS = [(name, path) for name, page in PAGES.items() for path in re.findall(r"\]\(([^)#]+)\)", page)]
+PLACES = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+LINKS = [(name, path) for name, page in PAGES.items() for path in PLACES.findall(page)]
 
 
 @pytest.mark.parametrize(("name", "path"), sorted(set(LINKS)))

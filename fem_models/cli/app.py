@@ -1,4 +1,4 @@
-"""The command line: `fem-models run`, `resume`, `sweep`, `plot`, `show`, `list`, `lbb` and `distance`.
+"""The command line: `fem-models run`, `resume`, `submit`, `status` and the others below.
 
 Exit codes: 0 all is well, 2 bad input (one sentence, nothing left behind), 3 a failed solve or a full disk
 and 128 plus the number of the signal that interrupted a run (everything computed so far is kept), 1 a fault
@@ -17,6 +17,8 @@ from typing import Annotated, Any, cast
 import typer
 
 from fem_models._version import __version__
+from fem_models.cli import ALONE
+from fem_models.cli.compile import compile_
 from fem_models.cli.distance import distance
 from fem_models.cli.lbb import lbb
 from fem_models.cli.list import list_
@@ -24,6 +26,8 @@ from fem_models.cli.outcomes import BAD_INPUT, FAILED, SIGNALLED
 from fem_models.cli.plot import plot
 from fem_models.cli.run import resume, run
 from fem_models.cli.show import show
+from fem_models.cli.status import status
+from fem_models.cli.submit import submit
 from fem_models.cli.sweep import sweep
 from fem_models.core.errors import InputError, OutputError, SolveError
 
@@ -52,19 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return app(given, prog_name="fem-models", standalone_mode=False) or 0
     except InputError as error:
-        return _refuse(str(error))
+        return _refuse(str(error), given)
     except (OutputError, SolveError) as error:
-        return _refuse(str(error), FAILED)
+        return _refuse(str(error), given, FAILED)
     except _UsageError as error:
-        return _refuse(_usage(cast("Any", error), given))
+        return _refuse(_usage(cast("Any", error), given), given)
     except BrokenPipeError:
         # Whoever read the output, such as `head`, has had enough of it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _end_all(SIGNALLED + signal.SIGPIPE, "The reader of the output is gone.")
+        return _end_all(SIGNALLED + signal.SIGPIPE, "The reader of the output is gone.", given)
     except KeyboardInterrupt:
-        return _end_all(SIGNALLED + 2, "Interrupted.")
+        return _end_all(SIGNALLED + 2, "Interrupted.", given)
     except Exception:
-        return _end_all(1, traceback.format_exc())
+        return _end_all(1, traceback.format_exc(), given)
 
 
 def _usage(error: Any, given: Sequence[str]) -> str:
@@ -76,22 +80,29 @@ def _usage(error: Any, given: Sequence[str]) -> str:
     return f"{error.format_message().rstrip('.')} (`{command} --help` tells what is allowed)."
 
 
-def _refuse(sentence: str, code: int = BAD_INPUT) -> int:
-    from mpi4py import MPI
-
-    if MPI.COMM_WORLD.rank == 0:
+def _refuse(sentence: str, given: Sequence[str], code: int = BAD_INPUT) -> int:
+    if _ranks(given)[0] == 0:
         print(sentence, file=sys.stderr, flush=True)
     return code
 
 
-def _end_all(code: int, text: str) -> int:
+def _end_all(code: int, text: str, given: Sequence[str]) -> int:
     """End this rank, and with it the others, which would wait for it forever."""
-    from mpi4py import MPI
-
     print(text, file=sys.stderr, flush=True)
-    if MPI.COMM_WORLD.size > 1:
+    if _ranks(given)[1] > 1:
+        from mpi4py import MPI
+
         MPI.COMM_WORLD.Abort(code)
     return code
+
+
+def _ranks(given: Sequence[str]) -> tuple[int, int]:
+    """The rank of this process, and how many there are."""
+    if ALONE.intersection(given[:1]):
+        return 0, 1
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size
 
 
 def _version(wanted: bool) -> None:
@@ -111,6 +122,7 @@ def _program(
         print(context.get_help())
 
 
-for _command in (run, resume, sweep, plot, show, lbb, distance):
+for _command in (run, resume, sweep, submit, status, plot, show, lbb, distance):
     app.command()(_command)
+app.command("compile")(compile_)
 app.command("list")(list_)

@@ -40,6 +40,21 @@ def _entries(directory: Path) -> Iterable[Path]:
         return []
 
 
+def profiles(incomplete: str) -> list[str]:
+    """Names of profiles of clusters, and files elsewhere.
+
+    Args:
+        incomplete: What is there of a name or a path.
+
+    Returns:
+        Names and paths that begin with it.
+    """
+    from fem_models.jobs.profile import FOLDER
+
+    names = sorted(file.stem for file in FOLDER.glob("*.toml") if file.stem.startswith(incomplete))
+    return names or run_files(incomplete)
+
+
 def element_pairs(incomplete: str) -> list[str]:
     """Names of element pairs.
 

@@ -1,8 +1,9 @@
 """`fem-models run` and `fem-models resume`."""
 
-import re
+import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -12,14 +13,13 @@ import typer
 
 from fem_models.cli.completion import run_files
 from fem_models.cli.outcomes import FAILED, SIGNALLED
+from fem_models.core.durations import duration, left_of_job, walltime_seconds
 from fem_models.core.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fem_models.run.runner import Outcome, Outcomes
-
-_WALLTIME = re.compile(r"(?:(\d+)-)?(\d+(?::\d+){0,2})")
 
 
 def run(
@@ -39,11 +39,14 @@ def run(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run there.")] = False,
     walltime: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop in time, as in 3600 or 1:00:00.")
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Stop in time, as in 3600 or 1:00:00; unless given, as the job's scheduler says.",
+        ),
     ] = None,
 ) -> int:
     """Run a run file and write a run directory."""
-    seconds = seconds_of(walltime)
     given = petsc_options(options or [])
     from mpi4py import MPI
     from rich.console import Console
@@ -60,7 +63,7 @@ def run(
     config = on_rank_zero(comm, lambda: load(file, [*(set_ or ()), *recorded]))
     directory = out or default_directory(file)
     console = Console() if comm.rank == 0 else None
-    outcomes = run_all(config, directory, overwrite, comm, console, draw, seconds)
+    outcomes = run_all(config, directory, overwrite, comm, console, draw, time_limit(walltime, console))
     return told_of(console, outcomes)
 
 
@@ -72,11 +75,14 @@ def resume(
     ] = None,
     end: Annotated[float | None, typer.Option(help="A later time to go on to, dimensionless.")] = None,
     walltime: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop in time, as in 3600 or 1:00:00.")
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Stop in time, as in 3600 or 1:00:00; unless given, as the job's scheduler says.",
+        ),
     ] = None,
 ) -> int:
     """Go on with a run that was stopped, from its latest checkpoint, on any number of ranks."""
-    seconds = seconds_of(walltime)
     petsc_options(options or [])
     from mpi4py import MPI
     from rich.console import Console
@@ -85,7 +91,8 @@ def resume(
 
     comm = MPI.COMM_WORLD
     console = Console() if comm.rank == 0 else None
-    return told_of(console, resume_all(directory, end, comm, console, draw, seconds))
+    limit = time_limit(walltime, console)
+    return told_of(console, resume_all(directory, end, comm, console, draw, limit))
 
 
 def told_of(console: "Console | None", outcomes: "Outcomes") -> int:
@@ -106,30 +113,28 @@ def told_of(console: "Console | None", outcomes: "Outcomes") -> int:
     return SIGNALLED + stop.signal if stop.signal else 0
 
 
-def seconds_of(walltime: str | None) -> float | None:
-    """A time limit in seconds, from "90", "1:30", "2:00:00" or "1-00:00:00" as schedulers write it.
+def time_limit(walltime: str | None, console: "Console | None") -> float | None:
+    """The seconds a run may take: by `--walltime`, or else by what the scheduler of its job says.
 
     Args:
-        walltime: The text.
+        walltime: What was given, if it was.
+        console: Where a limit by the scheduler is announced; None on all ranks but one.
 
     Returns:
-        Seconds, None where there is no limit.
+        Seconds; None where nothing limits them.
 
     Raises:
-        InputError: It is none of these, or not positive.
+        InputError: What was given is no time.
     """
-    if walltime is None:
+    if walltime is not None:
+        return walltime_seconds(walltime)
+    if (found := left_of_job(os.environ, time.time())) is None:
         return None
-    found = _WALLTIME.fullmatch(walltime.strip())
-    parts = [int(part) for part in found[2].split(":")] if found else []
-    days = int(found[1] or 0) if found else 0
-    total = 86400 * days + sum(part * 60**k for k, part in enumerate(reversed(parts)))
-    if total <= 0:
-        raise InputError(
-            f"--walltime {walltime} is no time: write seconds, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, or "
-            "DAYS-HOURS:MINUTES:SECONDS."
-        )
-    return float(total)
+    seconds, variable = found
+    if console is not None:
+        text = f"time limit: {duration(seconds)}, by {variable} of the job; --walltime sets another"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    return seconds
 
 
 def draw(directory: Path) -> Sequence[Path]:

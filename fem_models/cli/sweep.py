@@ -13,7 +13,7 @@ import typer
 
 from fem_models.cli.completion import run_files
 from fem_models.cli.outcomes import FAILED, SIGNALLED
-from fem_models.cli.run import draw, petsc_options, seconds_of, told_of
+from fem_models.cli.run import draw, petsc_options, time_limit, told_of
 from fem_models.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ def sweep(
     ] = None,
 ) -> int:
     """Run the points of a sweep, each as a process of its own; those that have ended are not run again."""
-    limit = seconds_of(walltime)
     petsc_options([])
     from mpi4py import MPI
     from rich.console import Console
@@ -57,6 +56,7 @@ def sweep(
     config = on_rank_zero(comm, lambda: load(file, set_ or (), check_variants=point is None))
     directory = out or default_directory(file)
     console = Console() if comm.rank == 0 else None
+    limit = time_limit(walltime, console)
     if point is None:
         from fem_models.run.sweep_jobs import run_sweep
 

@@ -41,7 +41,8 @@ def catalogue() -> list[tuple[str, list[str]]]:
         ("constants of expressions", ["pi", "e", "those in [parameters]"]),
         ("functions of expressions", sorted(FUNCTIONS)),
         ("meshes", _found("meshes", _MESH_FILES)),
-        ("run files", _found("runs", (".toml",))),
+        ("run files", _found("runs", (".toml",), apart_from=("output", "cluster"))),
+        ("clusters", [Path(file).stem for file in _found("runs/cluster", (".toml",))]),
     ]
 
 
@@ -61,10 +62,10 @@ def _choices(model: type[BaseModel], key: str) -> list[str]:
     return [name for name in nested or options if isinstance(name, str)]
 
 
-def _found(folder: str, suffixes: tuple[str, ...]) -> list[str]:
-    """Files in a folder of that name here, else beside the package; not the results in runs/output."""
+def _found(folder: str, suffixes: tuple[str, ...], apart_from: tuple[str, ...] = ()) -> list[str]:
+    """Files in a folder of that name here, else beside the package; not those in some folders inside."""
     for base in (Path(), _REPOSITORY):
         if (base / folder).is_dir():
             files = sorted(file for file in (base / folder).rglob("*") if file.suffix in suffixes)
-            return [str(file) for file in files if "output" not in file.relative_to(base).parts]
+            return [str(file) for file in files if not {*file.relative_to(base).parts} & {*apart_from}]
     return []

@@ -193,7 +193,7 @@ class FlowProblem(Problem[State]):
 
     def _closing(self, state: State, reason: str, seconds: float) -> Closing:
         """The steady state when the run has ended; a search may take as long as the run."""
-        if reason in ("failed", "interrupted"):
+        if reason not in ("end", "steady"):
             return Closing()
         steady, warnings = self._steady(max(seconds, _SEARCH))
         # What is known already was said before.

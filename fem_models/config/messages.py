@@ -265,12 +265,22 @@ def _sentences(path: Path, item: Any, data: dict[str, Any]) -> list[str]:
         return [f"{path[0]} = {shown(value)} must be {written}."]
     known_table = len(path) == 1 or (len(path) == 2 and path[0] in LISTS)
     if isinstance(value, dict) or (known_table and kind == "value_error"):
-        return [f"{where(path)} {_demand(kind, context, item, None)}"]
-    return [f"{where(path)} = {shown(value)} {_demand(kind, context, item, value)}"]
+        return [f"{where(path)} {demand(kind, context, item, None)}"]
+    return [f"{where(path)} = {shown(value)} {demand(kind, context, item, value)}"]
 
 
-def _demand(kind: str, context: dict[str, Any], item: Any, value: Any) -> str:
-    """What is asked of a value, such as `must be greater than 0`."""
+def demand(kind: str, context: dict[str, Any], item: Any, value: Any) -> str:
+    """What is asked of a value.
+
+    Args:
+        kind: The type of pydantic's error.
+        context: What it says beside.
+        item: The error.
+        value: The value; None for a table.
+
+    Returns:
+        The end of a sentence, such as `must be greater than 0`.
+    """
     if kind == "value_error":
         return str(context["error"])
     if kind in _BOUNDS:

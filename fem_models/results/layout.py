@@ -23,6 +23,7 @@ STEADY_FIELDS = "steady.pvd"
 LOG = "log.txt"
 FIGURES = "figures"
 COMPARE = "compare"
+JOB = "job"
 _CHECKPOINTS = "checkpoint"
 
 _PIECES = re.compile(r"(fields|steady)(-\d+)?(_p\d+_)?\d{6,}\.p?vtu|fields-\d+\.pvd")
@@ -67,6 +68,18 @@ def checkpoints(directory: Path) -> Path:
         `checkpoint` in it.
     """
     return directory / _CHECKPOINTS
+
+
+def job(directory: Path) -> Path:
+    """The directory of what `fem-models submit` writes for a run: a script, its input and its output.
+
+    Args:
+        directory: The run directory.
+
+    Returns:
+        `job` in it.
+    """
+    return directory / JOB
 
 
 def checkpoint_name(number: int) -> str:
@@ -121,11 +134,15 @@ def _check_free(directory: Path, overwrite: bool, mark: str) -> None:
         return
     if not directory.is_dir():
         raise InputError(f"The output directory {directory} is a file; choose another --out.")
+    # The job that is to write here is not in the way.
+    found = [entry.name for entry in directory.iterdir() if entry.name != JOB]
+    if not found and job(directory).is_dir():
+        return
     if not overwrite:
         raise InputError(
             f"The output directory {directory} exists already; choose another --out, or add --overwrite."
         )
-    if any(directory.iterdir()) and not (directory / mark).is_file():
+    if found and not (directory / mark).is_file():
         what = ", so it is not a run directory" if mark == RUN_FILE else ""
         raise InputError(
             f"The output directory {directory} is not overwritten: it has files and no {mark}{what}; choose "

@@ -27,6 +27,8 @@ _STEADY = 1e-8
 _AT_REST = 1e-14
 # A step, and what is written after it, may take as much longer than the longest so far.
 _MARGIN = 2.0
+# Seconds after a signal in which another one is its echo.
+_ECHO = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,9 @@ class Watch[S](Protocol):
 class Interruption:
     """Notes SIGINT (Ctrl-C), SIGTERM, SIGUSR1 and the end of the time there is: a run ends after its step.
 
-    A second signal acts as usual: it ends the process at once. SIGUSR1 is how schedulers say that the time is
-    nearly over.
+    A second signal acts as usual: it ends the process at once. One that comes within a second of the first is
+    the same one: schedulers send it to the ranks, and so does `mpiexec`, which they send it to as well.
+    SIGUSR1 is how schedulers say that the time is nearly over.
 
     Args:
         comm: The ranks of the run.
@@ -100,7 +103,7 @@ class Interruption:
         self._comm = comm
         self._walltime, self._begin = walltime, monotonic()
         self._last, self._longest = self._begin, 0.0
-        self._noted = 0
+        self._noted, self._since = 0, 0.0
         self._usual: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -118,8 +121,11 @@ class Interruption:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self._noted = number
-        self._restore()
+        if not self._noted:
+            self._noted, self._since = number, monotonic()
+        elif monotonic() - self._since > _ECHO:
+            self._restore()
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._usual.items():

@@ -3,6 +3,7 @@
 import time as clock
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
+from fem_models.core.durations import duration
 from fem_models.core.protocols import Row
 
 if TYPE_CHECKING:
@@ -185,21 +186,3 @@ class LateProgress:
         elif seconds >= self._last_line + _BETWEEN_LINES:
             self._last_line = seconds
             console.print(f"{line} after {duration(seconds)}", markup=False, highlight=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """Write a time span as people read it.
-
-    Args:
-        seconds: Its length in seconds.
-
-    Returns:
-        The text.
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"

@@ -1,6 +1,7 @@
 """Going on with a run that was stopped, from its latest checkpoint."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.results import layout
+from fem_models.run.cache import remove_abandoned
 from fem_models.run.checkpoints import Begun, latest
 from fem_models.run.clock import AdaptiveClock, Clock, planned
 from fem_models.run.jobs import Job, prepare
@@ -50,8 +52,10 @@ def resume(
         InputError: It is no run directory, has no checkpoint that can be read, has come to its end, or was
             changed.
     """
+    start = time.monotonic()
     overrides = [] if end is None else [f"time.end={end!r}"]
     config = on_rank_zero(comm, lambda: _run_file(directory, overrides))
+    on_rank_zero(comm, remove_abandoned)
     jobs = prepare(config, directory, comm)
     begun: list[Job] = []
     for job in jobs:
@@ -66,7 +70,7 @@ def resume(
         )
     if begun[0].directory == directory and begun[0].begun is None:
         raise InputError(f"{directory} has no checkpoint to go on from: run its run file again.")
-    return run_all(begun, config, directory, comm, console, draw, walltime)
+    return run_all(begun, config, directory, comm, console, draw, walltime, start)
 
 
 def _run_file(directory: Path, overrides: Sequence[str]) -> RunConfig:
@@ -101,5 +105,5 @@ def _clock(config: RunConfig, begun: Begun[Any]) -> Clock | AdaptiveClock:
         raise InputError(f"end = {table.end:g} is before the time {begun.time:g} that the run has reached.")
     if table.control == "adaptive":
         return planned(table, config.output)
-    later = [time for time in times if time > begun.time]
+    later = [at for at in times if at > begun.time]
     return Clock(begun.time, table.end, table.step, later, begun.number)

@@ -10,6 +10,7 @@ from mpi4py import MPI
 
 from fem_models._version import __version__
 from fem_models.config.run_file import RunConfig
+from fem_models.core.durations import duration
 from fem_models.core.errors import InputError, OutputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.results import layout
@@ -18,7 +19,6 @@ from fem_models.run.environment import memory, versions
 from fem_models.run.jobs import Job, prepare
 from fem_models.run.loop import Interruption, Stop, advance
 from fem_models.run.phases import Phases
-from fem_models.run.progress import duration
 from fem_models.run.sweep import conclude
 from fem_models.run.watcher import Watcher
 
@@ -93,8 +93,9 @@ def run(
     """
     on_rank_zero(comm, lambda: layout.check_free(directory, overwrite))
     on_rank_zero(comm, remove_abandoned)
+    begin = time.monotonic()
     jobs = prepare(config, directory, comm)
-    return run_all(jobs, config, directory, comm, console, draw, walltime)
+    return run_all(jobs, config, directory, comm, console, draw, walltime, begin)
 
 
 def run_all(
@@ -105,6 +106,7 @@ def run_all(
     console: "Console | None",
     draw: Draw | None,
     walltime: float | None,
+    begin: float,
 ) -> Outcomes:
     """Run what has been prepared, one after the other, and draw the figures. Collective.
 
@@ -116,6 +118,7 @@ def run_all(
         console: As for `run`.
         draw: As for `run`.
         walltime: As for `run`.
+        begin: When that began, by the monotonic clock.
 
     Returns:
         What came of them.
@@ -123,7 +126,8 @@ def run_all(
     runs: list[Outcome] = []
     values = config.sweep.variants if config.sweep else ()
     swept = {layout.variant_directory(directory, variant.name) for variant in values}
-    with Interruption(comm, walltime) as interruption:
+    limit = None if walltime is None else walltime - (time.monotonic() - begin)
+    with Interruption(comm, limit) as interruption:
         while jobs:
             # Taken from the list, so that its solvers are gone when the next one runs.
             runs.append(_run_one(jobs.pop(0), interruption, console if comm.rank == 0 else None))

@@ -163,7 +163,7 @@ class Watcher[S]:
         """
         if self._companions.closing is None:
             return
-        if self._console is not None and seconds > _LONG:
+        if self._console is not None and seconds > _LONG and stop.reason in ("end", "steady"):
             self._console.print(
                 f"{self._job.title}: computing the steady state; [output] steady = false leaves it out",
                 markup=False,

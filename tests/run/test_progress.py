@@ -5,9 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from fem_models.core.durations import duration
 from fem_models.run import progress
 from fem_models.run.clock import Clock
-from fem_models.run.progress import LateProgress, ProgressReport, duration
+from fem_models.run.progress import LateProgress, ProgressReport
 
 
 def _lines(monkeypatch, steps, seconds_per_step):

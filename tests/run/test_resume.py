@@ -16,6 +16,7 @@ from fem_models.cli import main
 from fem_models.config.io import from_dict
 from fem_models.core.errors import InputError
 from fem_models.results.fields import WrittenFields
+from fem_models.run import loop
 from fem_models.run.resume import resume
 from fem_models.run.runner import run
 
@@ -181,7 +182,7 @@ def test_checkpoints_are_kept_as_asked_for_and_at_the_end(tmp_path):
     assert names == {"none": [10], "two": [8, 10], "four": [4, 6, 8, 10]}
 
 
-def test_a_time_limit_ends_a_run_with_code_0_and_it_goes_on(tmp_path, capsys):
+def test_a_time_limit_ends_a_run_with_code_0_and_it_goes_on(tmp_path, capsys, monkeypatch):
     tables = tables_of("bdf2")
     tables["time"] |= {"end": 400.0, "step": 0.02}
     tables["output"] = {"figures": False, "field_times": [400.0], "steady": False}
@@ -195,7 +196,10 @@ def test_a_time_limit_ends_a_run_with_code_0_and_it_goes_on(tmp_path, capsys):
     summary = json.loads((out / "summary.json").read_text())
     assert summary["stop_reason"] == "walltime" and 0 < summary["steps"] < 20_000
     assert f"`fem-models resume {out}` goes on" in capsys.readouterr().out
-    assert main(["resume", str(out), "--walltime", "2"]) == 0
+    # A scheduler says the same: a quarter of what it leaves is kept.
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(round(time.time()) + 3))
+    assert main(["resume", str(out)]) == 0
+    assert "by SLURM_JOB_END_TIME of the job; --walltime sets another" in capsys.readouterr().out
     later = json.loads((out / "summary.json").read_text())
     assert later["steps"] > summary["steps"]
     assert len(series(out)) == later["steps"] + 1
@@ -219,6 +223,20 @@ def test_signals_end_a_run_after_its_step(tmp_path, number, code, reason):
     assert summary["stop_reason"] == reason
     [*_, last] = sorted((tmp_path / "out" / "checkpoint").iterdir())
     assert int(last.stem.removeprefix("step_")) == summary["steps"]
+
+
+def test_signals_that_come_twice_within_a_second_are_one(monkeypatch):
+    clock = {"now": 100.0}
+    monkeypatch.setattr(loop, "monotonic", lambda: clock["now"])
+    with loop.Interruption(MPI.COMM_SELF) as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        clock["now"] += 0.9
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.signal() == signal.SIGINT
+        clock["now"] += 0.2
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_run_that_is_killed_goes_on(tmp_path):

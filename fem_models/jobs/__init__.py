@@ -1,0 +1,1 @@
+"""Jobs: profiles of clusters, job scripts, their submission, and where runs stand."""
