@@ -1,4 +1,4 @@
-"""The command line: `fem-models run`, `resume`, `plot`, `movie`, `show`, `list`, `lbb` and `distance`.
+"""The command line: `fem-models run`, `resume`, `plot`, `movie`, `report`, `show`, `list`, `lbb`, `distance`.
 
 Exit codes: 0 all is well, 2 bad input (one sentence, nothing left behind), 3 a failed solve or a full disk
 and 128 plus the number of the signal that interrupted a run (everything computed so far is kept), 1 a fault
@@ -23,6 +23,7 @@ from fem_models.cli.list import list_
 from fem_models.cli.movie import movie
 from fem_models.cli.outcomes import BAD_INPUT, FAILED, SIGNALLED
 from fem_models.cli.plot import plot
+from fem_models.cli.report import report
 from fem_models.cli.run import resume, run
 from fem_models.cli.show import show
 from fem_models.core.errors import InputError, OutputError, SolveError
@@ -111,6 +112,6 @@ def _program(
         print(context.get_help())
 
 
-for _command in (run, resume, plot, movie, show, lbb, distance):
+for _command in (run, resume, plot, movie, report, show, lbb, distance):
     app.command()(_command)
 app.command("list")(list_)

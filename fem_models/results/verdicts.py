@@ -63,6 +63,8 @@ class Verdict:
         if self.law == "non-negative":
             least = f"its least value is {self.measured:.3g}"
             return f"{self.subject} {'is non-negative' if self.kept else 'became negative'}: {least}."
+        if self.kept and self.measured <= 0.0:
+            return f"{self.subject} did not increase in any step."
         if self.kept:
             return (
                 f"{self.subject} did not increase in any step: its largest change upwards is "
