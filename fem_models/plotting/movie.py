@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from fem_models.core.errors import InputError
 from fem_models.core.extras import require
@@ -120,13 +121,16 @@ def _pictures(
     figure, panels = _stage(runs, names, scales)
     canvas = FigureCanvasAgg(figure)
     title = figure.suptitle(time_labels(times)[0])
+    for panel in panels:
+        panel.show(times[0])
+    # The frame is laid out once: what moves from here on is the film.
+    canvas.draw()
+    figure.set_layout_engine("none")
     for number, (time, label) in enumerate(zip(times, time_labels(times), strict=True)):
         title.set_text(label)
         for panel in panels:
             panel.show(time)
         canvas.draw()
-        # What moves from here on is the film, not its frame.
-        figure.set_layout_engine("none")
         picture = np.asarray(canvas.buffer_rgba())[..., :3]
         # Encoders want even numbers of rows and columns.
         yield np.ascontiguousarray(picture[: len(picture) // 2 * 2, : picture.shape[1] // 2 * 2])
@@ -164,12 +168,15 @@ class _Panel:
     def __init__(self, axes: Axes, run: RunData, name: str, scale: Scale) -> None:
         self._axes, self._run, self._name, self._scale = axes, run, name, scale
         self.named = ""
+        self._shown: float | None = None
 
     def show(self, time: float) -> None:
         """Show the field at the written time that is nearest to a time."""
         times = self._run.fields.times
         own = times[int(np.argmin(np.abs(np.array(times) - time)))]
-        self.draw(self._run.fields.at(own))
+        if own != self._shown:
+            self.draw(self._run.fields.at(own))
+            self._shown = own
         if self.named:
             told = "" if own == time else f" ({time_labels([own])[0]})"
             self._axes.set_title(self.named + told, fontsize="medium")
@@ -215,10 +222,14 @@ class _Scene(_Panel):
     def __init__(self, axes: Axes, run: RunData, name: str, scale: Scale) -> None:
         super().__init__(axes, run, name, scale)
         axes.set_axis_off()
-        self._picture = axes.imshow(render(run.fields.first, name, scale[0]))
+        self._picture: AxesImage | None = None
 
     def draw(self, snapshot: Snapshot) -> None:
-        self._picture.set_data(render(snapshot, self._name, self._scale[0]))
+        picture = render(snapshot, self._name, self._scale[0])
+        if self._picture is None:
+            self._picture = self._axes.imshow(picture)
+        else:
+            self._picture.set_data(picture)
 
 
 def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:

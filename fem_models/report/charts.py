@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from fem_models.core.errors import InputError
 from fem_models.plotting.style import colour
 from fem_models.report.names import label, number, symbol
 from fem_models.results.run_data import RunData
+from fem_models.results.verdicts import verdicts
 
 _Array = npt.NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def charts(runs: Sequence[RunData]) -> list[Chart]:
         _chart("Energy", "energy", _energies(runs)),
         _chart("Energy relative to the steady state", "E - E<sub>∞</sub>", _relative(runs), log=True),
         _chart("Dissipation", "dissipation", _columns(runs, ["dissipation"]), log=True),
-        _chart("Change of masses", "(m - m₀)/m₀", _drifts(runs)),
+        _chart("Relative change of what is conserved", "(m - m₀)/m₀", _drifts(runs)),
         _chart("Least values", "minimum", _columns(runs, _named(runs, "min_"))),
         _chart("Largest values", "maximum", _columns(runs, _named(runs, "max_"))),
         *(_chart(symbol(name), label(name), _columns(runs, [name])) for name in _others(runs)),
@@ -96,10 +96,8 @@ def _relative(runs: Sequence[RunData]) -> Iterator[_Curve]:
 
 
 def _drifts(runs: Sequence[RunData]) -> Iterator[_Curve]:
-    densities = {
-        f"mass_{name}" for run in runs for name, metric in run.config.fields if metric == "wasserstein"
-    }
-    for curve in _columns(runs, [name for name in _named(runs, "mass_") if name in densities]):
+    """The relative change of what is conserved, which is rounding where all is well."""
+    for curve in _columns(runs, _conserved(runs)):
         first = float(curve.values[0]) or 1.0
         yield _Curve(
             curve.time, (curve.values - curve.values[0]) / first, curve.name, curve.colour, curve.dash
@@ -122,9 +120,14 @@ def _others(runs: Sequence[RunData]) -> list[str]:
     """Columns that no other chart shows."""
     names = []
     for run in runs:
-        shown = {*_HEAD, "energy", "dissipation", *run.energy_terms}
+        shown = {*_HEAD, "energy", "dissipation", *run.energy_terms, *_conserved(runs)}
         names += [name for name in run.series if name not in shown]
-    return [name for name in dict.fromkeys(names) if not name.startswith(("mass_", "min_", "max_"))]
+    return [name for name in dict.fromkeys(names) if not name.startswith(("min_", "max_"))]
+
+
+def _conserved(runs: Sequence[RunData]) -> list[str]:
+    laws = [verdict for run in runs for verdict in verdicts(run) if verdict.law == "conserved"]
+    return list(dict.fromkeys(verdict.observable for verdict in laws))
 
 
 def _columns(runs: Sequence[RunData], names: Sequence[str]) -> Iterator[_Curve]:
@@ -158,12 +161,11 @@ def _chart(title: str, axis: str, curves: Iterator[_Curve], log: bool = False) -
             line={"color": curve.colour, "dash": curve.dash, "width": 2},
             showlegend=len(found) > 1,
         )
-    exponents: Mapping[str, Any] = {"exponentformat": "power", "automargin": True}
     figure.update_layout(
-        xaxis={"title": {"text": _TIME}, **exponents},
-        yaxis={"title": {"text": axis}, "type": "log" if log else "linear", **exponents},
+        xaxis={"title": {"text": _TIME}, "exponentformat": "power"},
+        yaxis={"title": {"text": axis}, "type": "log" if log else "linear", "exponentformat": "power"},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        margin={"l": 66, "r": 12, "t": 10, "b": 46},
         hovermode="x unified",
     )
     return Chart(title, _words(title, found), str(figure.to_json()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fem_models.config.schemes import GRADIENT_FLOW
 from fem_models.core.errors import InputError
 from fem_models.report.charts import Chart, begun, charts
 from fem_models.report.names import number, symbol
@@ -52,7 +53,7 @@ class Section:
         name: What the run is called.
         directory: Its run directory.
         standing: How far it is and how it stopped, a sentence.
-        state: The same in a word: "ended", "stopped", "failed" or "running".
+        state: The same in a word: "ended", "stopped", "failed" or "unfinished".
         equation: What is solved; empty where that is not known.
         facts: What was run.
         outcome: What came of it.
@@ -141,7 +142,7 @@ def section(run: RunData, key: str, scales: Mapping[str, Range]) -> Section:
 
 def _state(run: RunData) -> str:
     if not run.stopped:
-        return "running"
+        return "unfinished"
     reason = run.summary.get("stop_reason")
     return {"end": "ended", "steady": "ended", "failed": "failed"}.get(str(reason), "stopped")
 
@@ -153,9 +154,13 @@ def _facts(run: RunData) -> Iterator[Row]:
     yield "system", config.system.name
     fields = [f"{symbol(name)} ({metric})" for name, metric in config.fields]
     yield "fields and their metrics", ", ".join(fields)
-    slabs = f", {table.slabs} slab{'s' * (table.slabs > 1)}" if table.minimises else ""
-    degree = f" of degree {table.degree}" if table.discretization == "log-density" else ""
-    yield "scheme", f"{table.scheme}, {table.flux} flux{slabs}, {table.discretization}{degree}"
+    parts = [table.scheme]
+    if config.system.model == GRADIENT_FLOW:
+        degree = f" of degree {table.degree}" if table.discretization == "log-density" else ""
+        parts += [f"{table.flux} flux", table.discretization + degree]
+    if table.minimises:
+        parts.append(f"{table.slabs} slab{'s' * (table.slabs > 1)}")
+    yield "scheme", ", ".join(parts)
     yield "time", f"from {table.start:g} to {table.end:g} with steps of {table.step:g}"
     where = config.mesh.file if config.mesh.file is not None else config.mesh.domain
     yield "mesh", str(where)

@@ -132,7 +132,7 @@ def _scene(last: Snapshot, name: str, scale: Range) -> dict[str, Any]:
     depth = float(size[1] / size[0]) if last.dimension == 2 else 1.0
     longest = max(1.0, depth)
     ratio = {"x": 1.0 / longest, "y": depth / longest, "z": _HEIGHT}
-    camera = {"eye": {"x": 1.0, "y": -1.15, "z": 0.8}}
+    camera = {"eye": {"x": 1.12, "y": -1.28, "z": 0.9}}
     return scene | {"aspectmode": "manual", "aspectratio": ratio, "camera": camera}
 
 

@@ -21,15 +21,26 @@
     };
   };
 
-  const plots = [...document.querySelectorAll(".plot")];
-  for (const plot of plots) {
+  const drawn = [];
+  const draw = (plot) => {
+    drawn.push(plot);
     const spec = JSON.parse(document.getElementById(plot.dataset.spec).textContent);
     const layout = { ...spec.layout, template: template(), autosize: true };
-    const bar = plot.classList.contains("space");
-    Plotly.newPlot(plot, spec.data, layout, { responsive: true, displaylogo: false, displayModeBar: bar });
-  }
+    const config = { responsive: true, displaylogo: false, displayModeBar: plot.classList.contains("space") };
+    // Only what works without a network.
+    config.modeBarButtons = [["toImage"], ["orbitRotation", "pan3d", "zoom3d", "resetCameraDefault3d"]];
+    Plotly.newPlot(plot, spec.data, layout, config);
+  };
+  // One after the other: the page can be read and scrolled meanwhile.
+  const waiting = [...document.querySelectorAll(".plot")];
+  const next = () => {
+    if (waiting.length === 0) return;
+    draw(waiting.shift());
+    setTimeout(next);
+  };
+  next();
   dark.addEventListener("change", () => {
-    for (const plot of plots) Plotly.relayout(plot, { template: template() });
+    for (const plot of drawn) Plotly.relayout(plot, { template: template() });
   });
 
   // One field is seen at a time.
