@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,13 +77,30 @@ class VtxFile:
         except RuntimeError as error:
             failure = str(error)
         if any(self._comm.allgather(failure)):
+            self._abandon()
             raise OutputError(
                 f"The fields could not be written to {self._path}: there is no room for them on the disk, or "
                 "it is out of reach."
             )
 
     def close(self) -> None:
-        """Close the file. Collective; nothing happens where it is closed."""
-        if self._writer is not None:
+        """Close the file. Collective; nothing happens where it is closed.
+
+        Where there is no room for what comes last, such as times of its own, the fields are there without it.
+        """
+        if self._writer is None:
+            return
+        try:
             self._writer.close()
+            self._writer = None
+        except RuntimeError:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """Leave the file as it is, with one reference too many.
+
+        The writer's destructor would close it once more, and end the process where that fails.
+        """
+        if self._writer is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._writer._cpp_object))
             self._writer = None

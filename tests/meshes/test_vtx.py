@@ -130,3 +130,37 @@ def test_without_adios2_nothing_is_written(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="ADIOS2"):
         VtxFile(MPI.COMM_SELF, tmp_path / "f.bp")
+
+
+FULL = """
+import resource, signal, sys
+from fem_models.cli import main
+from fem_models.meshes.vtx import VtxFile
+from fem_models.results import writer
+
+class Limited(VtxFile):
+    def __init__(self, comm, path):
+        super().__init__(comm, path)
+        # From here on: MPI and compilers are done. A file of a time fits, and that of all times outgrows it.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+writer.VtxFile = Limited
+sys.exit(main(["run", sys.argv[1], "--out", sys.argv[2]]))
+"""
+
+
+def test_a_full_disk_is_told_and_what_was_written_can_be_read(tmp_path):
+    file, out = tmp_path / "run.toml", tmp_path / "out"
+    file.write_text(
+        'mesh = { domain = "rectangle", cells = [12, 12] }\nsystem = { name = "fokker-planck" }\n'
+        "initial = { rho = 1 }\ntime = { end = 1, step = 0.1 }\n"
+        "output = { vtx = true, fields_every = 1, figures = false, steady = false }\n"
+    )
+    command = [sys.executable, "-c", FULL, str(file), str(out)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 3, result.stderr
+    assert f"The fields could not be written to {out / 'fields.bp'}: there is no room" in result.stderr
+    assert json.loads((out / "summary.json").read_text())["stop_reason"] == "failed"
+    times = [time for time, *_ in read(out / "fields.bp", "rho")]
+    assert 2 <= len(times) < 11 and times == pytest.approx(0.1 * np.arange(len(times)))
