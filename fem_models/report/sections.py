@@ -24,7 +24,8 @@ Row = tuple[str, str]
 _LARGEST = 12_000_000
 _KINDS = {".png": "image/png", ".svg": "image/svg+xml", ".gif": "image/gif", ".mp4": "video/mp4"}
 _LOG_LINES = 25
-_PHASES = ("setup", "assemble", "solve", "output")
+# Seconds of a phase that are told.
+_LEAST = 0.01
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,10 @@ def _facts(run: RunData) -> Iterator[Row]:
     if table.minimises:
         parts.append(f"{table.slabs} slab{'s' * (table.slabs > 1)}")
     yield "scheme", ", ".join(parts)
-    yield "time", f"from {table.start:g} to {table.end:g} with steps of {table.step:g}"
+    steps = f"with steps of {table.step:g}"
+    if table.control == "adaptive":
+        steps = f"with steps by their errors, the first of {table.step:g}"
+    yield "time", f"from {table.start:g} to {table.end:g} {steps}"
     where = config.mesh.file if config.mesh.file is not None else config.mesh.domain
     yield "mesh", str(where)
     mesh = summary.get("mesh", {})
@@ -173,15 +177,15 @@ def _facts(run: RunData) -> Iterator[Row]:
     for key, title in (("dofs", "unknowns"), ("ranks", "ranks"), ("version", "version of fem-models")):
         if key in summary:
             yield title, number(summary[key])
-    for library, version in summary.get("versions", {}).items():
-        yield f"version of {library}", str(version)
+    if versions := summary.get("versions"):
+        yield "versions of others", ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _outcome(summary: Mapping[str, Any]) -> Iterator[Row]:
     """What came of it: steps, energies, errors, seconds."""
     if "time" in summary:
         yield "time reached", number(summary["time"])
-        rejected = f", {summary['rejected_steps']} of them in halves" if summary.get("rejected_steps") else ""
+        rejected = f", and {summary['rejected_steps']} rejected" if summary.get("rejected_steps") else ""
         yield "steps", f"{summary.get('steps')}{rejected}"
     if summary.get("steps"):
         steps = summary["steps"]
@@ -198,10 +202,12 @@ def _outcome(summary: Mapping[str, Any]) -> Iterator[Row]:
     for name, norms in ({"": errors} if "l1" in errors else errors).items():
         told = ", ".join(f"{norm} {number(value, 3)}" for norm, value in norms.items())
         yield f"error {symbol(name)}".strip(), told
-    seconds = summary.get("wall_seconds", {})
-    if "total" in seconds:
-        parts = ", ".join(f"{phase} {seconds[phase]:.3g}" for phase in _PHASES if phase in seconds)
-        yield "seconds", f"{seconds['total']:.4g} ({parts})"
+    if "total" in (seconds := summary.get("wall_seconds", {})):
+        parts = {name: spent["largest"] for name, spent in summary.get("phases", {}).items()}
+        told = ", ".join(f"{phase} {spent:.3g}" for phase, spent in parts.items() if spent >= _LEAST)
+        yield "seconds", f"{seconds['total']:.4g}" + (f" ({told})" if told else "")
+    if "largest" in (memory := summary.get("memory_megabytes", {})):
+        yield "memory in megabytes", f"{memory['sum']:.4g}, at most {memory['largest']:.4g} of a rank"
 
 
 def _species(summary: Mapping[str, Any]) -> Iterator[list[str]]:
