@@ -18,6 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from scipy.spatial import cKDTree
 
 from fem_models.core.errors import InputError
 from fem_models.core.extras import require
@@ -251,13 +252,17 @@ def _write_mp4(path: Path, pictures: Iterator[Picture], fps: float) -> None:
 def _write_gif(path: Path, pictures: Iterator[Picture], fps: float) -> None:
     from PIL import Image
 
-    colours = Image.new("P", (1, 1))
-    colours.putpalette(_palette().ravel().tolist())
-    first, *others = (
-        # One set of colours for all pictures: a set for each makes films flicker.
-        Image.fromarray(picture).quantize(palette=colours, dither=Image.Dither.NONE)
-        for picture in pictures
-    )
+    # One set of colours for all pictures: a set for each makes films flicker.
+    colours = _palette()
+    nearest = cKDTree(colours)
+
+    def coloured(picture: Picture) -> Image.Image:
+        _, indices = nearest.query(picture)
+        image = Image.fromarray(indices.astype(np.uint8))
+        image.putpalette(colours.ravel().tolist())
+        return image
+
+    first, *others = map(coloured, pictures)
     # GIF counts hundredths of a second.
     duration = max(20, round(100.0 / fps) * 10)
     first.save(path, format="GIF", save_all=True, append_images=others, duration=duration, loop=0)

@@ -53,7 +53,7 @@ def test_colours_follow_one_scale_through_the_film(tmp_path):
     height, width, _ = pictures[0].shape
     for picture, value in zip(pictures, TIMES, strict=True):
         colour = 255 * np.array(matplotlib.colormaps["viridis"](value)[:3])
-        np.testing.assert_allclose(picture[int(0.6 * height), int(0.35 * width)], colour, atol=6)
+        np.testing.assert_allclose(picture[int(0.6 * height), int(0.35 * width)], colour, atol=3)
         # The colour bar, and all else at the right, stands still.
         np.testing.assert_array_equal(picture[:, int(0.86 * width) :], pictures[0][:, int(0.86 * width) :])
 
