@@ -15,8 +15,17 @@ def report(
     ] = None,
 ) -> None:
     """Write one HTML page on a run: verdicts, curves, pictures and densities to turn; it works offline."""
+    from rich.console import Console
+
     from fem_models.report import write_report
     from fem_models.results.layout import REPORT
     from fem_models.results.run_data import opened
+    from fem_models.run.progress import LateProgress
 
-    print(write_report(opened(directories), out or directories[0] / REPORT))
+    runs = opened(directories)
+    with LateProgress(Console(), len(runs)) as progress:
+
+        def tell(done: int, total: int) -> None:
+            progress.update(done, "report", f"report: run {done} of {total}")
+
+        print(write_report(runs, out or directories[0] / REPORT, tell))

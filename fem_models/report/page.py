@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +18,11 @@ from fem_models.report.sections import section
 from fem_models.report.views import ranges
 from fem_models.results.run_data import RunData
 
+Tell = Callable[[int, int], None]
+"""Is told how many runs of how many are in the page."""
 
-def write_report(runs: Sequence[RunData], path: Path) -> Path:
+
+def write_report(runs: Sequence[RunData], path: Path, tell: Tell = lambda done, total: None) -> Path:
     """Write a page on a run, or on several beside each other. Call it on one process.
 
     The page has what was run, verdicts on masses, signs and the energy, warnings, curves, pictures, and the
@@ -28,6 +31,7 @@ def write_report(runs: Sequence[RunData], path: Path) -> Path:
     Args:
         runs: The runs; one or more.
         path: The page, a file that ends in .html, in a directory that exists.
+        tell: Is told of the progress.
 
     Returns:
         The page.
@@ -40,15 +44,16 @@ def write_report(runs: Sequence[RunData], path: Path) -> Path:
         raise InputError(f"The path of a report must end in .html, not {path.name!r}.")
     if not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: there is no directory {path.parent}.")
-    write_text(path, page(runs))
+    write_text(path, page(runs, tell))
     return path
 
 
-def page(runs: Sequence[RunData]) -> str:
+def page(runs: Sequence[RunData], tell: Tell = lambda done, total: None) -> str:
     """The text of a page, see `write_report`.
 
     Args:
         runs: The runs; one or more.
+        tell: Is told of the progress.
 
     Returns:
         The page.
@@ -65,7 +70,10 @@ def page(runs: Sequence[RunData]) -> str:
     )
     environment.filters["inert"] = _inert
     scales = ranges(runs)
-    sections = [section(run, f"run-{number}", scales) for number, run in enumerate(runs, start=1)]
+    sections = []
+    for number, run in enumerate(runs, start=1):
+        sections.append(section(run, f"run-{number}", scales))
+        tell(number, len(runs))
     title = f"Report on {runs[0].name}" if len(runs) == 1 else f"Report on {len(runs)} runs"
     return environment.get_template("page.html").render(
         title=title,

@@ -117,6 +117,12 @@ def section(run: RunData, key: str, scales: Mapping[str, Range]) -> Section:
             missing.append(str(error))
             return otherwise
 
+    try:
+        facts, outcome = list(_facts(run)), list(_outcome(run.summary))
+        species = list(_species(run.summary))
+        warnings = [str(text) for text in run.summary.get("warnings", ())]
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
+        raise run.no_summary() from None
     pictures = list(_pictures(run))
     if not pictures:
         missing.append(f"There are no pictures: `fem-models plot {run.directory}` draws them.")
@@ -127,11 +133,11 @@ def section(run: RunData, key: str, scales: Mapping[str, Range]) -> Section:
         standing=there(lambda: run.standing, "The run has written no row."),
         state=_state(run),
         equation=run.config.system.equation,
-        facts=list(_facts(run)),
-        outcome=list(_outcome(run.summary)),
-        species=list(_species(run.summary)),
+        facts=facts,
+        outcome=outcome,
+        species=species,
         verdicts=there(lambda: verdicts(run), []),
-        warnings=[str(text) for text in run.summary.get("warnings", ())],
+        warnings=warnings,
         missing=missing,
         view=there(lambda: view(run, scales), None),
         charts=there(lambda: charts(begun([run])) if begun([run]) else [], []),

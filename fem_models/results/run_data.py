@@ -97,12 +97,19 @@ class RunData:
 
     @property
     def standing(self) -> str:
-        """A sentence on how far the run is, and how it stopped."""
+        """A sentence on how far the run is, and how it stopped.
+
+        Raises:
+            InputError: The summary is damaged.
+        """
         end = self.config.time.end
         if self.stopped:
             reached, reason = self.summary.get("time", math.nan), self.summary.get("stop_reason", "")
-            how = _STOPPED.get(reason, f"stopped ({reason})")
-            return f"The run {how} at t = {reached:.6g}" + ("." if reason == "end" else f" of {end:g}.")
+            how = _STOPPED.get(str(reason), f"stopped ({reason})")
+            try:
+                return f"The run {how} at t = {reached:.6g}" + ("." if reason == "end" else f" of {end:g}.")
+            except (TypeError, ValueError):
+                raise self.no_summary() from None
         if not self.begun:
             return "The run has just begun, or was stopped by force before its first step."
         reached = self.series["time"][-1]
@@ -194,7 +201,7 @@ class RunData:
             steady = self.summary.get("energy", {}).get("steady")
             number = math.nan if steady is None else float(steady)
         except (AttributeError, TypeError, ValueError):
-            raise self._no_summary() from None
+            raise self.no_summary() from None
         return number if math.isfinite(number) else None
 
     @cached_property
@@ -210,12 +217,13 @@ class RunData:
         try:
             summary = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise self._no_summary() from None
+            raise self.no_summary() from None
         if not isinstance(summary, dict):
-            raise self._no_summary()
+            raise self.no_summary()
         return summary
 
-    def _no_summary(self) -> InputError:
+    def no_summary(self) -> InputError:
+        """The error to raise where an entry of the summary is none that a run writes."""
         path = self.directory / layout.SUMMARY
         return InputError(f"{path} is not a summary of a run; run the run file again.")
 

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fem_models.core.errors import InputError
 from fem_models.core.protocols import Law
-from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
 # What is smaller than this share of the sizes of terms is taken for rounding.
@@ -104,10 +102,12 @@ def verdicts(run: RunData) -> list[Verdict]:
     told = run.summary.get("laws")
     if told is not None:
         try:
-            return [Verdict(**entry) for entry in told]
-        except TypeError:
-            path = run.directory / layout.SUMMARY
-            raise InputError(f"{path} is not a summary of a run; run the run file again.") from None
+            found = [Verdict(**entry) for entry in told]
+            # Entries that no sentence can be made of are found here.
+            assert all(verdict.sentence for verdict in found)
+        except (TypeError, ValueError):
+            raise run.no_summary() from None
+        return found
     return list(_so_far(run)) if run.begun else []
 
 

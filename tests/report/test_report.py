@@ -8,15 +8,21 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from unittest.mock import patch
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from run_directories import density, write_run
 
 import fem_models as fm
 from fem_models.cli import main
+from fem_models.core.errors import InputError
+from fem_models.report import sections
 from fem_models.results.run_data import RunData
+from fem_models.results.verdicts import Verdict
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -298,6 +304,44 @@ def test_bad_input_is_said_in_one_sentence(tmp_path, monkeypatch, capsys):
         said = capsys.readouterr().err
         assert sentence in said and len(said.strip().splitlines()) == 1
     assert not list(tmp_path.rglob("*.html"))
+
+
+ANY = st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=4)
+ANY = ANY | st.lists(st.floats(), max_size=2)
+INNER = st.dictionaries(st.sampled_from(["min", "largest", "l1"]), ANY, max_size=2)
+TABLE = st.sampled_from(["total", "h_min", "final", "rate", "rho", "l1", "negative_edges", "largest"])
+LAW = st.fixed_dictionaries({name: ANY for name in Verdict.__dataclass_fields__})
+KEYS = [
+    "time",
+    "stop_reason",
+    "mesh",
+    "wall_seconds",
+    "phases",
+    "energy",
+    "species",
+    "error",
+    "laws",
+    "warnings",
+]
+KEYS += ["steps", "rejected_steps", "versions", "memory_megabytes"]
+
+
+@settings(max_examples=200)
+@given(
+    key=st.sampled_from(KEYS),
+    value=ANY | st.dictionaries(TABLE, ANY | INNER, max_size=3) | st.lists(LAW, max_size=1),
+)
+def test_a_summary_of_anything_is_shown_or_refused(run, key, value):
+    data = RunData(run[0].directory)
+    data.__dict__["summary"] = dict(run[0].summary) | {key: value}
+    with patch.multiple(sections, view=lambda *_: None, charts=lambda *_: []):
+        try:
+            found = sections.section(data, "run-1", {})
+        except InputError as error:
+            assert "is not a summary of a run" in str(error)
+            return
+    told = (*found.facts, *found.outcome, *found.species, found.warnings, [found.standing])
+    assert all(isinstance(text, str) for row in told for text in row)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
