@@ -15,7 +15,10 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 # Python refuses to import a module whose place among those that were imported holds None.
 BLOCKED = """
 import sys
-for name in ("gmsh", "pyvista", "vtkmodules", "matplotlib", "typer", "click", "rich", "jinja2"):
+for name in (
+    *("gmsh", "pyvista", "vtkmodules", "matplotlib", "plotly", "jinja2", "imageio_ffmpeg"),
+    *("typer", "click", "rich"),
+):
     sys.modules[name] = None
 """
 
@@ -41,7 +44,7 @@ import fem_models
 home = pathlib.Path(fem_models.__file__).parent
 for file in home.rglob("*.py"):
     parts = file.relative_to(home.parent).with_suffix("").parts
-    if parts[1] not in ("cli", "plotting", "__main__"):
+    if parts[1] not in ("cli", "plotting", "report", "__main__"):
         importlib.import_module(".".join(parts).removesuffix(".__init__"))
 print("imported")
 """
@@ -67,7 +70,7 @@ def test_computing_needs_no_extra():
     assert last_line(COMPUTE) == "computed"
 
 
-def test_no_module_but_those_of_commands_and_figures_needs_an_extra():
+def test_no_module_but_those_of_commands_figures_and_reports_needs_an_extra():
     assert last_line(IMPORTS) == "imported"
 
 
@@ -77,6 +80,7 @@ def test_missing_extras_are_named():
     assert last_line(DISK) == name + sentence
     sentence = "Figures need the extra plot: pip install 'fem-models[plot]'."
     assert last_line("import fem_models.plotting") == name + sentence
+    assert last_line("import fem_models.report") == name + sentence.replace("Figures", "Reports")
 
 
 def test_command_line_names_its_extra():
@@ -111,8 +115,8 @@ def test_extras_hold_what_is_asked_for_by_their_names():
     extras = project["optional-dependencies"]
     names = {key: {entry.partition(">=")[0] for entry in entries} for key, entries in extras.items()}
     assert names["mesh"] == {"gmsh", "meshio", "pyfive"}
-    assert names["plot"] == {"matplotlib", "pyvista"}
+    assert names["plot"] == {"imageio-ffmpeg", "jinja2", "matplotlib", "plotly", "pyvista"}
     assert names["run"] == {"jinja2", "rich", "typer"}
     assert names["all"] == {"fem-models[mesh,plot,run]"}
     always = {entry.partition(">=")[0] for entry in project["dependencies"]}
-    assert not always & {"gmsh", "jinja2", "matplotlib", "meshio", "pyfive", "pyvista", "rich", "typer"}
+    assert not always & set().union(*(names[key] for key in ("mesh", "plot", "run")))

@@ -22,8 +22,10 @@ from fem_models.cli.compile import compile_
 from fem_models.cli.distance import distance
 from fem_models.cli.lbb import lbb
 from fem_models.cli.list import list_
+from fem_models.cli.movie import movie
 from fem_models.cli.outcomes import BAD_INPUT, FAILED, SIGNALLED
 from fem_models.cli.plot import plot
+from fem_models.cli.report import report
 from fem_models.cli.run import resume, run
 from fem_models.cli.show import show
 from fem_models.cli.status import status
@@ -122,7 +124,10 @@ def _program(
         print(context.get_help())
 
 
-for _command in (run, resume, sweep, submit, status, plot, show, lbb, distance):
+for _command in (
+    *(run, resume, sweep, submit, status),
+    *(plot, movie, report, show, lbb, distance),
+):
     app.command()(_command)
 app.command("compile")(compile_)
 app.command("list")(list_)

@@ -30,10 +30,12 @@ class System(Table):
     Attributes:
         model: The kind of model, which schemes are registered for.
         scheme: The scheme of run files that name none.
+        equation: What is solved, for reports; empty where it is not known.
     """
 
     model: ClassVar[str] = GRADIENT_FLOW
     scheme: ClassVar[str] = "backward-euler"
+    equation: ClassVar[str] = ""
     name: str
 
     @property

@@ -301,6 +301,9 @@ class Output(Table):
     field_times: Times | None = Field(
         None, description="times between start and end at which fields are written, dimensionless"
     )
+    vtx: bool = Field(
+        False, description="write the fields as VTX, too: fields.bp, which ParaView reads in parallel"
+    )
     figures: Figures = Field(
         DEFAULT_FIGURES,
         description="true, false or a list of figures, those of `fem-models list`",

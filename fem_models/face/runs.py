@@ -12,11 +12,11 @@ from mpi4py import MPI
 
 from fem_models.config.io import from_dict, load
 from fem_models.config.run_file import RunConfig
-from fem_models.core.checks import finite, named
+from fem_models.core.checks import finite, named, positive
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.results import layout
-from fem_models.results.run_data import RunData
+from fem_models.results.run_data import RunData, opened
 
 if TYPE_CHECKING:
     from fem_models.results.fields import Snapshot
@@ -107,6 +107,42 @@ class Run:
         from fem_models.plotting import draw  # here: it takes a while to import
 
         return draw(self.directory)
+
+    def movie(self, path: Path | str, *, fields: Sequence[str] = (), fps: float | None = None) -> Path:
+        """Make a film of the fields over the written times. Call it on one process.
+
+        Args:
+            path: The film, a file that ends in .mp4 or .gif, in a directory that exists.
+            fields: Names of the fields; those of the run file by default.
+            fps: Pictures per second of the film; by default so that it lasts four seconds or more.
+
+        Returns:
+            The film.
+
+        Raises:
+            InputError: Fields are missing or are there at one time only, or the file cannot be written.
+        """
+        from fem_models.plotting.movie import movie  # here: it takes a while to import
+
+        speed = None if fps is None else positive(fps, "fps")
+        return movie([self._data], Path(path), fields, speed)
+
+    def report(self, path: Path | str, *others: Run) -> Path:
+        """Write one HTML page on the run, which works offline. Call it on one process.
+
+        Args:
+            path: The page, a file that ends in .html, in a directory that exists.
+            others: Runs that stand beside it.
+
+        Returns:
+            The page.
+
+        Raises:
+            InputError: A run file or a summary is damaged, or the page cannot be written.
+        """
+        from fem_models.report import write_report  # here: it takes a while to import
+
+        return write_report(opened([run.directory for run in (self, *others)]), Path(path))
 
 
 def open_run(directory: Path | str) -> Run:

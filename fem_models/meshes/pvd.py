@@ -13,16 +13,14 @@ from types import TracebackType
 from typing import Self
 from xml.etree import ElementTree
 
-import numpy as np
-import numpy.typing as npt
 from dolfinx import fem
 from dolfinx.io import VTKFile
-from dolfinx.mesh import Mesh, create_submesh
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError, OutputError
 from fem_models.core.files import write_text
 from fem_models.core.parallel import on_rank_zero
+from fem_models.meshes.owned_cells import OwnedCells
 
 Frame = tuple[float, Sequence[fem.Function]]
 """A time, and the functions of that time: those that are not constant on cells are of one element."""
@@ -55,7 +53,7 @@ class PvdFile:
         # VTKFile numbers its pieces from 0: what is added to others needs another name.
         self._stem = f"{self._path.stem}-{self._kept}" if kept else self._path.stem
         self._file: VTKFile | None = VTKFile(comm, self._path.with_name(f"{self._stem}.pvd"), "w")
-        self._owned = _OwnedCells()
+        self._owned = OwnedCells()
 
     def __enter__(self) -> Self:
         return self
@@ -149,41 +147,6 @@ def written(path: Path) -> list[Written]:
         return [(float(entry.attrib["timestep"]), entry.attrib["file"]) for entry in found]
     except (OSError, ElementTree.ParseError, KeyError, ValueError):
         return []
-
-
-class _OwnedCells:
-    """Functions on the cells that ranks own: a mesh of these alone, and where it takes its values from."""
-
-    def __init__(self) -> None:
-        self._mesh: Mesh | None = None
-        self._parents: npt.NDArray[np.int32] = np.empty(0, np.int32)
-        # The space is kept with its entry: another one may come to lie at the address of one that is gone.
-        self._spaces: dict[int, tuple[fem.FunctionSpace, fem.FunctionSpace, npt.NDArray[np.int64]]] = {}
-
-    def restricted(self, function: fem.Function) -> fem.Function:
-        """The function on the cells that this rank owns (collective)."""
-        space = function.function_space
-        mesh = space.mesh
-        cells = mesh.topology.index_map(mesh.topology.dim)
-        if mesh.comm.allreduce(cells.num_ghosts, op=MPI.MAX) == 0:
-            return function
-        if self._mesh is None:
-            owned = np.arange(cells.size_local, dtype=np.int32)
-            self._mesh, parents, *_ = create_submesh(mesh, mesh.topology.dim, owned)
-            self._parents = parents.sub_topology_to_topology(owned, inverse=False)
-        if id(space) not in self._spaces:
-            self._spaces[id(space)] = (space, *self._space(self._mesh, space))
-        _, target, sources = self._spaces[id(space)]
-        result = fem.Function(target, name=function.name)
-        result.x.array[:] = function.x.array.reshape(-1, space.dofmap.bs)[sources].ravel()
-        return result
-
-    def _space(self, mesh: Mesh, space: fem.FunctionSpace) -> tuple[fem.FunctionSpace, npt.NDArray[np.int64]]:
-        """The space on the mesh, and the number in the given space of each of its unknowns."""
-        target = fem.functionspace(mesh, space.ufl_element())
-        sources = np.zeros(len(target.tabulate_dof_coordinates()), dtype=np.int64)
-        sources[target.dofmap.list] = space.dofmap.list[self._parents]
-        return target, sources
 
 
 def _is_whole(piece: Path) -> bool:

@@ -1,5 +1,6 @@
 """The figures of a run directory, by the names that [output] figures uses."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -13,22 +14,52 @@ from fem_models.results import layout
 from fem_models.results.run_data import RunData
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The figures of a run directory.
+
+    Attributes:
+        paths: The files.
+        left_out: Of a run that has not stopped, why some figures are not there yet: a sentence each.
+    """
+
+    paths: list[Path]
+    left_out: list[str]
+
+
 def draw(directory: Path) -> list[Path]:
     """Draw the figures that a run asks for, from what its directory holds.
 
-    Call it on one process, after the run. A figure that cannot be drawn does not keep the others from
-    being drawn. The figures are those of Bruna, Burger and Carrillo, section 4, and of Matthes' slides.
+    Call it on one process. See `drawn`.
+
+    Args:
+        directory: A run directory.
+
+    Returns:
+        The files figures/NAME.png, or of another [output] format, in the order of [output] figures; an empty
+        list where it is empty.
+    """
+    return drawn(directory).paths
+
+
+def drawn(directory: Path) -> Drawn:
+    """Draw the figures that a run asks for, from what its directory holds, while it runs or after that.
+
+    Call it on one process. A figure that cannot be drawn does not keep the others from being drawn. The
+    figures are those of Bruna, Burger and Carrillo, section 4, and of Matthes' slides.
 
     Args:
         directory: A run directory: run.toml, series.csv and fields.pvd, and summary.json and compare/NAME/
             where there are any.
 
     Returns:
-        The files figures/NAME.png, or of another [output] format, in the order of [output] figures; an empty
-        list where it is empty. Of the directory of a sweep those of the sweep, and "sweep" in any case.
+        The files figures/NAME.png, or of another [output] format, in the order of [output] figures, and what
+        a run that has not stopped cannot show yet. Of the directory of a sweep those of the sweep, and
+        "sweep" in any case.
 
     Raises:
-        InputError: If the directory is not a run directory, or what a figure needs is missing or damaged.
+        InputError: If the directory is not a run directory, or what a figure needs is missing or damaged: of
+            a run that has stopped any figure, else all of them.
         OutputError: There is no room for a figure.
     """
     run = RunData(Path(directory))
@@ -48,9 +79,10 @@ def draw(directory: Path) -> list[Path]:
             paths.append(save(figure, folder / f"{name}.{output.format}", output.dpi))
         except (InputError, OutputError) as error:
             failures.append(error)
-    if failures:
-        raise failures[0]
-    return paths
+    lasting = [error for error in failures if run.stopped or not paths or isinstance(error, OutputError)]
+    if lasting:
+        raise lasting[0]
+    return Drawn(paths, list(dict.fromkeys(map(str, failures))))
 
 
 def _wanted(run: RunData) -> tuple[str, ...]:

@@ -65,16 +65,33 @@ Scale = tuple[Normalize, str]
 """A colour scale, and what its bar says of it."""
 
 
-def _scales(runs: Sequence[RunData], times: Mapping[RunData, Sequence[float]]) -> dict[str, Scale]:
+def scales_of(
+    runs: Sequence[RunData], times: Mapping[RunData, Sequence[float]], names: Sequence[str]
+) -> dict[str, Scale]:
     """A colour scale for each field, for all runs and times: one kind for all densities of a figure.
 
     Unless the run file chooses, it is linear, or of the square root where the last density is much smaller
     than earlier ones.
+
+    Args:
+        runs: The runs.
+        times: For each of them the written times that are shown.
+        names: The fields.
+
+    Returns:
+        The scale of each field, and what its bar says of it.
+
+    Raises:
+        InputError: If fields cannot be read.
     """
-    values = {
-        name: [[item.fields.at(time).values[name] for time in times[item]] for item in runs]
-        for name in runs[0].fields.species
-    }
+    # The least and the largest value are enough, and the fields of many times need not be kept.
+    values: dict[str, list[list[np.ndarray]]] = {name: [[] for _ in runs] for name in names}
+    for number, item in enumerate(runs):
+        for time in times[item]:
+            snapshot = item.fields.at(time)
+            for name in names:
+                field = snapshot[name]
+                values[name][number].append(np.array([field.min(), field.max()]))
     densities = [name for name in values if _is_density(runs[0], name)]
     kind = runs[0].config.output.colour_scale
     if kind is None:
@@ -85,8 +102,10 @@ def _scales(runs: Sequence[RunData], times: Mapping[RunData, Sequence[float]]) -
         )
         kind = "root" if fade else "linear"
     return {
-        name: _scale([array for arrays in found for array in arrays], kind if name in densities else "linear")
-        for name, found in values.items()
+        name: _scale(
+            [array for arrays in ranges for array in arrays], kind if name in densities else "linear"
+        )
+        for name, ranges in values.items()
     }
 
 
@@ -180,7 +199,7 @@ def plane_figure(run: RunData) -> Figure:
     width, height = max(size[0], _NARROWEST) * columns, (size[1] + _TITLE) * rows
     height += _NAME * (len(runs) > 1)
     figure = _new_figure(width, height * len(runs) * len(run.fields.species))
-    scales = _scales(runs, times)
+    scales = scales_of(runs, times, run.fields.species)
     for part, item, name in _parts(figure, runs):
         _draw_times(part, item, name, times[item], (rows, columns), size, scales[name])
     return figure
@@ -237,7 +256,7 @@ def space_figure(run: RunData) -> Figure:
     height = sum(height for _, height in sizes) + _TITLE * len(sizes)
     height += _NAME * (len(runs) > 1)
     figure = _new_figure(sizes[0][0] * most, height * len(runs) * len(run.fields.species))
-    scales = _scales(runs, times)
+    scales = scales_of(runs, times, run.fields.species)
     for part, item, name in _parts(figure, runs):
         _draw_scenes(part, item, name, times[item], normals, sizes, scales[name])
     return figure

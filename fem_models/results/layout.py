@@ -24,9 +24,12 @@ LOG = "log.txt"
 FIGURES = "figures"
 COMPARE = "compare"
 JOB = "job"
+REPORT = "report.html"
+_MOVIE = "movie"
 _CHECKPOINTS = "checkpoint"
 
 _PIECES = re.compile(r"(fields|steady)(-\d+)?(_p\d+_)?\d{6,}\.p?vtu|fields-\d+\.pvd")
+_VTX = re.compile(r"fields(-\d+)?\.bp")
 # What file systems or shells refuse or read in their own way.
 _UNSAFE = re.compile(r'[/\\:*?"<>|]')
 
@@ -56,6 +59,33 @@ def variant_directory(directory: Path, name: str) -> Path:
     """
     safe = _UNSAFE.sub("-", name.strip()).lstrip(".") or "variant"
     return directory / COMPARE / safe
+
+
+def vtx_fields(earlier: int) -> str:
+    """The name of the fields as VTX.
+
+    Args:
+        earlier: The number of times that were written before a run went on; 0 for a new one.
+
+    Returns:
+        "fields.bp", or "fields-N.bp" for the times after the first N.
+    """
+    return f"fields-{earlier}.bp" if earlier else "fields.bp"
+
+
+def movie_file(directory: Path, kind: str) -> Path:
+    """The film of a run that is given no name.
+
+    Args:
+        directory: The run directory.
+        kind: Its format, "mp4" or "gif".
+
+    Returns:
+        `figures/movie.KIND` in it; the folder is made where the run directory is there.
+    """
+    if directory.is_dir():
+        (directory / FIGURES).mkdir(exist_ok=True)
+    return directory / FIGURES / f"{_MOVIE}.{kind}"
 
 
 def checkpoints(directory: Path) -> Path:
@@ -169,7 +199,9 @@ def make(directory: Path) -> None:
 def _clear(directory: Path) -> None:
     for file in list(_run_files(directory)):
         file.unlink(missing_ok=True)
-    shutil.rmtree(checkpoints(directory), ignore_errors=True)
+    vtx = [found for found in directory.iterdir() if _VTX.fullmatch(found.name)]
+    for folder in (checkpoints(directory), *vtx):
+        shutil.rmtree(folder, ignore_errors=True)
     compare = directory / COMPARE
     for variant in list(compare.iterdir()) if compare.is_dir() else []:
         if (variant / RUN_FILE).is_file():
@@ -192,10 +224,11 @@ def _run_files(directory: Path) -> Iterator[Path]:
         FIELDS,
         STEADY_FIELDS,
         LOG,
+        REPORT,
     ):
         yield directory / name
     yield from (file for file in directory.iterdir() if _PIECES.fullmatch(file.name))
-    for suffix in ("png", "pdf", "svg"):
+    for suffix in ("png", "pdf", "svg", "mp4", "gif"):
         yield from (directory / FIGURES).glob(f"*.{suffix}")
 
 

@@ -1,6 +1,7 @@
 """What a run directory says in numbers: its run file, summary, series and variants."""
 
 import csv
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,14 @@ _Array = npt.NDArray[np.float64]
 
 # The name of a run beside its variants has so many values at most, of so many characters.
 _MOST_KEYS, _LONGEST = 2, 24
+# How a run stopped, by the reason in its summary.
+_STOPPED = {
+    "end": "came to its end",
+    "steady": "came to rest",
+    "walltime": "stopped at its time limit",
+    "interrupted": "was interrupted",
+    "failed": "failed",
+}
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,41 @@ class RunData:
         places = [(name, layout.variant_directory(self.directory, name)) for name in names]
         return [RunData(place, name) for name, place in places if (place / layout.SERIES).is_file()]
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the run has said how it stopped: not yet, or never where it was stopped by force."""
+        return bool(self.summary)
+
+    @property
+    def standing(self) -> str:
+        """A sentence on how far the run is, and how it stopped.
+
+        Raises:
+            InputError: The summary is damaged.
+        """
+        end = self.config.time.end
+        if self.stopped:
+            reached, reason = self.summary.get("time", math.nan), self.summary.get("stop_reason", "")
+            how = _STOPPED.get(str(reason), f"stopped ({reason})")
+            try:
+                return f"The run {how} at t = {reached:.6g}" + ("." if reason == "end" else f" of {end:g}.")
+            except (TypeError, ValueError):
+                raise self.no_summary() from None
+        if not self.begun:
+            return "The run has just begun, or was stopped by force before its first step."
+        reached = self.series["time"][-1]
+        return f"The run goes on, or was stopped by force: it has reached t = {reached:.6g} of {end:g}."
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a row of the series."""
+        try:
+            return len(self.series["time"]) > 0
+        except InputError:
+            if self.stopped:
+                raise
+            return False
+
     @cached_property
     def series(self) -> dict[str, _Array]:
         """The columns of series.csv by name, each of shape (steps,).
@@ -88,9 +132,11 @@ class RunData:
         Raises:
             InputError: If there is no such file, no row, or an entry that is not a number.
         """
-        columns = _table(self.directory / layout.SERIES, ("time",))
+        path = self.directory / layout.SERIES
+        if not self.stopped and not _has_row(path):
+            raise InputError(f"{path} has no row yet: the run has just begun, or was stopped by force.")
+        columns = _table(path, ("time",))
         if len(columns["time"]) == 0:
-            path = self.directory / layout.SERIES
             raise InputError(f"{path} has no row: the run took no step, and there is nothing to draw.")
         return columns
 
@@ -157,7 +203,7 @@ class RunData:
             steady = self.summary.get("energy", {}).get("steady")
             number = math.nan if steady is None else float(steady)
         except (AttributeError, TypeError, ValueError):
-            raise self._no_summary() from None
+            raise self.no_summary() from None
         return number if math.isfinite(number) else None
 
     @cached_property
@@ -173,14 +219,38 @@ class RunData:
         try:
             summary = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise self._no_summary() from None
+            raise self.no_summary() from None
         if not isinstance(summary, dict):
-            raise self._no_summary()
+            raise self.no_summary()
         return summary
 
-    def _no_summary(self) -> InputError:
+    def no_summary(self) -> InputError:
+        """The error to raise where an entry of the summary is none that a run writes."""
         path = self.directory / layout.SUMMARY
         return InputError(f"{path} is not a summary of a run; run the run file again.")
+
+
+def opened(directories: Sequence[Path]) -> list[RunData]:
+    """Runs that are looked at beside each other.
+
+    Args:
+        directories: Their run directories.
+
+    Returns:
+        The runs, each with the name of its directory; of directories with one name, by their paths.
+
+    Raises:
+        InputError: One of them is not a run directory, or is there twice.
+    """
+    places = [directory.resolve() for directory in directories]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise InputError(f"{directories[number]} is there twice; name every run directory once.")
+    short = [place.name for place in places]
+    names = [
+        name if short.count(name) == 1 else str(path) for name, path in zip(short, directories, strict=True)
+    ]
+    return [RunData(directory, name) for directory, name in zip(directories, names, strict=True)]
 
 
 def _name(config: RunConfig) -> str:
@@ -201,14 +271,25 @@ def _name(config: RunConfig) -> str:
     return ", ".join(texts) if 0 < len(texts) <= _MOST_KEYS else config.system.name
 
 
+def _has_row(path: Path) -> bool:
+    """Whether a table has a whole line below its header."""
+    try:
+        return path.read_text(encoding="utf-8").count("\n") > 1
+    except OSError:
+        return False
+
+
 def _table(path: Path, needed: Sequence[str], texts: int = 0) -> dict[str, npt.NDArray[Any]]:
     """The columns of a table of numbers by name, each of shape (rows,); an empty entry is not a number.
 
-    The first `texts` columns need not be numbers.
+    The first `texts` columns need not be numbers. A last line without its end is left out: a run is about to
+    write it, or was stopped by force there.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = [row for row in csv.reader(file) if row]
+        text = path.read_text(encoding="utf-8")
+        header, *rows = [row for row in csv.reader(io.StringIO(text)) if row]
+        if rows and not text.endswith("\n"):
+            rows.pop()
         if any(len(row) != len(header) for row in rows):
             raise ValueError
         entries = [[row[number] or "nan" for row in rows] for number in range(len(header))]

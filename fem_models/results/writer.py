@@ -20,6 +20,7 @@ from fem_models.core.files import write_json, write_text
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.protocols import Row
 from fem_models.meshes.pvd import PvdFile, Written, write_pvd, written
+from fem_models.meshes.vtx import VtxFile
 from fem_models.results import layout
 
 
@@ -35,6 +36,8 @@ class RunOutput:
         remark: What fields.pvd says about its fields.
         until: For a run that goes on, the time up to which what is there stays; None for a new one.
         level: The least level of the lines of log.txt.
+        vtx: Whether fields are written as VTX, too: of a run that goes on to another file, since VTX is not
+            added to.
 
     Raises:
         InputError: The directory cannot be made.
@@ -51,6 +54,7 @@ class RunOutput:
         remark: str = "",
         until: float | None = None,
         level: Level = "info",
+        vtx: bool = False,
     ) -> None:
         self.directory = directory
         self._least = LEVELS.index(level)
@@ -58,6 +62,8 @@ class RunOutput:
         self._tables: dict[str, TextIOWrapper] = {}
         self._log: TextIOWrapper | None = None
         self._fields: PvdFile | None = None
+        self._wants_vtx = vtx
+        self._vtx: VtxFile | None = None
         self._latest: float | None = None
         self._failure: OutputError | None = None
         self._kept: list[Written] = []
@@ -141,7 +147,7 @@ class RunOutput:
             raise self._failure
 
     def fields(self, at: float, functions: Callable[[], Sequence[Function]]) -> None:
-        """Write fields to fields.pvd, unless those of this time are there. Collective.
+        """Write fields to fields.pvd, and as VTX on request, unless those of this time are there. Collective.
 
         Args:
             at: The time (dimensionless).
@@ -155,7 +161,12 @@ class RunOutput:
             return
         if self._fields is None:
             self._fields = PvdFile(self._comm, self.directory / layout.FIELDS, self._remark, self._kept)
-        self._fields.write(at, list(functions()))
+            if self._wants_vtx:
+                self._vtx = VtxFile(self._comm, self.directory / layout.vtx_fields(len(self._kept)))
+        found = list(functions())
+        self._fields.write(at, found)
+        if self._vtx is not None:
+            self._vtx.write(at, found)
         self._latest = at
 
     def steady(self, functions: Sequence[Function]) -> None:
@@ -184,7 +195,10 @@ class RunOutput:
     def close(self) -> None:
         """Close the files; what is written stays complete without it. Collective."""
         if self._fields is not None:
-            self._fields.close()
+            with suppress(OutputError):  # as below
+                self._fields.close()
+        if self._vtx is not None:
+            self._vtx.close()
         for file in (*self._tables.values(), self._log):
             if file is not None:
                 with suppress(OSError):  # what could not be written has been told

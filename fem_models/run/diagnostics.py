@@ -5,12 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fem_models.core.protocols import Expectation, Law, Model, Row, Scheme, Step
+from fem_models.results.verdicts import DRIFT, ROUNDING
 from fem_models.run.clock import Tick
-
-# What is smaller than this share of the sizes of terms is taken for rounding.
-_ROUNDING = 1e-12
-# A conserved quantity that drifts by more, relative, is worth a warning: Newton's tolerance leaves less.
-_DRIFT = 1e-8
 
 
 class Extremes:
@@ -163,7 +159,7 @@ class Diagnostics[S]:
         observables = self._observed(state)
         for name, expected in self._of("non-negative").items():
             size = max((observables[other] for other in expected.scale), default=1.0)
-            if observables[name] < -_ROUNDING * size:
+            if observables[name] < -ROUNDING * size:
                 return "non-negative"
         return "falling" if self._rising(observables) else None
 
@@ -178,7 +174,7 @@ class Diagnostics[S]:
         found = []
         for name in self._of("falling"):
             size = max(1.0, self._size(name, observables))
-            if observables[name] - self.record.last[name] > _ROUNDING * size:
+            if observables[name] - self.record.last[name] > ROUNDING * size:
                 found.append(name)
         return found
 
@@ -234,12 +230,34 @@ class Diagnostics[S]:
             state: The last state.
 
         Returns:
-            The entries `newton_iterations` and `linear_iterations`, and what the model has found.
+            The entries `newton_iterations` and `linear_iterations`, what the model has found, and `laws`.
         """
         return {
             "newton_iterations": self._newton,
             "linear_iterations": self._linear,
             **self._model.findings(self.record, state),
+            "laws": [self._judged(name, expected) for name, expected in self._expected.items()],
+        }
+
+    def _judged(self, name: str, expected: Expectation) -> dict[str, Any]:
+        """Whether a law held: what was measured, and up to which relative size it is taken for rounding."""
+        tolerance = DRIFT if expected.law == "conserved" else ROUNDING
+        if expected.law == "falling":
+            measured, kept = self.record.increase(name), not self._increases[name]
+        elif expected.law == "conserved":
+            measured = self.record.drift(name)
+            kept = measured <= tolerance
+        else:
+            measured, kept = self.record.least(name), not self._is_negative(name, expected)
+        return {
+            "observable": name,
+            "law": expected.law,
+            "subject": expected.subject,
+            "promised": expected.law in self._scheme.promises,
+            "kept": kept,
+            "measured": measured,
+            "tolerance": tolerance,
+            "broken_steps": self._increases.get(name),
         }
 
     def warnings(self) -> list[str]:
@@ -253,7 +271,7 @@ class Diagnostics[S]:
         found += self._rises()
         conserved = self._of("conserved")
         total = math.fsum(abs(self.record.first[name]) for name in conserved)
-        if self._clipped > _ROUNDING * total:
+        if self._clipped > ROUNDING * total:
             found.append(
                 f"The extrapolation of the scheme became negative somewhere; mass {self._clipped:.2e} in all "
                 "was cut off there and given back elsewhere, so that the total is exact."
@@ -274,16 +292,19 @@ class Diagnostics[S]:
         return [
             f"{expected.subject} became negative: its least value is {self.record.least(name):.2e}."
             for name, expected in self._of("non-negative").items()
-            if self.record.least(name)
-            < -_ROUNDING * max((self.record.most(other) for other in expected.scale), default=1.0)
+            if self._is_negative(name, expected)
         ]
+
+    def _is_negative(self, name: str, expected: Expectation) -> bool:
+        size = max((self.record.most(other) for other in expected.scale), default=1.0)
+        return self.record.least(name) < -ROUNDING * size
 
     def _drifts(self, conserved: dict[str, Expectation]) -> Sequence[str]:
         return [
             f"{expected.subject} drifted by {self.record.drift(name):.2e} (relative); a smaller [solver] "
             "tolerance helps."
             for name, expected in conserved.items()
-            if self.record.drift(name) > _DRIFT
+            if self.record.drift(name) > DRIFT
         ]
 
 

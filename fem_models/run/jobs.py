@@ -12,6 +12,7 @@ from fem_models.config import io as config_io
 from fem_models.config.problem import Problem
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
+from fem_models.meshes.vtx import check_vtx
 from fem_models.results import layout
 from fem_models.run.build import build_mesh
 from fem_models.run.checkpoints import Begun
@@ -72,6 +73,8 @@ def prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[Job]:
     for title, place, chosen in todo:
         begin = time.perf_counter()
         try:
+            if chosen.output.vtx:
+                check_vtx()
             clock = planned(chosen.time, chosen.output)
             if chosen.mesh not in built:
                 built[chosen.mesh] = build_mesh(comm, chosen.mesh)

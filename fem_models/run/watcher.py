@@ -74,8 +74,10 @@ class Watcher[S]:
         problem, begun = job.problem, job.begun
         run_file, remark = config_io.dump(job.config), self._companions.remark
         until = None if begun is None else begun.time
-        level = job.config.output.log
-        self.output = RunOutput(problem.model.comm, job.directory, run_file, remark, until, level)
+        table = job.config.output
+        self.output = RunOutput(
+            problem.model.comm, job.directory, run_file, remark, until, level=table.log, vtx=table.vtx
+        )
         self._keeper = Keeper(problem, job.config, job.directory)
         self.output.log(*_heading(job))
         for name, rows in problem.tables.items() if begun is None else ():

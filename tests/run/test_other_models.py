@@ -260,3 +260,17 @@ def test_a_scheme_of_another_kind_of_model_is_refused(heat):
                 "output": {},
             }
         )
+
+
+def test_a_report_and_a_film_of_it(heat, tmp_path):
+    run = fm.run_file(TABLES | {"output": {"figures": [], "fields_every": 5}}, tmp_path / "out")
+    laws = {law["observable"]: law for law in run.summary["laws"]}
+    assert laws["heat"]["law"] == "conserved" and laws["heat"]["measured"] == run.summary["heat"]["drift"]
+    assert laws["square"]["law"] == "falling" and laws["square"]["broken_steps"] == 0
+    page = run.report(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "The heat is conserved: its largest relative drift is" in page
+    assert (
+        "The square of the norm did not increase in any step. The scheme promises this for any step." in page
+    )
+    assert "<td>heat-euler</td>" in page and "This is heat." in page
+    assert run.movie(tmp_path / "u.gif").stat().st_size > 1000

@@ -41,7 +41,7 @@ def test_files_and_keys_are_those_of_the_contract(tables, run_tables):
     assert set(summary) == {
         *("version", "system", "scheme", "ranks", "cells", "dofs", "steps", "rejected_steps", "time"),
         *("stop_reason", "mesh", "newton_iterations", "linear_iterations", "wall_seconds", "energy"),
-        *("species", "warnings", "phases", "memory_megabytes", "versions"),
+        *("species", "laws", "warnings", "phases", "memory_megabytes", "versions"),
     }
     assert set(summary["mesh"]) == {"cells", "vertices", "h_min", "h_max", "negative_edges"}
     assert set(summary["wall_seconds"]) == {"total", "setup", "assemble", "solve", "output"}

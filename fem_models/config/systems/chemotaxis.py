@@ -25,6 +25,7 @@ class Chemotaxis(FlowSystem):
     """[system] name = "chemotaxis": a density rho and a signal c."""
 
     needs_steady: ClassVar[bool] = True
+    equation: ClassVar[str] = "∂tρ = Δρ^m + div(ρ∇[V + εφ(c)]), ∂tc = Δc - κc - εφ'(c)ρ"
     name: Literal["chemotaxis"] = Field(description="the system")
     m: Annotated[float, Field(ge=1)] = Field(2.0, description="diffusion exponent, at least 1, dimensionless")
     epsilon: NonNegative = Field(1.0, description="strength of the coupling, dimensionless")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self, override
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, override
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class ExcludedVolume(FlowSystem):
     """[system] name = "excluded-volume": diffusing particles that exclude volume."""
 
+    equation: ClassVar[str] = "∂tρ = div((1 + cρ)∇ρ + ρ∇V)"
     name: Literal["excluded-volume"] = Field(description="the system")
     potential: Text = Field("0", description="external potential, expression in x, y, z, r, t, dimensionless")
     coefficient: NonNegative | None = Field(

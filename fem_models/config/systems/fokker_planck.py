@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, override
+from typing import TYPE_CHECKING, ClassVar, Literal, override
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class FokkerPlanck(FlowSystem):
     """[system] name = "fokker-planck": drift and linear or nonlinear diffusion of one density."""
 
+    equation: ClassVar[str] = "∂tρ = D Δρ^m + div(ρ∇V)"
     name: Literal["fokker-planck"] = Field(description="the system")
     m: Positive = Field(1.0, description="diffusion exponent, 1 is Boltzmann's entropy, dimensionless")
     diffusion: NonNegative = Field(1.0, description="diffusion coefficient, dimensionless")

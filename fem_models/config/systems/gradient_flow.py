@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, override
+from typing import TYPE_CHECKING, ClassVar, Literal, override
 
 from pydantic import Field
 
@@ -25,6 +25,9 @@ _SPECIES_COLUMNS = ("mass_", "min_", "max_")
 class AnyFlow(FlowSystem):
     """[system] name = "gradient-flow": the flow of the [[energy]] terms in the metrics of the [[species]]."""
 
+    equation: ClassVar[str] = (
+        "∂tρ_s = div(ρ_s ∇ δE/δρ_s) (Wasserstein), ∂tc_s = -δE/δc_s (L²), 0 = δE/δψ_s (static)"
+    )
     name: Literal["gradient-flow"] = Field(description="the system")
 
     @property

@@ -42,6 +42,7 @@ class PoissonNernstPlanck(FlowSystem):
     """[system] name = "poisson-nernst-planck": charged particles in their own electrostatic potential psi."""
 
     in_space: ClassVar[bool] = True
+    equation: ClassVar[str] = "∂tρ_s = Δρ_s^m + div(ρ_s ∇(U_s + z_s ψ)), -div(a∇ψ) = Σ z_s ρ_s + C"
     name: Literal["poisson-nernst-planck"] = Field(description="the system")
     m: Annotated[float, Field(ge=1)] = Field(1.0, description="diffusion exponent, at least 1, dimensionless")
     ions: Annotated[tuple[Ion, ...], BeforeValidator(as_tuple), Field(min_length=1)] = Field(

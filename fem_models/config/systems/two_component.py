@@ -29,6 +29,9 @@ class TwoComponent(FlowSystem):
     """[system] name = "two-component": two densities rho1 and rho2 with a small coupling."""
 
     needs_steady: ClassVar[bool] = True
+    equation: ClassVar[str] = (
+        "∂tρ_i = Δρ_i^m + div(ρ_i ∇[V_i + ε ∂_i H(ρ₁, ρ₂)]), or a smooth kernel K(x - y) in place of H"
+    )
     name: Literal["two-component"] = Field(description="the system")
     m: Annotated[float, Field(ge=1)] = Field(2.0, description="diffusion exponent, at least 1, dimensionless")
     epsilon: NonNegative = Field(0.0, description="strength of the coupling, dimensionless")
