@@ -80,7 +80,7 @@ def movie(
     times = _times(runs)
     names = tuple(fields) or runs[0].fields.species
     _check(runs, names)
-    speed = fps or float(np.clip(len(times) / _SECONDS, 1.0, _FASTEST))
+    speed = fps or float(np.clip(len(times) / _SECONDS, 0.5, _FASTEST))
     write = _write_mp4 if path.suffix == ".mp4" else _write_gif
     with draft(path) as part:
         write(part, _pictures(runs, names, times, tell), speed)

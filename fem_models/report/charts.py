@@ -61,15 +61,15 @@ def charts(runs: Sequence[RunData]) -> list[Chart]:
         InputError: A series or a summary is damaged.
     """
     found = [
-        _chart("Energy", "energy", _energies(runs)),
-        _chart("Energy relative to the steady state", "E - E<sub>∞</sub>", _relative(runs), log=True),
-        _chart("Dissipation", "dissipation", _columns(runs, ["dissipation"]), log=True),
-        _chart("Relative change of what is conserved", "(m - m₀)/m₀", _drifts(runs)),
-        _chart("Least values", "minimum", _columns(runs, _named(runs, "min_"))),
-        _chart("Largest values", "maximum", _columns(runs, _named(runs, "max_"))),
-        *(_chart(symbol(name), label(name), _columns(runs, [name])) for name in _others(runs)),
-        _chart("Iterations in a step", "iterations", _columns(runs, ["newton", "linear"])),
-        _chart("Step size", "dt", _steps(runs)),
+        _chart("Energy", _energies(runs)),
+        _chart("Energy over that of the steady state, E - E∞", _relative(runs), log=True),
+        _chart("Dissipation", _columns(runs, ["dissipation"]), log=True),
+        _chart("Relative change of what is conserved", _drifts(runs)),
+        _chart("Least values", _columns(runs, _named(runs, "min_"))),
+        _chart("Largest values", _columns(runs, _named(runs, "max_"))),
+        *(_chart(symbol(name), _columns(runs, [name])) for name in _others(runs)),
+        _chart("Iterations in a step", _columns(runs, ["newton", "linear"])),
+        _chart("Step size", _steps(runs)),
     ]
     return [chart for chart in found if chart is not None]
 
@@ -144,7 +144,7 @@ def _dash(kind: int) -> str:
     return _DASHES[kind % len(_DASHES)]
 
 
-def _chart(title: str, axis: str, curves: Iterator[_Curve], log: bool = False) -> Chart | None:
+def _chart(title: str, curves: Iterator[_Curve], log: bool = False) -> Chart | None:
     found = [curve for curve in map(_thinned, curves) if np.isfinite(curve.values).any()]
     if log:
         found = [curve for curve in found if (curve.values > 0.0).any()]
@@ -163,9 +163,9 @@ def _chart(title: str, axis: str, curves: Iterator[_Curve], log: bool = False) -
         )
     figure.update_layout(
         xaxis={"title": {"text": _TIME}, "exponentformat": "power"},
-        yaxis={"title": {"text": axis}, "type": "log" if log else "linear", "exponentformat": "power"},
+        yaxis={"type": "log" if log else "linear", "exponentformat": "power"},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        margin={"l": 66, "r": 12, "t": 10, "b": 46},
+        margin={"l": 60, "r": 12, "t": 10, "b": 46},
         hovermode="x unified",
     )
     return Chart(title, _words(title, found), str(figure.to_json()))

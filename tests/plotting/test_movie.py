@@ -70,7 +70,7 @@ def test_mp4_has_a_picture_for_each_time_and_runs_beside_each_other(tmp_path, di
     facts = next(reader)
     width, height = facts["source_size"]
     assert facts["codec"] == "h264" and facts["pix_fmt"].startswith("yuv420p")
-    assert facts["duration"] == pytest.approx(3.0, abs=0.1)
+    assert facts["duration"] == pytest.approx(4.0, abs=0.1)
     assert width % 2 == 0 and height % 2 == 0 and width > 1.5 * height
     pictures = [np.frombuffer(frame, np.uint8).reshape(height, width, 3).astype(int) for frame in reader]
     assert len(pictures) == 3
