@@ -364,7 +364,10 @@ def test_toml_errors_name_file_and_line(tmp_path, text, words):
 
 
 def test_an_unknown_key_is_named_with_the_nearest_and_all_known():
-    allowed = "Allowed: degree, discretization, end, flux, scheme, slabs, start, step, stop_when_steady."
+    allowed = (
+        "Allowed: control, degree, discretization, end, flux, growth, max_step, min_step, scheme, slabs, "
+        "start, step, stop_when_steady, tolerance."
+    )
     expected = f"[time] stepp is not a key of [time]; did you mean step? {allowed}"
     assert message(changed(SCALAR, time__stepp=0.1)) == expected
     # The missing key is the misspelt one and does not count.
