@@ -53,6 +53,7 @@ def test_a_sweep_has_a_row_for_each_value(shared_tmp_path):
 def test_a_value_that_fails_does_not_end_a_sweep(shared_tmp_path):
     tolerance = {"key": "solver.snes_rtol", "values": [1e-40, 1e-9]}
     tables = TABLES | {"sweep": tolerance, "solver": {"snes_stol": 0.0, "snes_max_it": 6}}
+    tables |= {"mesh": TABLES["mesh"] | {"cells": 30}, "time": TABLES["time"] | {"end": 0.1}}
     outcomes = run(from_dict(tables), shared_tmp_path / "run")
     reasons = [outcome.stop.reason for outcome in outcomes.runs]
     assert reasons == ["end", "failed", "end"]
