@@ -21,8 +21,8 @@ from fem_models.report.names import label, number, symbol
 from fem_models.results.fields import Snapshot
 from fem_models.results.run_data import RunData
 
-# What a page holds of a field: more is sampled on a grid of so many points in each direction.
-_MOST_NODES, _GRID = 30_000, 140
+# What a page holds of a field.
+_MOST_NODES = 30_000
 _MOST_TIMES, _MOST_PLACES = 60, 300
 _MOST_FACETS = 30_000
 _HEIGHT = 0.6
@@ -179,29 +179,23 @@ def _add_history(figure: go.Figure, run: RunData, name: str, scale: Range) -> No
 def _add_surface(figure: go.Figure, run: RunData, name: str, scale: Range) -> None:
     """A density of the plane as the surface of its values."""
     last = run.fields.last
-    hover = _hover("x", "y", label(name))
-    if len(last.points) > _MOST_NODES:
-        x, y, values = _sampled(last, name)
-        figure.add_surface(
-            x=_single(x), y=_single(y), z=_single(values), hovertemplate=hover, **_bar(name, scale)
-        )
-        return
-    values = _single(last[name])
-    _add_triangles(
-        figure, last.points[:, 0], last.points[:, 1], values, last.cells, values, name, scale, hover
+    points = np.column_stack([last.points[:, :2], last[name]])
+    points, cells = _thinned(points, last.cells) if len(points) > _MOST_NODES else (points, last.cells)
+    x, y, values = map(_single, points.T)
+    _add_triangles(figure, x, y, values, cells, values, name, scale, _hover("x", "y", label(name)))
+
+
+def _thinned(points: npt.NDArray[Any], cells: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """A surface with fewer of its nodes: most where it is curved, and all at the boundary of the domain."""
+    # Heights count as much as widths do.
+    size = np.ptp(points, axis=0)
+    units = np.array([1.0, 1.0, max(size[0], size[1]) / (size[2] or 1.0)])
+    faces = np.column_stack([np.full(len(cells), 3), cells]).ravel()
+    surface = pv.PolyData(points * units, faces)
+    thin = surface.decimate_pro(
+        1.0 - _MOST_NODES / len(points), preserve_topology=True, boundary_vertex_deletion=False
     )
-
-
-def _sampled(snapshot: Snapshot, name: str) -> tuple[npt.NDArray[Any], ...]:
-    """A field of the plane on a grid: coordinates, and values that are not numbers outside of the domain."""
-    low, high = snapshot.bounds
-    step = float((high - low)[:2].max()) / (_GRID - 1)
-    counts = [round(float(extent) / step) + 1 for extent in (high - low)[:2]]
-    grid = pv.ImageData(dimensions=(*counts, 1), spacing=(step, step, 1.0), origin=(low[0], low[1], 0.0))
-    found = grid.sample(snapshot.grid())
-    values = np.where(np.asarray(found["vtkValidPointMask"]) == 1, np.asarray(found[name]), np.nan)
-    x, y = (low[axis] + step * np.arange(counts[axis]) for axis in range(2))
-    return x, y, values.reshape(counts[1], counts[0])
+    return np.asarray(thin.points) / units, thin.faces.reshape(-1, 4)[:, 1:]
 
 
 def _add_body(figure: go.Figure, run: RunData, name: str, scale: Range) -> None:
