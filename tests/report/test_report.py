@@ -292,6 +292,21 @@ def test_several_runs_side_by_side(run, tmp_path, capsys):
     assert views[0]["cmin"] == views[1]["cmin"] and views[0]["cmax"] == views[1]["cmax"]
 
 
+def test_points_of_a_sweep_side_by_side(tmp_path):
+    file, out = tmp_path / "run.toml", tmp_path / "out"
+    file.write_text(
+        'mesh = { domain = "interval", cells = 20 }\nsystem = { name = "fokker-planck", potential = "x" }\n'
+        'initial = { rho = "1 + x" }\ntime = { end = 0.04, step = 0.02 }\noutput = { figures = false }\n'
+        'sweep = { key = "system.m", values = [1, 2] }\n'
+    )
+    assert main(["sweep", str(file), "--out", str(out)]) == 0
+    page = Page(fm.open_run(out).report(tmp_path / "page.html"))
+    text = page.rows()
+    assert "The sweep has 2 points; 2 of them have stopped." in text and "nan" not in text
+    assert "system.m 1.0 2.0" in text and "steps 2 2" in text and "What is not there" not in text
+    assert [trace["name"] for trace in page.specs["comparison-chart-1"]["data"]] == ["m = 1", "m = 2"]
+
+
 def test_bad_input_is_said_in_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "run", 1)
