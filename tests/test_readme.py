@@ -74,10 +74,13 @@ def test_command(command, tmp_path):
 
 
 @pytest.mark.parametrize("block", SESSIONS)
-def test_session(block, tmp_path):
+def test_session(block, tmp_path, monkeypatch):
+    # Ranks that wait let the others work, where there are more of them than cores.
+    monkeypatch.setenv("MPIR_CVAR_CH4_PROGRESS_THROTTLE", "1")
+    # Shorter than written, but longer than the time limits in the block.
+    shorter = " --set output.figures=[] --set time.end=0.15 --set output.field_times=[0.15]"
     for line in block.splitlines():
-        options = " --set output.figures=[]" if "runs/quickstart" in line else ""
-        # The run is not shortened: it is stopped before its end.
+        options = shorter if "runs/quickstart" in line else ""
         result = run(f"true && {line}{options}", tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
     deadline = time.monotonic() + 120

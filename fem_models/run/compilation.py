@@ -14,8 +14,7 @@ from fem_models.meshes.domain_names import DOMAINS
 from fem_models.run.cache import remove_abandoned
 from fem_models.run.runner import run
 
-# Forms do not depend on the size of the mesh, but for that of the whole space: so many cells along the
-# shortest side will do.
+# Forms do not depend on the size of the mesh: so many cells along the shortest side will do.
 _CELLS = 6
 # Schemes of two steps have forms that their first step does without.
 _STEPS = 3
@@ -24,8 +23,8 @@ _STEPS = 3
 def compile_forms(config: RunConfig) -> tuple[int, Path]:
     """Compile what the steps of a run and of its variants need, by taking the first of them. On one process.
 
-    The mesh is a coarse one of the same domain, unless that is the whole space or a file, or the run refuses
-    it. What is written goes to a temporary directory and is removed.
+    The mesh is a coarse one of the same domain, unless it is a file, or the run refuses it. What is written
+    goes to a temporary directory and is removed.
 
     Args:
         config: The run file.
@@ -74,8 +73,7 @@ def _shortened(config: RunConfig, coarse: bool) -> RunConfig:
 
 def _coarse(mesh: Mesh) -> dict[str, object]:
     """What a coarse mesh of the same domain has of [mesh]."""
-    # A file says what it is; the shell around a ball maps to infinity by the size of its cells.
-    if mesh.domain is None or mesh.domain == "space":
+    if mesh.domain is None:
         return {}
     if mesh.cells is not None:
         return {"cells": [min(count, _CELLS) for count in mesh.cells]}

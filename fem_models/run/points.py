@@ -133,7 +133,7 @@ def check_directory(directory: Path, config: RunConfig) -> None:
         InputError: It has other files, or cannot be used.
     """
     if directory.is_dir() and (found := {path.name for path in directory.iterdir()}):
-        if found == {layout.COMPARE}:  # another point has just begun
+        if found <= {layout.COMPARE, layout.JOB}:  # another point may just have begun
             return
         run_file = directory / layout.RUN_FILE
         is_of_runs = bool(found & {layout.COMPARE, layout.SERIES})

@@ -5,7 +5,6 @@ ours takes two to begin: that is most of the time of these tests.
 """
 
 import re
-from importlib.util import find_spec
 
 import pytest
 from job_runs import RUN_FILE, SLOW_FILE, rows, same_run, summary, turns, until
@@ -100,7 +99,6 @@ def test_a_run_that_is_cancelled_leaves_a_checkpoint(slurm, folder, submit, stat
     assert state()[1] == "interrupted"
 
 
-@pytest.mark.skipif(find_spec("fem_models.cli.sweep") is None, reason="there is no fem-models sweep")
 def test_the_points_of_a_sweep_are_tasks_of_an_array(slurm, folder, submit, state):
     (folder / "long.toml").write_text(RUN_FILE.replace("6\n", "0.1\n").replace("[6]", "[0.1]") + SWEEP)
     number = submit("--ranks", "1", "--walltime", "60", "--array")

@@ -60,7 +60,6 @@ def test_ranks_compile_nothing_after_it(tmp_path):
         ({"domain": "disk", "radius": 3, "h": 0.01}, {"h": 1.0}),
         ({"domain": "disk", "h": 0.9}, {"h": 0.9}),
         ({"domain": "rectangle"}, {"h": 1 / 6}),
-        ({"domain": "space", "h": 0.3}, {"h": 0.3}),
     ],
 )
 def test_its_mesh_is_coarse(mesh, coarse, monkeypatch):
