@@ -334,7 +334,7 @@ def _resolve_files(tables: dict[str, Any], base: Path | None) -> None:
     """Make the paths of files absolute, here, in the points of sweeps, and in the variants."""
     _resolve_tables(tables, base, "")
     sweep = tables.get("sweep")
-    keys = sweep.get("keys") if isinstance(sweep, dict) else None
+    keys: Any = sweep.get("keys") if isinstance(sweep, dict) else None
     for key, names in list(keys.items()) if isinstance(keys, dict) else ():
         if isinstance(names, list):
             entries = [{key: name} for name in names]

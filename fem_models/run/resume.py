@@ -120,7 +120,7 @@ def _clock(config: RunConfig, begun: Begun[Any]) -> Clock | AdaptiveClock:
         return planned(table, config.output)
     if begun.end == table.end and plan["step"] == table.step:
         start = plan["start"]
-        return Clock(start, table.end, table.step, [time for time in times if time >= start], plan["taken"])
+        return Clock(start, table.end, table.step, [at for at in times if at >= start], plan["taken"])
     if not table.end > begun.time:
         raise InputError(f"end = {table.end:g} is before the time {begun.time:g} that the run has reached.")
     if not fixed:
