@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from fem_models.face.evolution import Moment, evolve
     from fem_models.face.flow import Flow
+    from fem_models.face.initial import from_file
     from fem_models.face.meshes import mesh
     from fem_models.face.perturbations import Perturbation, linearised
     from fem_models.face.runs import Run, open_run, run_file
@@ -69,6 +70,7 @@ _HOMES = {
     ),
     "face.evolution": ("Moment", "evolve"),
     "face.flow": ("Flow",),
+    "face.initial": ("from_file",),
     "face.meshes": ("mesh",),
     "face.perturbations": ("Perturbation", "linearised"),
     "face.runs": ("Run", "open_run", "run_file"),
@@ -120,6 +122,7 @@ __all__ = [
     "evolve",
     "excluded_volume",
     "fokker_planck",
+    "from_file",
     "linearised",
     "mesh",
     "nonlinear_coefficient",

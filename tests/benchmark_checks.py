@@ -225,11 +225,24 @@ def check_fieldsplit(rows, text):
         assert min(number(row[f"{solver} [MB]"]) for solver in ("splits", "MUMPS")) > 50.0
 
 
+def check_malformed(rows, text):
+    *kinds, total = rows
+    assert len(kinds) == 9
+    for row in rows:
+        parts = [int(row[name]) for name in ("refused", "good", "wrong")]
+        assert sum(parts) == int(row["number"]) > 5
+        assert parts[2] == 0
+    assert int(total["number"]) == sum(int(row["number"]) for row in kinds)
+    # Most of what is changed at random is bad, and some of it is still good.
+    assert int(total["refused"]) > 2 * int(total["good"]) > 0
+
+
 CHECKS = {
     ("convergence.py",): check_convergence,
     ("coupled_convergence.py",): check_coupled_convergence,
     ("coupled_guarantees.py",): check_coupled_guarantees,
     ("guarantees.py",): check_guarantees,
+    ("malformed.py",): check_malformed,
     ("jko_exact.py",): check_jko_exact,
     ("jko.py",): check_jko,
     ("jko_scaling.py",): check_jko_scaling,

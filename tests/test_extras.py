@@ -114,7 +114,7 @@ def test_extras_hold_what_is_asked_for_by_their_names():
     project = tomllib.loads(PYPROJECT.read_text())["project"]
     extras = project["optional-dependencies"]
     names = {key: {entry.partition(">=")[0] for entry in entries} for key, entries in extras.items()}
-    assert names["mesh"] == {"gmsh", "meshio", "pyfive"}
+    assert names["mesh"] == {"gmsh", "meshio", "pillow", "pyfive"}
     assert names["plot"] == {"imageio-ffmpeg", "jinja2", "matplotlib", "plotly", "pyvista"}
     assert names["run"] == {"jinja2", "rich", "typer"}
     assert names["all"] == {"fem-models[mesh,plot,run]"}

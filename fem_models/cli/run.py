@@ -74,6 +74,12 @@ def resume(
         typer.Argument(metavar="[-- PETSC OPTIONS]", help="Options for PETSc, such as -snes_monitor."),
     ] = None,
     end: Annotated[float | None, typer.Option(help="A later time to go on to, dimensionless.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a key, as in time.step=0.1 or output.dpi=300."
+        ),
+    ] = None,
     walltime: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +98,7 @@ def resume(
     comm = MPI.COMM_WORLD
     console = Console() if comm.rank == 0 else None
     limit = time_limit(walltime, console)
-    return told_of(console, resume_all(directory, end, comm, console, draw, limit))
+    return told_of(console, resume_all(directory, end, comm, console, draw, limit, set_ or ()))
 
 
 def told_of(console: "Console | None", outcomes: "Outcomes") -> int:

@@ -51,7 +51,7 @@ def _describe_names(name: str, field: FieldInfo, table: Mapping[str, Any] | None
     if table is None:
         yield Entry(f"{name}.NAME", "", "", str(field.description))
     for key, value in (table or {}).items():
-        yield Entry(f"{name}.{toml_key(key)}", toml(value), "", str(field.description))
+        yield Entry(f"{name}.{toml_key(key)}", toml(_as_tables(value)), "", str(field.description))
 
 
 def _describe_table(prefix: str, model: type[BaseModel], table: BaseModel | None) -> Iterator[Entry]:
@@ -60,7 +60,7 @@ def _describe_table(prefix: str, model: type[BaseModel], table: BaseModel | None
     for name, field in model.model_fields.items():
         value = None if table is None else getattr(table, name)
         meaning = f"{tag}: {field.description}" if tag else str(field.description)
-        if (prefix, name) in (("initial", "expressions"), ("solver", "petsc")):
+        if (prefix, name) in (("initial", "expressions"), ("initial", "given"), ("solver", "petsc")):
             yield from _describe_names(prefix, field, value)
             continue
         key = f"{prefix}.{field.alias or name}"
@@ -71,7 +71,7 @@ def _as_tables(value: Any) -> Any:
     """Models, and lists of models, as tables."""
     if isinstance(value, tuple):
         return [_as_tables(item) for item in value]
-    return value.model_dump(by_alias=True) if isinstance(value, BaseModel) else value
+    return value.model_dump(by_alias=True, exclude_none=True) if isinstance(value, BaseModel) else value
 
 
 def _default(field: FieldInfo) -> str:

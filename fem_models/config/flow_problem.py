@@ -17,6 +17,7 @@ from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
 from fem_models.config.flow_convexity import convexity_table
+from fem_models.config.flow_initial import initial_state
 from fem_models.config.formulas import COORDINATES, COORDINATES_AND_TIME, formula
 from fem_models.config.problem import NODAL_VOLUME, Closing, Companions, Problem
 from fem_models.config.schemes import SCHEMES
@@ -102,7 +103,9 @@ class FlowProblem(Problem[State]):
                 "[time] stop_when_steady does not go with a potential that changes in time; remove it."
             )
         with inner_options(config.solver.petsc):
-            initial = flow.settled(_scaled_initial(config, flow))
+            start = initial_state(config, flow)
+            initial = flow.settled(start.state)
+        self._warnings = start.warnings
         found = flow.masses(initial)
         self._masses = {name: found[name] for name in flow.kept}
         self._exact = self._exact_densities(flow)
@@ -119,9 +122,7 @@ class FlowProblem(Problem[State]):
         with refusals():
             scheme = SCHEMES[config.time.scheme].build(flow, config.time, settings)
         super().__init__(flow, scheme, initial)
-        as_written = [f"{name} {found[name]:.6g}" for name in flow.kept if name not in config.masses]
-        if as_written:
-            self.notes = [f"densities are as written, with the masses: {', '.join(as_written)}"]
+        self.notes = start.notes
         if self._moves:
             self.notes = [
                 *self.notes,
@@ -169,7 +170,8 @@ class FlowProblem(Problem[State]):
         ]
         # Those of the papers are of edge-averaged densities.
         warnings = [
-            f"[parameters] {name} is used by no expression." for name in self._config.unused_parameters
+            *self._warnings,
+            *(f"[parameters] {name} is used by no expression." for name in self._config.unused_parameters),
         ]
         if isinstance(flow, GradientFlow):
             steady = None
@@ -308,28 +310,6 @@ def _varying_potentials(flow: NodalFields) -> dict[str, _Array]:
         if name not in flow.names:
             found[name] = values[:, s]
     return found
-
-
-def _scaled_initial(config: RunConfig, flow: NodalFields) -> State:
-    """The initial densities, scaled to their masses where the run file gives some."""
-    masses = config.masses
-    densities = {
-        name: formula(text, f"[initial] {name}", config.constants).numpy
-        for name, text in config.initial_expressions.items()
-    }
-    state = flow.nodal_values(densities)
-    found = flow.masses(state)
-    for column, name in enumerate(flow.names):
-        if name not in masses:
-            continue
-        factor = masses[name] / found[name] if found[name] else math.inf
-        if not 0.0 < factor < math.inf:
-            raise InputError(
-                f"The mass {masses[name]:g} of {name} cannot be reached by scaling its initial values, which "
-                f"have the mass {found[name]:g}; change one of them."
-            )
-        state[:, column] *= factor
-    return state
 
 
 def _check_profile(config: RunConfig, mesh: Mesh) -> None:

@@ -3,7 +3,7 @@
 import datetime
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from fem_models.config.messages import (
 )
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
+from fem_models.transfer.times import last_time
 
 # Tables of variants, which no variant has.
 _OF_VARIANTS = {"compare": "[[compare]]", "sweep": "[sweep]"}
@@ -110,7 +111,8 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
         Tables by name.
     """
     tables = _thaw(config.model_dump(by_alias=True, exclude_none=True))
-    tables["initial"] = tables["initial"].pop("expressions") | tables["initial"]
+    initial = tables["initial"]
+    tables["initial"] = initial.pop("expressions") | initial.pop("given") | initial
     tables["solver"] |= tables["solver"].pop("petsc")
     return {name: table for name, table in tables.items() if table or name == "initial"}
 
@@ -186,6 +188,21 @@ def _parse(text: str, path: str | Path) -> dict[str, Any]:
         line = place[1] or str(text.count("\n") + 1)
         column = f", column {place[2]}" if place[2] else " (the end)"
         raise InputError(f"{path}, line {line}{column}: {str(error)[: place.start()]}.") from None
+
+
+def overridden(text: str) -> list[str]:
+    """The key of an override.
+
+    Args:
+        text: Such as "time.step=0.1".
+
+    Returns:
+        Its parts.
+
+    Raises:
+        InputError: It is no override.
+    """
+    return _split_override(text)[0]
 
 
 def _split_override(text: Any) -> tuple[list[str], Any]:
@@ -314,40 +331,70 @@ def _joined(table: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
 
 
 def _resolve_files(tables: dict[str, Any], base: Path | None) -> None:
-    """Make the mesh file's path absolute, here and in the variants."""
-    _resolve_in(tables.get("mesh"), "file", base, "[mesh] file")
+    """Make the paths of files absolute, here, in the points of sweeps, and in the variants."""
+    _resolve_tables(tables, base, "")
     sweep = tables.get("sweep")
-    keys = sweep.get("keys") if isinstance(sweep, dict) else None
-    if isinstance(keys, dict) and isinstance(files := keys.get("mesh.file"), list):
-        entries = [{"file": name} for name in files]
-        for entry in entries:
-            _resolve_in(entry, "file", base, '[sweep.keys] "mesh.file"')
-        keys["mesh.file"] = [entry["file"] for entry in entries]
+    keys: Any = sweep.get("keys") if isinstance(sweep, dict) else None
+    for key, names in list(keys.items()) if isinstance(keys, dict) else ():
+        if isinstance(names, list):
+            entries = [{key: name} for name in names]
+            for entry in entries:
+                _resolve_tables(entry, base, "[sweep.keys] ")
+            keys[key] = [entry[key] for entry in entries]
     variants = tables.get("compare")
     for number, item in enumerate(variants if isinstance(variants, list) else [], start=1):
         changes = item.get("set") if isinstance(item, dict) else None
         if isinstance(changes, dict):
-            where = f"[[compare]] #{number} set mesh.file"
-            _resolve_in(changes, "mesh.file", base, where)
-            _resolve_in(changes.get("mesh"), "file", base, where)
+            _resolve_tables(changes, base, f"[[compare]] #{number} set ")
 
 
-def _resolve_in(table: Any, key: str, base: Path | None, where: str) -> None:
-    if not isinstance(table, dict) or not isinstance(table.get(key), str):
-        return
+def _resolve_tables(tables: dict[str, Any], base: Path | None, where: str) -> None:
+    """Make paths absolute in tables, or in changes of them by dotted keys."""
+    # Listed first, as tables may get entries.
+    for path, table, key in list(_leaves(tables, ())):
+        dotted = ".".join(path)
+        name = f"{where}{dotted}" if where else f"[{path[0]}] {'.'.join(path[1:])}"
+        if dotted == "mesh.file":
+            _resolve_in(table, key, base, name, "a mesh file or a .geo script", Path.is_file)
+        elif path[0] == "initial" and path[-1] == "from" and len(path) in (2, 3):
+            _resolve_in(table, key, base, name, "a run directory or a file to start from", Path.exists)
+            _fill_time(table, key)
+
+
+def _fill_time(table: dict[str, Any], key: str) -> None:
+    """The last time of what a run starts from, where none is given: later there may be more of them."""
+    time = f"{key.removesuffix('from')}time"
+    if time not in table and (last := last_time(Path(table[key]))) is not None:
+        table[time] = last
+
+
+def _leaves(tables: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+    """The texts in tables of at most three levels: their keys, and where they are."""
+    for key, value in tables.items():
+        path = (*above, *key.split("."))
+        if isinstance(value, dict) and len(path) < 3:
+            yield from _leaves(value, path)
+        elif isinstance(value, str):
+            yield path, tables, key
+
+
+def _resolve_in(
+    table: dict[str, Any], key: str, base: Path | None, where: str, what: str, there: Callable[[Path], bool]
+) -> None:
     name = table[key]
     folders = list(dict.fromkeys(Path(folder).absolute() for folder in (base or Path(), Path())))
     if Path(name).is_absolute():
         folders = [Path("/")]
     for folder in folders:
         try:
-            if (folder / name).is_file():
+            if there(folder / name):
                 table[key] = str((folder / name).resolve())
                 return
         except (OSError, ValueError):
             continue  # a name that no file can have, too long or with a zero byte
     looked = "" if Path(name).is_absolute() else f" in {' or '.join(map(str, folders))}"
-    raise InputError(f"{where} = {shown(name)} is not a file{looked}; give a mesh file or a .geo script.")
+    missing = "is not a file" if there is Path.is_file else "does not exist"
+    raise InputError(f"{where} = {shown(name)} {missing}{looked}; give {what}.")
 
 
 def _replace_system(value: dict[str, Any], tables: dict[str, Any], where: str) -> None:

@@ -29,6 +29,8 @@ class RunFileError(InputError):
 
 _TAGS = {"system": "name", "energy": "term"}
 LISTS = ("species", "energy", "compare")
+# Levels of the models that files have not.
+_INSERTED = (("initial", "expressions"), ("initial", "given"), ("solver", "petsc"))
 # Where a problem is, as the beginning of its sentence says it, and how many such places are named.
 _PLACE = re.compile(r"\[+\w+\]+(?: #\d+)?(?: [\w.\"]+(?= |$))?")
 _MOST_PLACES = 3
@@ -165,7 +167,7 @@ def where(path: Path) -> str:
 def _written(item: Any, data: dict[str, Any]) -> Path:
     """The keys of the file behind a pydantic location, without the tags of unions and inserted levels."""
     location = item["loc"]
-    if location[:2] in (("initial", "expressions"), ("solver", "petsc")) and len(location) > 2:
+    if location[:2] in _INSERTED and len(location) > 2:
         location = (location[0], *location[2:])
     path: list[str | int] = []
     here: Any = data
@@ -199,6 +201,9 @@ def _model(path: Path, data: dict[str, Any]) -> type[BaseModel] | None:
             continue
         annotation = fields[step].annotation if step in fields else None
         candidates, named = models_in(annotation), _has_named_entries(annotation)
+        if step not in fields:  # an entry under such a name beside other keys, as in [initial]
+            entries = [f.annotation for f in fields.values() if _has_named_entries(f.annotation)]
+            candidates = [model for entry in entries for model in models_in(entry)]
         here = _value(path[: depth + 1], data)
         if isinstance(here, list) and len(path) > depth + 1:
             here = here[int(path[depth + 1])]

@@ -21,7 +21,7 @@ def name_problem(name: str, kind: str) -> str | None:
 
     if not name.isidentifier() or keyword.iskeyword(name):
         return f"cannot name a {kind}; use letters, digits and underscores, not beginning with a digit"
-    if name in {*COORDINATES, "t", "pi", "e", "mass", *FUNCTIONS}:
+    if name in {*COORDINATES, "t", "pi", "e", "from", "mass", "time", *FUNCTIONS}:
         return f"has a meaning of its own in a run file; choose another name for the {kind}"
     return None
 

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from fem_models.config.figures import FIGURES
 from fem_models.config.formulas import COORDINATES, SPECIES, Formulas
+from fem_models.config.initial_table import Given, Initial
 from fem_models.config.names import name_problem, repeated
 from fem_models.config.schemes import SCHEMES
 from fem_models.config.sweeps import Sweep
@@ -23,7 +24,6 @@ from fem_models.config.tables import (
     Checkpoint,
     Compare,
     Convexity,
-    Initial,
     Mesh,
     Output,
     Solver,
@@ -154,9 +154,20 @@ class RunConfig(Table):
 
     @property
     def initial_expressions(self) -> dict[str, str]:
-        """Initial density of every species: text of an expression in x, y, z, r (dimensionless)."""
+        """Initial densities that are written: text of expressions in x, y, z, r (dimensionless)."""
         written = {s.name: s.initial for s in self.species if s.initial is not None}
-        return {name: (self.initial.expressions | written)[name] for name in self.initial_names}
+        found = self.initial.expressions | written
+        return {name: found[name] for name in self.initial_names if name in found}
+
+    @property
+    def initial_sources(self) -> dict[str, Given]:
+        """Initial densities that are read from elsewhere, by name."""
+        common = None
+        if self.initial.from_ is not None:
+            common = Given.model_validate({"from": self.initial.from_, "time": self.initial.time})
+        found = {name: self.initial.given.get(name, common) for name in self.initial_names}
+        written = self.initial_expressions
+        return {name: one for name, one in found.items() if one is not None and name not in written}
 
     @property
     def masses(self) -> dict[str, float]:
@@ -184,6 +195,9 @@ def _problems(config: RunConfig) -> Iterator[str]:
     names += [*_density_name_problems(config), *_parameter_problems(config)]
     yield from names
     yield from _scheme_problems(config)
+    if config.convexity is not None and config.initial_sources:
+        name = next(iter(config.initial_sources))
+        yield f"[convexity] needs initial densities that are expressions, and {name} is from elsewhere."
     yield from _output_problems(config)
     yield from _figure_problems(config)
     yield from repeated("[[compare]]", "name", [variant.name for variant in config.compare])
@@ -227,7 +241,7 @@ def _density_name_problems(config: RunConfig) -> Iterator[str]:
         return
     masses = config.initial.mass if isinstance(config.initial.mass, dict) else {}
     tables: dict[str, Iterable[str]] = {
-        "[initial] ": config.initial.expressions,
+        "[initial] ": {**config.initial.expressions, **config.initial.given},
         "[initial] mass.": masses,
         "[exact] ": config.exact,
     }
@@ -240,13 +254,16 @@ def _density_name_problems(config: RunConfig) -> Iterator[str]:
     written = {species.name: species for species in config.species}
     for name in known:
         own = written.get(name)
-        if own is not None and own.initial is not None and name in config.initial.expressions:
+        entries = {*config.initial.expressions, *config.initial.given}
+        if own is not None and own.initial is not None and name in entries:
             yield f"[initial] {name} is given a second time by initial in [[species]]; keep one of them."
         if own is not None and own.mass is not None and name in masses:
             yield f"[initial] mass.{name} is given a second time by mass in [[species]]; keep one of them."
-        written_in = name in config.initial.expressions or (own is not None and own.initial is not None)
-        if name in config.initial_names and not written_in:
-            yield f"[initial] {name} is missing; every density needs an initial expression."
+        there = name in entries or config.initial.from_ is not None
+        if name in config.initial_names and not there and (own is None or own.initial is None):
+            yield f"[initial] {name} is missing; every density needs an initial expression or [initial] from."
+    if config.initial.from_ is not None and not {*config.initial_sources} - {*config.initial.given}:
+        yield "[initial] from is not needed: every density has an entry of its own; remove it."
 
 
 def _parameter_problems(config: RunConfig) -> Iterator[str]:

@@ -15,14 +15,12 @@ from fem_models.config.types import (
     Counts,
     FrozenDict,
     Label,
-    Mass,
     Numbers,
     NumberTable,
     PetscTable,
     Positive,
     Table,
     Text,
-    TextTable,
     Times,
     as_tuple,
     freeze,
@@ -123,26 +121,6 @@ class Species(Table):
     )
     initial: Text | None = Field(None, description="initial density, expression in x, y, z, r, dimensionless")
     mass: Positive | None = Field(None, description="mass to scale the initial density to, dimensionless")
-
-
-class Initial(Table):
-    """[initial]: NAME = expression for every species, and their masses."""
-
-    expressions: TextTable = Field(
-        default_factory=FrozenDict, description="initial densities, expressions in x, y, z, r, dimensionless"
-    )
-    mass: Mass | None = Field(
-        None,
-        description="mass to scale densities to, or a table by name (as written without), dimensionless",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        table = {"expressions": {key: value for key, value in data.items() if key != "mass"}}
-        return table | ({"mass": data["mass"]} if "mass" in data else {})
 
 
 class Time(Table):

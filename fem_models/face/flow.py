@@ -16,16 +16,20 @@ from fem_models.core.errors import InputError
 from fem_models.core.protocols import Expectation, Packed, Record, Row
 from fem_models.energies import Dirichlet, Electrostatic, Energy, Term
 from fem_models.expressions import FunctionOfX
+from fem_models.face.initial import nodal_state
 from fem_models.face.state import State
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.flow.species import Species
 from fem_models.meshes.marks import MarkedMesh
 from fem_models.nodal.edges import Lumping
+from fem_models.results.fields import Snapshot
 from fem_models.steady.steady_state import steady_state
+from fem_models.transfer.sources import FileSource
 
-Initial = FunctionOfX | Function[Any] | npt.NDArray[np.float64]
+Initial = FunctionOfX | Function[Any] | npt.NDArray[np.float64] | FileSource | Snapshot
 """A number, text such as "exp(-x**2)", a function of x with NumPy or UFL functions, a UFL expression, a
-DOLFINx function, or nodal values."""
+DOLFINx function on this or another mesh, nodal values, a file by `fm.from_file`, or the fields of a run by
+`fm.open_run(…).fields(…)`."""
 
 
 class Flow:
@@ -105,8 +109,12 @@ class Flow:
     ) -> State:
         """A state with given fields, static ones in equilibrium with the others.
 
+        What is on another mesh is interpolated, and densities are scaled to the masses that they have there;
+        on the same nodes values stay as they are.
+
         Args:
-            initial: The only field, or fields by name, or the array of a state; static fields need none.
+            initial: The only field, or fields by name, or the array of a state, or a file or the fields of a
+                run for all by name; static fields need none.
             mass: To scale the densities to: of the only one, or by name; as they are by default.
 
         Returns:
@@ -114,7 +122,8 @@ class Flow:
 
         Raises:
             InputError: Fields that are missing, unknown, not finite or of another shape, densities that are
-                negative or zero everywhere, a mass that is not positive.
+                negative or zero everywhere, a mass that is not positive, or a file that cannot be read or
+                does not reach all of the mesh.
         """
         if isinstance(initial, State):
             raise InputError(
@@ -122,7 +131,7 @@ class Flow:
             )
         if isinstance(initial, np.ndarray) and initial.ndim == 2:
             initial = self._columns(initial)
-        return State(self, self.discrete.state(initial, mass))
+        return State(self, nodal_state(self.discrete, initial, mass))
 
     def _columns(self, values: npt.NDArray[np.float64]) -> Mapping[str, npt.NDArray[np.float64]]:
         """The fields in an array as `State.array` is, with their ghosts. All ranks raise together."""

@@ -52,9 +52,37 @@ def read_xdmf(path: Path) -> Simplices:
         InputError: The file is damaged, or has no mesh of straight-sided simplices.
     """
     origin = f"The mesh file {path}"
+    padded, blocks = _points_and_blocks(path, origin)
+    dimension = max(block.dimension for block in blocks)
+    cells, regions = _joined([block for block in blocks if block.dimension == dimension])
+    facets, sides = _joined([block for block in blocks if block.dimension == dimension - 1])
+    boundaries = {name: facets[rows] for name, rows in sides.items()}
+    return checked(Simplices(padded, cells, boundaries, regions), origin)
+
+
+def read_xdmf_grid(path: Path) -> tuple[npt.NDArray[np.float64], _Indices]:
+    """The points and cells of the first grid of an XDMF file, in the order of the file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Points of shape (n, 3) and the corners of the cells, shape (m, dim + 1).
+
+    Raises:
+        InputError: The file is damaged, or has no mesh of straight-sided simplices.
+    """
+    points, blocks = _points_and_blocks(path, str(path), first=True)
+    return points, max(blocks, key=lambda block: block.dimension).corners
+
+
+def _points_and_blocks(
+    path: Path, origin: str, first: bool = False
+) -> tuple[npt.NDArray[np.float64], list[_Block]]:
+    """The points, shape (n, 3), and the simplices of all grids, or of the first one."""
     try:
         root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise InputError(f"{origin} is damaged: it is not valid XML ({error}).") from error
     grids = [grid for grid in root.iter("Grid") if grid.find("Topology") is not None]
     if not grids:
@@ -62,7 +90,7 @@ def read_xdmf(path: Path) -> Simplices:
     blocks: list[_Block] = []
     try:
         points = _points(grids, path)
-        for grid in grids:
+        for grid in grids[:1] if first else grids:
             blocks += _blocks(grid, path, origin)
     except InputError:
         raise
@@ -77,10 +105,7 @@ def read_xdmf(path: Path) -> Simplices:
         raise InputError(f"{origin} is damaged: cells refer to points that do not exist.")
     padded = np.zeros((len(points), 3))
     padded[:, : points.shape[1]] = points
-    cells, regions = _joined([block for block in blocks if block.dimension == dimension])
-    facets, sides = _joined([block for block in blocks if block.dimension == dimension - 1])
-    boundaries = {name: facets[rows] for name, rows in sides.items()}
-    return checked(Simplices(padded, cells, boundaries, regions), origin)
+    return padded, blocks
 
 
 def _points(grids: list[Any], path: Path) -> npt.NDArray[np.float64]:
@@ -88,7 +113,7 @@ def _points(grids: list[Any], path: Path) -> npt.NDArray[np.float64]:
     geometry = next(found for grid in grids if (found := grid.find("Geometry")) is not None)
     items = geometry.findall("DataItem")
     kind = geometry.get("GeometryType", geometry.get("Type", "XYZ")).upper()
-    columns = [_data(item, path).astype(float) for item in items]
+    columns = [data_item(item, path).astype(float) for item in items]
     if kind in ("X_Y_Z", "X_Y"):
         return np.column_stack([column.ravel() for column in columns])
     points = columns[0]
@@ -99,7 +124,7 @@ def _blocks(grid: Any, path: Path, origin: str) -> Iterator[_Block]:
     """The simplices of a grid by dimension, with the numbers that they have."""
     topology = grid.find("Topology")
     kind = topology.get("TopologyType", topology.get("Type", ""))
-    data = _data(topology.find("DataItem"), path).astype(np.int64)
+    data = data_item(topology.find("DataItem"), path).astype(np.int64)
     found = _whole_numbers(grid, path)
     if kind.lower() == "mixed":
         start = 0
@@ -137,7 +162,7 @@ def _whole_numbers(grid: Any, path: Path) -> dict[str, _Indices]:
         item = attribute.find("DataItem")
         if attribute.get("Center") != "Cell" or item is None:
             continue
-        values = _data(item, path).ravel()
+        values = data_item(item, path).ravel()
         if np.issubdtype(values.dtype, np.integer):
             found[attribute.get("Name", "")] = values.astype(np.int64)
     # gmsh's groups by way of meshio; its numbers of surfaces and curves are no groups.
@@ -165,8 +190,16 @@ def _joined(blocks: list[_Block]) -> tuple[_Indices, dict[str, _Indices]]:
     return corners[kept], {name: np.unique(np.concatenate(found)) for name, found in rows.items()}
 
 
-def _data(item: Any, path: Path) -> npt.NDArray[Any]:
-    """The numbers of a data item, in the shape that it says."""
+def data_item(item: Any, path: Path) -> npt.NDArray[Any]:
+    """The numbers of a data item, in the shape that it says.
+
+    Args:
+        item: The element of XML.
+        path: The XDMF file, beside which others with data are.
+
+    Returns:
+        The numbers. What is wrong with them raises what the libraries raise.
+    """
     shape = tuple(int(size) for size in item.get("Dimensions", "").split())
     text = (item.text or "").strip()
     kind = item.get("NumberType", item.get("DataType", "Float")).lower()

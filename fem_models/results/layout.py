@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fem_models.core.errors import InputError
+from fem_models.core.run_names import FIELDS, SERIES, checkpoint_files, checkpoints
+
+__all__ = ["FIELDS", "SERIES", "checkpoint_files", "checkpoints"]
 
 RUN_FILE = "run.toml"
 SUMMARY = "summary.json"
-SERIES = "series.csv"
 STUDY = "study.csv"
 SWEEP = "sweep.csv"
 CONVEXITY = "convexity.csv"
 MOVEMENTS = "jko.csv"
 STEPS = "steps.csv"
-FIELDS = "fields.pvd"
 STEADY_FIELDS = "steady.pvd"
 LOG = "log.txt"
 FIGURES = "figures"
@@ -26,7 +27,6 @@ COMPARE = "compare"
 JOB = "job"
 REPORT = "report.html"
 _MOVIE = "movie"
-_CHECKPOINTS = "checkpoint"
 
 _PIECES = re.compile(r"(fields|steady)(-\d+)?(_p\d+_)?\d{6,}\.p?vtu|fields-\d+\.pvd")
 _VTX = re.compile(r"fields(-\d+)?\.bp")
@@ -88,18 +88,6 @@ def movie_file(directory: Path, kind: str) -> Path:
     return directory / FIGURES / f"{_MOVIE}.{kind}"
 
 
-def checkpoints(directory: Path) -> Path:
-    """The directory of the checkpoints of a run.
-
-    Args:
-        directory: The run directory.
-
-    Returns:
-        `checkpoint` in it.
-    """
-    return directory / _CHECKPOINTS
-
-
 def job(directory: Path) -> Path:
     """The directory of what `fem-models submit` writes for a run: a script, its input and its output.
 
@@ -122,18 +110,6 @@ def checkpoint_name(number: int) -> str:
         The name, whose order is that of the steps.
     """
     return f"step_{number:09d}.ckpt"
-
-
-def checkpoint_files(directory: Path) -> list[Path]:
-    """The checkpoint files in a directory of checkpoints.
-
-    Args:
-        directory: The directory, which need not exist.
-
-    Returns:
-        The files, the latest one last.
-    """
-    return sorted(directory.glob("step_*.ckpt"))
 
 
 def check_free(directory: Path, overwrite: bool, mark: str = RUN_FILE) -> None:

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from fem_models._version import __version__
 from fem_models.config.problem import Problem
 from fem_models.config.run_file import RunConfig
+from fem_models.core.checkpoint_file import Checkpoint, read_checkpoint, write_checkpoint
 from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.protocols import Memory, Remembers, Study
 from fem_models.results import layout
-from fem_models.results.checkpoint_file import Checkpoint, read_checkpoint, write_checkpoint
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.stepping import Control
 
@@ -160,6 +160,9 @@ def latest(problem: Problem[Any], directory: Path) -> Begun[Any] | None:
             return _begun(problem, path)
         except InputError as error:
             failure = failure or error
+        # Of a program that keeps other facts.
+        except (AttributeError, KeyError, TypeError, ValueError):
+            failure = failure or InputError(f"{path} has not the facts that a run needs to go on.")
     if failure is not None:
         raise failure
     return None

@@ -58,7 +58,9 @@ class Clock:
     Attributes:
         start: First time (dimensionless).
         end: Last time (dimensionless).
+        step: Largest size of a step (dimensionless).
         count: Number of the last step.
+        taken: Number of steps before the start.
         marked_start: Whether a field time is the first time.
     """
 
@@ -78,13 +80,13 @@ class Clock:
             InputError: The step is lost in the rounding of the times.
         """
         _require(start, end, step, "step")
-        self.start, self.end = start, end
+        self.start, self.end, self.step = start, end, step
         stops, self.marked_start = _stops(start, end, field_times, _SLIVER * min(step, end - start))
         ends = sorted(stops)
         self._segments = [
             _segment(begin, stop, step, stops[stop]) for begin, stop in itertools.pairwise([start, *ends])
         ]
-        self._taken = taken
+        self.taken = taken
         self.count = taken + sum(segment.steps for segment in self._segments)
 
     def after(self, number: int) -> Iterator[Tick]:
@@ -100,7 +102,7 @@ class Clock:
 
     def __iter__(self) -> Iterator[Tick]:
         """Go through the steps in order."""
-        number = self._taken
+        number = self.taken
         for begin, end, count, step, marked in self._segments:
             for k in range(1, count + 1):
                 number += 1

@@ -12,6 +12,7 @@ from fem_models.config import io as config_io
 from fem_models.config.problem import Problem
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
+from fem_models.core.parallel import on_rank_zero
 from fem_models.meshes.vtx import check_vtx
 from fem_models.results import layout
 from fem_models.run.build import build_mesh
@@ -58,6 +59,7 @@ def prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[Job]:
     Raises:
         InputError: Something about the input is wrong.
     """
+    on_rank_zero(comm, lambda: _check_sources(config, directory))
     todo = [("run", directory, config)]
     for index, variant in enumerate(config.variants):
         place = layout.variant_directory(directory, variant.name)
@@ -86,3 +88,15 @@ def prepare(config: RunConfig, directory: Path, comm: MPI.Comm) -> list[Job]:
         seconds, notes = time.perf_counter() - begin, built[chosen.mesh].notes
         jobs.append(Job(title, place, chosen, clock, problem, seconds, notes))
     return jobs
+
+
+def _check_sources(config: RunConfig, directory: Path) -> None:
+    """Refuse a run that would replace what it starts from."""
+    here = directory.resolve()
+    for chosen in (config, *(config_io.variant(config, index) for index in range(len(config.variants)))):
+        for given in chosen.initial_sources.values():
+            if Path(given.from_).resolve().is_relative_to(here):
+                raise InputError(
+                    f"[initial] from = {given.from_} is in the directory {directory} that the run writes to; "
+                    "choose another --out."
+                )

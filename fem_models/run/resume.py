@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 from fem_models.config import io as config_io
 from fem_models.config.run_file import RunConfig
+from fem_models.config.tables import CONTROL
 from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.results import layout
@@ -20,6 +21,10 @@ from fem_models.run.checkpoints import Begun, latest
 from fem_models.run.clock import AdaptiveClock, Clock, planned
 from fem_models.run.jobs import Job, prepare
 from fem_models.run.runner import Draw, Outcomes, run_all
+
+# What may change while a run goes on: it changes no equation.
+_TABLES = ("output", "solver", "checkpoint")
+_KEYS = ("time.step", "time.end", "time.stop_when_steady", *(f"time.{key}" for key in CONTROL))
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +37,7 @@ def resume(
     console: "Console | None" = None,
     draw: Draw | None = None,
     walltime: float | None = None,
+    changes: Sequence[str] = (),
 ) -> Outcomes:
     """Go on with a run and its variants from their latest checkpoints, on any number of ranks. Collective.
 
@@ -44,16 +50,18 @@ def resume(
         console: As for `run`.
         draw: As for `run`.
         walltime: As for `run`.
+        changes: Keys with values, as in "time.step=0.01", that change no equation: the step, the end, the
+            solver, output and checkpoints.
 
     Returns:
         What came of the runs that went on.
 
     Raises:
         InputError: It is no run directory, has no checkpoint that can be read, has come to its end, or was
-            changed.
+            changed; or a change is one of the equations.
     """
     start = time.monotonic()
-    overrides = [] if end is None else [f"time.end={end!r}"]
+    overrides = [*changes, *([] if end is None else [f"time.end={end!r}"])]
     config = on_rank_zero(comm, lambda: _run_file(directory, overrides))
     on_rank_zero(comm, remove_abandoned)
     jobs = prepare(config, directory, comm)
@@ -76,6 +84,14 @@ def resume(
 def _run_file(directory: Path, overrides: Sequence[str]) -> RunConfig:
     if not (directory / layout.RUN_FILE).is_file():
         raise InputError(f"{directory} is not a run directory: it has no {layout.RUN_FILE}.")
+    for text in overrides:
+        key = config_io.overridden(text)
+        if key[0] not in _TABLES and ".".join(key) not in _KEYS:
+            known = [*_KEYS, *(f"{table}.KEY" for table in _TABLES)]
+            raise InputError(
+                f"{'.'.join(key)} cannot be changed while a run goes on, only {', '.join(known)}: run the "
+                "run file with it, and with this run in [initial] from."
+            )
     config = config_io.load(directory / layout.RUN_FILE, overrides)
     if config.sweep is not None and not (directory / layout.SERIES).is_file():
         run_file = directory / layout.RUN_FILE
@@ -97,13 +113,17 @@ def _has_ended(job: Job) -> bool:
 
 
 def _clock(config: RunConfig, begun: Begun[Any]) -> Clock | AdaptiveClock:
-    """The steps of a run that goes on: the same as before, or to another end."""
-    table, times = config.time, config.output.field_times or ()
-    if begun.end == table.end:
+    """The steps of a run that goes on: the same as before, or to another end or of another size."""
+    table, times, plan = config.time, config.output.field_times or (), begun.control.facts
+    fixed = table.control == "fixed"
+    if begun.end == table.end and not fixed:
         return planned(table, config.output)
+    if begun.end == table.end and plan["step"] == table.step:
+        start = plan["start"]
+        return Clock(start, table.end, table.step, [at for at in times if at >= start], plan["taken"])
     if not table.end > begun.time:
         raise InputError(f"end = {table.end:g} is before the time {begun.time:g} that the run has reached.")
-    if table.control == "adaptive":
+    if not fixed:
         return planned(table, config.output)
     later = [at for at in times if at > begun.time]
     return Clock(begun.time, table.end, table.step, later, begun.number)

@@ -134,11 +134,12 @@ class PlannedSteps[S]:
             state = step.state
 
     def memory(self) -> Control:
-        """Nothing: the steps are planned."""
-        return Control()
+        """What the clock needs to plan the same steps."""
+        clock = self._clock
+        return Control({"start": clock.start, "taken": clock.taken, "step": clock.step})
 
     def restore(self, memory: Control) -> None:
-        """Go on from what `memory` returned: nothing is kept.
+        """Go on from what `memory` returned: the clock has it already.
 
         Args:
             memory: Of the same run.

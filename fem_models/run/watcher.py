@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fem_models._version import __version__
 from fem_models.config import io as config_io
 from fem_models.config.problem import Companions
+from fem_models.core.errors import InputError
 from fem_models.core.protocols import ExplicitTime, Remembers, Row, Step, Study
 from fem_models.results import layout
 from fem_models.results.writer import RunOutput
@@ -87,11 +88,18 @@ class Watcher[S]:
 
     def _remember(self, begun: Begun[S]) -> None:
         """Put step control, diagnostics and studies to where they were."""
-        self.stepping.restore(begun.control)
-        self.diagnostics.restore(begun.facts["diagnostics"])
-        for study, memory in zip(self._companions.studies, begun.facts["studies"], strict=True):
-            if isinstance(study, Remembers):
-                study.restore(memory)
+        try:
+            self.stepping.restore(begun.control)
+            self.diagnostics.restore(begun.facts["diagnostics"])
+            for study, memory in zip(self._companions.studies, begun.facts["studies"], strict=True):
+                if isinstance(study, Remembers):
+                    study.restore(memory)
+        # Of a version that keeps other facts.
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise InputError(
+                f"The checkpoint of {self._job.directory} has not the facts that this version needs to go "
+                "on: run its run file again."
+            ) from None
 
     @property
     def _studies(self) -> Sequence[Study[S]]:

@@ -300,7 +300,9 @@ WRONG_FLOWS = {
     "a potential with a pole": lambda m: fm.Flow(m, fm.Boltzmann() + fm.Potential("log(x)")).state(1.0),
     "UFL of another mesh": lambda m: fm.Flow(m, fm.PowerLaw(2)).state(elsewhere()),
     "UFL of another dimension": lambda m: fm.Flow(m, fm.PowerLaw(2)).state(elsewhere("rectangle")),
-    "a function of another mesh": lambda m: fm.Flow(m, fm.PowerLaw(2)).state(there()["rho"]),
+    "a function of a mesh that does not reach": lambda m: fm.Flow(
+        fm.mesh("interval", upper=2, cells=6), fm.PowerLaw(2)
+    ).state(fm.Flow(m, fm.PowerLaw(2)).state(1.0)["rho"]),
     "a potential of another mesh": lambda m: fm.Flow(m, fm.Boltzmann() + fm.Potential(elsewhere())),
     "another species": lambda m: fm.Flow(m, fm.PowerLaw(2)).state({"u": 1.0}),
     "a state of a state": lambda m: fm.Flow(m, fm.PowerLaw(2)).state(fm.Flow(m, fm.PowerLaw(2)).state(1.0)),

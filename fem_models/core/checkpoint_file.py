@@ -1,9 +1,9 @@
 """The file of a checkpoint: arrays in an order that does not depend on the ranks, and what goes with them.
 
 All ranks write it through MPI: the arrays one after the other as they are in memory, 8 bytes for a number,
-row by row. Behind them are the facts of the run and the places of the arrays as JSON, its length, and a mark:
-a file that was cut off has no mark, and sums of the arrays tell whether a bit has changed. The file takes its
-name when it is whole and on the disk. HDF5 would end the process where the disk is full.
+row by row. Behind them are the facts of the run and the places of the arrays as JSON, where it begins, its
+length and its sum, and a mark: a file that was cut off has no mark, and sums tell whether a bit has changed.
+The file takes its name when it is whole and on the disk. HDF5 would end the process where the disk is full.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ FORMAT = 1
 
 _MARK = b"fem-models checkpoint\n"
 _LENGTH = struct.Struct("<Q")
-_TAIL = 2 * _LENGTH.size + len(_MARK)
+_TAIL = 3 * _LENGTH.size + len(_MARK)
 
 # An odd number with many bits, by whose multiples the entries of an array are weighted in its sum.
 _MIXER = np.uint64(0x9E3779B97F4A7C15)
@@ -171,7 +172,7 @@ def _values(vector: PETSc.Vec, places: _Keys, columns: int) -> _Array:
     wanted = PETSc.IS().createGeneral(entries, comm=PETSc.COMM_SELF)
     scatter = PETSc.Scatter().create(vector, wanted, local, None)
     scatter.scatter(vector, local, mode=PETSc.ScatterMode.FORWARD)
-    found = local.array_r.copy()
+    found = np.array(local.array_r, dtype=float)
     scatter.destroy()
     return found if columns == 1 else found.reshape(len(places), columns)
 
@@ -200,7 +201,8 @@ def _finish(draft: Path, path: Path, length: int, facts: bytes) -> None:
         if draft.stat().st_size != length:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with draft.open("ab") as file:
-            file.write(facts + _LENGTH.pack(length) + _LENGTH.pack(len(facts)) + _MARK)
+            numbers = (length, len(facts), crc32(facts))
+            file.write(facts + b"".join(map(_LENGTH.pack, numbers)) + _MARK)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
@@ -222,7 +224,8 @@ def _facts(path: Path) -> dict[str, Any]:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(end - _TAIL, 0))
             last = file.read(_TAIL)
-            length, size = (_LENGTH.unpack_from(last.ljust(_TAIL), k * _LENGTH.size)[0] for k in (0, 1))
+            places = range(0, _TAIL - len(_MARK), _LENGTH.size)
+            length, size, known_sum = (_LENGTH.unpack_from(last.ljust(_TAIL), k)[0] for k in places)
             marked = len(last) == _TAIL and last.endswith(_MARK)
             fits = length + size + _TAIL == end
             if marked and fits:
@@ -234,7 +237,7 @@ def _facts(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
     if not marked:
         raise InputError(f"{path} is no checkpoint of fem-models, or the end of it is missing.")
-    if not fits:
+    if not fits or crc32(text) != known_sum:
         raise _damaged(path)
     try:
         table: dict[str, Any] = json.loads(text)

@@ -8,10 +8,10 @@ import pytest
 from dolfinx import fem
 from mpi4py import MPI
 
+from fem_models.core.checkpoint_file import FORMAT, Checkpoint, read_checkpoint, write_checkpoint
 from fem_models.core.errors import InputError, OutputError
 from fem_models.meshes import domains as meshes
 from fem_models.nodal.numbering import original_numbers
-from fem_models.results.checkpoint_file import FORMAT, Checkpoint, read_checkpoint, write_checkpoint
 
 COMM = MPI.COMM_WORLD
 FACTS = {"time": 0.1, "name": "ρ", "steps": [1, 2]}
@@ -86,7 +86,7 @@ def test_newer_ones_and_other_meshes_are_refused(whole, monkeypatch):
     path, keys = whole
     with pytest.raises(InputError, match="is of another mesh"):
         read_checkpoint(MPI.COMM_SELF, path, keys_of(MPI.COMM_SELF, h=0.3))
-    monkeypatch.setattr("fem_models.results.checkpoint_file.FORMAT", FORMAT - 1)
+    monkeypatch.setattr("fem_models.core.checkpoint_file.FORMAT", FORMAT - 1)
     with pytest.raises(InputError, match="newer version of fem-models"):
         read_checkpoint(MPI.COMM_SELF, path, keys)
     with pytest.raises(InputError, match="does not exist"):
