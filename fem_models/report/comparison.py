@@ -69,7 +69,9 @@ def comparison(runs: Sequence[RunData]) -> Comparison | None:
     Raises:
         InputError: A summary or a series is damaged.
     """
-    items = [item for run in runs for item in (run, *_named(run, len(runs) > 1))]
+    items = []
+    for run in runs:
+        items += [run] * (not run.is_sweep) + _named(run, len(runs) > 1)
     if len(items) < 2:
         return None
     shown = items[:_MOST]

@@ -124,7 +124,7 @@ def section(run: RunData, key: str, scales: Mapping[str, Range]) -> Section:
     except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
         raise run.no_summary() from None
     pictures = list(_pictures(run))
-    if not pictures:
+    if not pictures and not run.is_sweep:
         missing.append(f"There are no pictures: `fem-models plot {run.directory}` draws them.")
     return Section(
         key=key,
@@ -136,10 +136,10 @@ def section(run: RunData, key: str, scales: Mapping[str, Range]) -> Section:
         facts=facts,
         outcome=outcome,
         species=species,
-        verdicts=there(lambda: verdicts(run), []),
+        verdicts=[] if run.is_sweep else there(lambda: verdicts(run), []),
         warnings=warnings,
         missing=missing,
-        view=there(lambda: view(run, scales), None),
+        view=None if run.is_sweep else there(lambda: view(run, scales), None),
         charts=there(lambda: charts(begun([run])) if begun([run]) else [], []),
         pictures=pictures,
         run_file=(run.directory / layout.RUN_FILE).read_text(encoding="utf-8"),
@@ -148,6 +148,9 @@ def section(run: RunData, key: str, scales: Mapping[str, Range]) -> Section:
 
 
 def _state(run: RunData) -> str:
+    if run.is_sweep:
+        done = sum(point.stopped for point in run.variants) == len(run.config.variants)
+        return "ended" if done else "unfinished"
     if not run.stopped:
         return "unfinished"
     reason = run.summary.get("stop_reason")

@@ -91,6 +91,11 @@ class RunData:
         return [RunData(place, name) for name, place in places if (place / layout.SERIES).is_file()]
 
     @property
+    def is_sweep(self) -> bool:
+        """Whether the directory has the points of a sweep alone, and no run of its own."""
+        return self.config.sweep is not None and not (self.directory / layout.SERIES).is_file()
+
+    @property
     def stopped(self) -> bool:
         """Whether the run has said how it stopped: not yet, or never where it was stopped by force."""
         return bool(self.summary)
@@ -103,6 +108,9 @@ class RunData:
             InputError: The summary is damaged.
         """
         end = self.config.time.end
+        if self.is_sweep:
+            ended = sum(point.stopped for point in self.variants)
+            return f"The sweep has {len(self.config.variants)} points; {ended} of them have stopped."
         if self.stopped:
             reached, reason = self.summary.get("time", math.nan), self.summary.get("stop_reason", "")
             how = _STOPPED.get(str(reason), f"stopped ({reason})")

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_directories import density, write_run
+from run_directories import density, run_file, write_run
 
 import fem_models as fm
 from fem_models.cli import main
@@ -290,6 +290,21 @@ def test_several_runs_side_by_side(run, tmp_path, capsys):
     np.testing.assert_array_equal(numbers(energy[1]["y"]), other.series["energy"])
     views = [page.specs[f"run-{k}-view"]["data"][0] for k in (1, 2)]
     assert views[0]["cmin"] == views[1]["cmin"] and views[0]["cmax"] == views[1]["cmax"]
+
+
+def test_points_of_a_sweep_side_by_side(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.toml").write_text(run_file(1, tail='[sweep]\nkey = "system.m"\nvalues = [1, 2, 3]'))
+    for m in (1, 2):
+        text = (write_run(out / "compare" / f"m = {m}", 1, rate=4.0 * m) / "run.toml").read_text()
+        changed = text.replace('name = "fokker-planck"', f'name = "fokker-planck"\nm = {m}')
+        (out / "compare" / f"m = {m}" / "run.toml").write_text(changed)
+    page = Page(fm.open_run(out).report(tmp_path / "page.html"))
+    text = page.rows()
+    assert "The sweep has 3 points; 2 of them have stopped." in text and "nan" not in text
+    assert "system.m 1.0 2.0" in text and "What is not there" not in text
+    assert [trace["name"] for trace in page.specs["comparison-chart-1"]["data"]] == ["m = 1", "m = 2"]
 
 
 def test_bad_input_is_said_in_one_sentence(tmp_path, monkeypatch, capsys):
