@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_directories import density, write_run
+from run_directories import density, run_file, write_run
 
 import fem_models as fm
 from fem_models.cli import main
@@ -293,17 +293,17 @@ def test_several_runs_side_by_side(run, tmp_path, capsys):
 
 
 def test_points_of_a_sweep_side_by_side(tmp_path):
-    file, out = tmp_path / "run.toml", tmp_path / "out"
-    file.write_text(
-        'mesh = { domain = "interval", cells = 20 }\nsystem = { name = "fokker-planck", potential = "x" }\n'
-        'initial = { rho = "1 + x" }\ntime = { end = 0.04, step = 0.02 }\noutput = { figures = false }\n'
-        'sweep = { key = "system.m", values = [1, 2] }\n'
-    )
-    assert main(["sweep", str(file), "--out", str(out)]) == 0
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.toml").write_text(run_file(1, tail='[sweep]\nkey = "system.m"\nvalues = [1, 2, 3]'))
+    for m in (1, 2):
+        text = (write_run(out / "compare" / f"m = {m}", 1, rate=4.0 * m) / "run.toml").read_text()
+        changed = text.replace('name = "fokker-planck"', f'name = "fokker-planck"\nm = {m}')
+        (out / "compare" / f"m = {m}" / "run.toml").write_text(changed)
     page = Page(fm.open_run(out).report(tmp_path / "page.html"))
     text = page.rows()
-    assert "The sweep has 2 points; 2 of them have stopped." in text and "nan" not in text
-    assert "system.m 1.0 2.0" in text and "steps 2 2" in text and "What is not there" not in text
+    assert "The sweep has 3 points; 2 of them have stopped." in text and "nan" not in text
+    assert "system.m 1.0 2.0" in text and "What is not there" not in text
     assert [trace["name"] for trace in page.specs["comparison-chart-1"]["data"]] == ["m = 1", "m = 2"]
 
 
