@@ -3,7 +3,7 @@
 import datetime
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from fem_models.config.messages import (
     toml,
     toml_key,
 )
+from fem_models.config.paths import resolve_files
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
-from fem_models.transfer.times import last_time
 
 # Tables of variants, which no variant has.
 _OF_VARIANTS = {"compare": "[[compare]]", "sweep": "[sweep]"}
@@ -70,7 +70,7 @@ def from_dict(data: Mapping[str, Any], base: Path | None = None, check_variants:
         raise InputError("A run file must be a table of tables such as [mesh], [system] and [time].")
     tables = _plain(dict(data), ())
     _join_keys(tables.get("sweep"))
-    _resolve_files(tables, base)
+    resolve_files(tables, base)
     config = _validated(tables)
     wrong: list[str] = []
     for index in range(len(config.variants) if check_variants else 0):
@@ -328,73 +328,6 @@ def _joined(table: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
             yield from _joined(value, key)
         else:
             yield key, value
-
-
-def _resolve_files(tables: dict[str, Any], base: Path | None) -> None:
-    """Make the paths of files absolute, here, in the points of sweeps, and in the variants."""
-    _resolve_tables(tables, base, "")
-    sweep = tables.get("sweep")
-    keys: Any = sweep.get("keys") if isinstance(sweep, dict) else None
-    for key, names in list(keys.items()) if isinstance(keys, dict) else ():
-        if isinstance(names, list):
-            entries = [{key: name} for name in names]
-            for entry in entries:
-                _resolve_tables(entry, base, "[sweep.keys] ")
-            keys[key] = [entry[key] for entry in entries]
-    variants = tables.get("compare")
-    for number, item in enumerate(variants if isinstance(variants, list) else [], start=1):
-        changes = item.get("set") if isinstance(item, dict) else None
-        if isinstance(changes, dict):
-            _resolve_tables(changes, base, f"[[compare]] #{number} set ")
-
-
-def _resolve_tables(tables: dict[str, Any], base: Path | None, where: str) -> None:
-    """Make paths absolute in tables, or in changes of them by dotted keys."""
-    # Listed first, as tables may get entries.
-    for path, table, key in list(_leaves(tables, ())):
-        dotted = ".".join(path)
-        name = f"{where}{dotted}" if where else f"[{path[0]}] {'.'.join(path[1:])}"
-        if dotted == "mesh.file":
-            _resolve_in(table, key, base, name, "a mesh file or a .geo script", Path.is_file)
-        elif path[0] == "initial" and path[-1] == "from" and len(path) in (2, 3):
-            _resolve_in(table, key, base, name, "a run directory or a file to start from", Path.exists)
-            _fill_time(table, key)
-
-
-def _fill_time(table: dict[str, Any], key: str) -> None:
-    """The last time of what a run starts from, where none is given: later there may be more of them."""
-    time = f"{key.removesuffix('from')}time"
-    if time not in table and (last := last_time(Path(table[key]))) is not None:
-        table[time] = last
-
-
-def _leaves(tables: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, str]]:
-    """The texts in tables of at most three levels: their keys, and where they are."""
-    for key, value in tables.items():
-        path = (*above, *key.split("."))
-        if isinstance(value, dict) and len(path) < 3:
-            yield from _leaves(value, path)
-        elif isinstance(value, str):
-            yield path, tables, key
-
-
-def _resolve_in(
-    table: dict[str, Any], key: str, base: Path | None, where: str, what: str, there: Callable[[Path], bool]
-) -> None:
-    name = table[key]
-    folders = list(dict.fromkeys(Path(folder).absolute() for folder in (base or Path(), Path())))
-    if Path(name).is_absolute():
-        folders = [Path("/")]
-    for folder in folders:
-        try:
-            if there(folder / name):
-                table[key] = str((folder / name).resolve())
-                return
-        except (OSError, ValueError):
-            continue  # a name that no file can have, too long or with a zero byte
-    looked = "" if Path(name).is_absolute() else f" in {' or '.join(map(str, folders))}"
-    missing = "is not a file" if there is Path.is_file else "does not exist"
-    raise InputError(f"{where} = {shown(name)} {missing}{looked}; give {what}.")
 
 
 def _replace_system(value: dict[str, Any], tables: dict[str, Any], where: str) -> None:
