@@ -1,4 +1,4 @@
-"""Paths in run files: made absolute, so that run.toml can be read from any folder."""
+"""Paths in run files: found beside the run file or in the current folder, and made absolute."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +14,10 @@ def resolve_files(tables: dict[str, Any], base: Path | None) -> None:
 
     Args:
         tables: Of a run file; they are changed.
-        base: The folder of the file; the current folder if None.
+        base: The folder that relative paths are tried in before the current folder.
 
     Raises:
-        InputError: A file is not there.
+        InputError: There is no such file, or what a run starts from is damaged.
     """
     _resolve_tables(tables, base, "")
     sweep = tables.get("sweep")
@@ -26,21 +26,21 @@ def resolve_files(tables: dict[str, Any], base: Path | None) -> None:
         if isinstance(names, list):
             entries = [{key: name} for name in names]
             for entry in entries:
-                _resolve_tables(entry, base, "[sweep.keys] ")
+                _resolve_tables(entry, base, '[sweep.keys] "{}"')
             keys[key] = [entry[key] for entry in entries]
     variants = tables.get("compare")
     for number, item in enumerate(variants if isinstance(variants, list) else [], start=1):
         changes = item.get("set") if isinstance(item, dict) else None
         if isinstance(changes, dict):
-            _resolve_tables(changes, base, f"[[compare]] #{number} set ")
+            _resolve_tables(changes, base, f"[[compare]] #{number} set {{}}")
 
 
 def _resolve_tables(tables: dict[str, Any], base: Path | None, where: str) -> None:
-    """Make paths absolute in tables, or in changes of them by dotted keys."""
+    """Make paths absolute in tables, or in changes of them by dotted keys, for which `where` has a place."""
     # Listed first, as tables may get entries.
     for path, table, key in list(_leaves(tables, ())):
         dotted = ".".join(path)
-        name = f"{where}{dotted}" if where else f"[{path[0]}] {'.'.join(path[1:])}"
+        name = where.format(dotted) if where else f"[{path[0]}] {'.'.join(path[1:])}"
         if dotted == "mesh.file":
             _resolve_in(table, key, base, name, "a mesh file or a .geo script", Path.is_file)
         elif path[0] == "initial" and path[-1] == "from" and len(path) in (2, 3):
