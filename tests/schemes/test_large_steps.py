@@ -18,7 +18,7 @@ from fem_models.linalg.continuation import over_smaller_steps
 from fem_models.linalg.newton import Outcome
 from fem_models.schemes.backward_euler import BackwardEuler
 from fem_models.schemes.bdf2 import Bdf2
-from fem_models.schemes.halves import UnsolvedError, in_halves, joined
+from fem_models.schemes.halves import UnsolvedError, in_halves
 
 SCHEMES = {
     "backward Euler": BackwardEuler,
@@ -280,7 +280,7 @@ def halved(fails, tau=1.0):
             raise UnsolvedError("It failed.", 3, 5)
         return joined_step(old + size)
 
-    return in_halves(take, joined, 0.0, tau), tried
+    return in_halves(take, 0.0, tau), tried
 
 
 def joined_step(state):
