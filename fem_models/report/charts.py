@@ -162,8 +162,8 @@ def _chart(title: str, curves: Iterator[_Curve], log: bool = False) -> Chart | N
             showlegend=len(found) > 1,
         )
     figure.update_layout(
-        xaxis={"title": {"text": _TIME}, "exponentformat": "power"},
-        yaxis={"type": "log" if log else "linear", "exponentformat": "power"},
+        xaxis={"title": {"text": _TIME}, "exponentformat": "power", "automargin": True},
+        yaxis={"type": "log" if log else "linear", "exponentformat": "power", "automargin": True},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         margin={"l": 60, "r": 12, "t": 10, "b": 46},
         hovermode="x unified",

@@ -59,8 +59,8 @@ class Verdict:
         if self.law == "conserved":
             size = f"its largest relative drift is {self.measured:.1e}"
             if self.kept:
-                return f"{self.subject} is conserved: {size}, and up to {self.tolerance:.0e} is rounding."
-            return f"{self.subject} is not conserved: {size}, more than the {self.tolerance:.0e} of rounding."
+                return f"{self.subject} is conserved: {size}, and up to {self.tolerance:.0e} counts as none."
+            return f"{self.subject} is not conserved: {size}, more than {self.tolerance:.0e}."
         if self.law == "non-negative":
             least = f"its least value is {self.measured:.3g}"
             return f"{self.subject} {'is non-negative' if self.kept else 'became negative'}: {least}."
