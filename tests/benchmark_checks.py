@@ -14,7 +14,10 @@ from fem_models.exact.barenblatt import SourceSolution
 
 BENCHMARKS = Path(__file__).parents[1] / "runs" / "benchmarks"
 # Modules that the scripts share, and what another Python runs.
-PARTS = {"common.py", "plain.py", "peers_ngsolve.py"}
+PARTS = {
+    *("common.py", "plain.py", "peers_ngsolve.py"),
+    *(f"faults_{part}.py" for part in ("runs", "kills", "power", "files", "ranks")),
+}
 ROUNDING = 1e-13
 
 
@@ -237,6 +240,20 @@ def check_malformed(rows, text):
     assert int(total["refused"]) > 2 * int(total["good"]) > 0
 
 
+def check_faults(rows, text):
+    kills, cuts, others = ([row for row in rows if key in row] for key in ("kills", "disk", "fault"))
+    assert len(kills) == 2 and len(cuts) == 3 and len(others) == 7
+    for row in kills:
+        phases = [int(row[name]) for name in ("start", "step", "fields", "rows", "checkpoint", "end")]
+        assert sum(phases) == int(row["kills"]) == 3
+        assert int(row["ended"]) >= 1
+        assert row["lost"] == row["different"] == "0"
+    for row in cuts:
+        assert int(row["power cuts"]) == 8 and row["lost"] == "0"
+    assert all(row["as expected"] == "yes" for row in others)
+    assert "0 of all this went wrong." in text
+
+
 CHECKS = {
     ("convergence.py",): check_convergence,
     ("coupled_convergence.py",): check_coupled_convergence,
@@ -251,6 +268,7 @@ CHECKS = {
     ("linearised.py",): check_linearised,
     ("phases.py",): check_phases,
     ("step_control.py",): check_step_control,
+    ("faults.py",): check_faults,
     ("scaling.py", "--dimension", "2"): check_scaling,
     ("scaling.py", "--dimension", "3"): check_scaling,
     ("ranks.py",): check_ranks,

@@ -83,7 +83,15 @@ def _usage(error: Any, given: Sequence[str]) -> str:
 
 
 def _refuse(sentence: str, given: Sequence[str], code: int = BAD_INPUT) -> int:
-    if _ranks(given)[0] == 0:
+    rank, size = _ranks(given)
+    if size > 1:
+        from mpi4py import MPI
+
+        from fem_models.core.parallel import together
+
+        if not together(MPI.COMM_WORLD):
+            return _end_all(code, sentence, given)
+    if rank == 0:
         print(sentence, file=sys.stderr, flush=True)
     return code
 

@@ -215,8 +215,9 @@ def _tell(console: "Console", outcomes: "Outcomes") -> None:
         say(f"warning: {outcomes.note}")
     if (failed := outcomes.failure) is not None:
         print(failed.stop.report, file=sys.stderr)
-        again = f"`fem-models plot {quote(str(outcomes.runs[0].directory))}` draws it"
-        print(f"What was computed is in {failed.directory}; {again}.", file=sys.stderr, flush=True)
+        if failed.directory.is_dir():
+            again = f"`fem-models plot {quote(str(outcomes.runs[0].directory))}` draws it"
+            print(f"What was computed is in {failed.directory}; {again}.", file=sys.stderr, flush=True)
     elif outcomes.runs[-1].stop.reason in ("walltime", "interrupted"):
         say(f"`fem-models resume {quote(str(outcomes.runs[0].directory))}` goes on")
 

@@ -12,8 +12,8 @@ import errno
 import json
 import os
 import struct
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.core.errors import InputError, OutputError
-from fem_models.core.files import unwritten
+from fem_models.core.files import draft_of, put_in_place, unwritten
 from fem_models.core.parallel import on_rank_zero
 
 _Array = npt.NDArray[np.float64]
@@ -68,29 +68,30 @@ def write_checkpoint(comm: MPI.Comm, path: Path, keys: _Keys, saved: Checkpoint)
         InputError: The file system refuses the path.
         OutputError: There is no room for the file; an earlier one stays as it is.
     """
-    draft = path.with_name(f".{path.name}.draft")
+    draft = draft_of(path)
     places, size = _places(comm, keys)
     table: dict[str, dict[str, int]] = {}
     offset = 0
     on_rank_zero(comm, lambda: _begin(draft, path))
-    try:
+    failures = _Failures()
+    with failures.noted():
         file = MPI.File.Open(cast("MPI.Intracomm", comm), str(draft), MPI.MODE_WRONLY)
-        try:
-            for name, array in saved.arrays.items():
-                columns = 1 if array.ndim == 1 else array.shape[1]
-                vector = PETSc.Vec().createMPI(size * columns, comm=comm)
-                vector.setValues(_entries(places, columns), np.ascontiguousarray(array).ravel())
-                vector.assemble()
+        for name, array in saved.arrays.items():
+            columns = 1 if array.ndim == 1 else array.shape[1]
+            vector = PETSc.Vec().createMPI(size * columns, comm=comm)
+            vector.setValues(_entries(places, columns), np.ascontiguousarray(array).ravel())
+            vector.assemble()
+            with failures.noted():
                 file.Write_at_all(offset + 8 * vector.getOwnershipRange()[0], vector.array_r.copy())
-                table[name] = {"offset": offset, "columns": columns, "sum": _sum(vector, comm)}
-                offset += 8 * size * columns
-                vector.destroy()
-        finally:
-            file.Close()
-    except MPI.Exception as error:
-        on_rank_zero(comm, lambda: draft.unlink(missing_ok=True))
-        reason = error.Get_error_string().strip().splitlines()[-1]
-        raise OutputError(f"{path} cannot be written: {reason}.") from None
+            table[name] = {"offset": offset, "columns": columns, "sum": _sum(vector, comm)}
+            offset += 8 * size * columns
+            vector.destroy()
+        with failures.noted():
+            file.Sync()
+        file.Close()
+    if reason := comm.allreduce(failures.first, op=MPI.MAX):
+        on_rank_zero(comm, lambda: _drop(draft))
+        raise OutputError(f"{path} cannot be written: {reason}.")
     facts = {"format": FORMAT, "size": size, "arrays": table, "facts": dict(saved.facts)}
     text = json.dumps(facts, ensure_ascii=False).encode()
     on_rank_zero(comm, lambda: _finish(draft, path, offset, text))
@@ -188,6 +189,25 @@ def _sum(vector: PETSc.Vec, comm: MPI.Comm) -> int:
     return int(total[0])
 
 
+class _Failures:
+    """What MPI could not write, on this rank: the others go on, and so must this one, until all can be told.
+
+    Attributes:
+        first: What the first failure says; empty if there is none.
+    """
+
+    def __init__(self) -> None:
+        self.first = ""
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note a failure of the block in place of raising it."""
+        try:
+            yield
+        except MPI.Exception as error:
+            self.first = self.first or error.Get_error_string().strip().splitlines()[-1]
+
+
 def _begin(draft: Path, path: Path) -> None:
     try:
         draft.write_bytes(b"")
@@ -203,18 +223,15 @@ def _finish(draft: Path, path: Path, length: int, facts: bytes) -> None:
         with draft.open("ab") as file:
             numbers = (length, len(facts), crc32(facts))
             file.write(facts + b"".join(map(_LENGTH.pack, numbers)) + _MARK)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        put_in_place(draft, path)
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+        _drop(draft)
         raise unwritten(path, error) from None
+
+
+def _drop(draft: Path) -> None:
+    with suppress(OSError):
+        draft.unlink(missing_ok=True)
 
 
 def _facts(path: Path) -> dict[str, Any]:

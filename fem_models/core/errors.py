@@ -17,3 +17,7 @@ class OutputError(RuntimeError):
 
     Every rank raises it with the same message.
     """
+
+
+SENTENCES = (InputError, OutputError)
+"""Errors that are one sentence, also where they come from files in the middle of a run."""

@@ -1,6 +1,7 @@
 """Files of results that are written whole or not at all, on one process: text, JSON and tables.
 
-A reader of a file, or a process that is killed while it writes, finds the earlier contents or the new ones.
+A reader of a file finds the earlier contents or the new ones, also where the process was killed, or the power
+was cut, while it was written.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import io
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +21,8 @@ from fem_models.core.errors import InputError, OutputError
 
 # What is no fault of the path: no space, a quota, a size limit, a device that fails.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+# What file systems say that cannot wait for the disk.
+_NO_WAITING = {errno.EINVAL, errno.ENOTSUP}
 
 
 @contextmanager
@@ -35,15 +39,75 @@ def draft(path: Path) -> Iterator[Path]:
         InputError: The file system refuses the path.
         OutputError: There is no room for the file.
     """
-    part = path.with_name(f".{path.name}.draft")
+    part = draft_of(path)
     try:
         yield part
-        part.replace(path)
+        put_in_place(part, path)
     except OSError as error:
         raise unwritten(path, error) from None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def draft_of(path: Path) -> Path:
+    """The file in which another is written before it takes its place.
+
+    Args:
+        path: The file in the end.
+
+    Returns:
+        A hidden file beside it.
+    """
+    return path.with_name(f".{path.name}.draft")
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a written file the name of another, when all of it is on the disk.
+
+    Args:
+        part: The file that is written.
+        path: Its place, in the same directory.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    sync(part)
+    part.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on the disk, where the file system can tell.
+
+    Args:
+        path: The file or the directory.
+
+    Raises:
+        OSError: They are not.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_WAITING:
+            raise
+    finally:
+        os.close(handle)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory that stays when the power is cut.
+
+    Args:
+        path: The directory, which may exist; the one above it exists.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    if not path.is_dir():
+        path.mkdir()
+        sync(path.parent)
 
 
 def unwritten(path: Path, error: OSError) -> InputError | OutputError:

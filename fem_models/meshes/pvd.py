@@ -11,14 +11,13 @@ from os import SEEK_END
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from xml.etree import ElementTree
 
 from dolfinx import fem
 from dolfinx.io import VTKFile
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError, OutputError
-from fem_models.core.files import write_text
+from fem_models.core.files import sync, write_text
 from fem_models.core.parallel import on_rank_zero
 from fem_models.meshes.owned_cells import OwnedCells
 
@@ -36,8 +35,7 @@ class PvdFile:
         comm: The ranks that share the mesh.
         path: Of the file, which ends in .pvd; its pieces are written next to it. Older ones are replaced.
         remark: What the file says about its fields, for those who read it as text.
-        kept: Times with their pieces that the file has and keeps, as `written` finds them; what came later
-            leaves it.
+        kept: Times with their pieces that the file has and keeps; what came later leaves it.
 
     Raises:
         InputError: A path that does not end in .pvd, or one in a directory that does not exist.
@@ -52,7 +50,9 @@ class PvdFile:
         on_rank_zero(comm, lambda: _check(self._path))
         # VTKFile numbers its pieces from 0: what is added to others needs another name.
         self._stem = f"{self._path.stem}-{self._kept}" if kept else self._path.stem
-        self._file: VTKFile | None = VTKFile(comm, self._path.with_name(f"{self._stem}.pvd"), "w")
+        # VTKFile writes its own list when it is closed, over what is there: nobody reads this one.
+        self._list = self._path.with_name(f"{self._stem}.pvd~")
+        self._file: VTKFile | None = VTKFile(comm, self._list, "w")
         self._owned = OwnedCells()
 
     def __enter__(self) -> Self:
@@ -75,6 +75,8 @@ class PvdFile:
             OutputError: There is no room for the fields; what there is of this time is removed.
         """
         assert self._file is not None
+        # VTKFile would make a directory that is gone once more, and those who removed it would not know.
+        on_rank_zero(self._comm, lambda: _check(self._path))
         self._file.write_function([self._owned.restricted(function) for function in functions], time)
         number = len(self._sets) - self._kept
         self._check_pieces(number)
@@ -86,22 +88,29 @@ class PvdFile:
         """Close the file. Collective; nothing happens where it is closed."""
         if self._file is None:
             return
+        gone = not self._path.parent.is_dir()
+        self._comm.Barrier()
         self._file.close()
-        # Its destructor writes the list of pieces once more.
+        # Its destructor writes its list of pieces once more, and makes a directory that is gone.
         self._file = None
         self._comm.Barrier()
-        on_rank_zero(self._comm, self._write_list)
+        if self._comm.rank == 0:
+            with suppress(OSError):
+                self._list.unlink(missing_ok=True)
+                if gone:
+                    self._path.parent.rmdir()
 
     def _check_pieces(self, number: int) -> None:
         """Remove what has been written of a time unless it is whole on all ranks: VTKFile says nothing."""
         directory, stem = self._path.parent, self._stem
-        piece = directory / f"{stem}_p{self._comm.rank}_{number:06d}.vtu"
-        if self._comm.allreduce(_is_whole(piece), op=MPI.LAND):
+        pieces = [directory / f"{stem}_p{self._comm.rank}_{number:06d}.vtu"]
+        if self._comm.rank == 0:
+            pieces.append(directory / f"{stem}{number:06d}.pvtu")
+        if self._comm.allreduce(all(map(_is_whole, pieces)), op=MPI.LAND):
             return
         with suppress(OSError):
-            piece.unlink(missing_ok=True)
-            if self._comm.rank == 0:
-                piece.with_name(f"{stem}{number:06d}.pvtu").unlink(missing_ok=True)
+            for piece in pieces:
+                piece.unlink(missing_ok=True)
         raise OutputError(
             f"The fields could not be written to {directory}: there is no room for them on the disk, or it "
             "is out of reach."
@@ -113,8 +122,6 @@ class PvdFile:
         sets = [f'    <DataSet timestep="{time!r}" part="0" file="{piece}" />' for time, piece in self._sets]
         lines = [*head, "  <Collection>", *sets, "  </Collection>", "</VTKFile>", ""]
         write_text(self._path, "\n".join(lines))
-        if self._kept and self._file is None:
-            self._path.with_name(f"{self._stem}.pvd").unlink(missing_ok=True)
 
 
 def write_pvd(comm: MPI.Comm, path: Path | str, frames: Iterable[Frame]) -> None:
@@ -133,28 +140,14 @@ def write_pvd(comm: MPI.Comm, path: Path | str, frames: Iterable[Frame]) -> None
             file.write(time, functions)
 
 
-def written(path: Path) -> list[Written]:
-    """The times in a .pvd file with their pieces. On one process.
-
-    Args:
-        path: The file, as `PvdFile` writes it.
-
-    Returns:
-        The times and pieces in the order of the file; none where it is damaged.
-    """
-    try:
-        found = list(ElementTree.parse(path).iter("DataSet"))
-        return [(float(entry.attrib["timestep"]), entry.attrib["file"]) for entry in found]
-    except (OSError, ElementTree.ParseError, KeyError, ValueError):
-        return []
-
-
 def _is_whole(piece: Path) -> bool:
-    """Whether a file of VTK has its end."""
+    """Whether a file of VTK has its end, and is on the disk."""
     try:
         with piece.open("rb") as file:
             file.seek(max(file.seek(0, SEEK_END) - 20, 0))
-            return b"</VTKFile>" in file.read()
+            ended = b"</VTKFile>" in file.read()
+        sync(piece)
+        return ended
     except OSError:
         return False
 

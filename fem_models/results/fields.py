@@ -170,7 +170,11 @@ class WrittenFields(FieldSeries):
 
     def __init__(self, path: Path, species: Sequence[str] = (), beside: Path | None = None) -> None:
         self._beside = beside
-        self._pieces = _files_by_time(path)
+        self._pieces: dict[float, list[str]] = {}
+        for time, piece in written(path):
+            self._pieces.setdefault(time, []).append(piece)
+        if not self._pieces:
+            raise InputError(f"{path} names no time: the run has written no fields.")
         super().__init__(self._pieces, species)
         self.path = path
         self._mesh: tuple[_Array, npt.NDArray[np.int64]] | None = None
@@ -276,19 +280,25 @@ def _is_static(name: str) -> bool:
     return name in (POTENTIAL, NODAL_VOLUME) or name.startswith(f"{POTENTIAL}_") or name.endswith(STEADY)
 
 
-def _files_by_time(path: Path) -> dict[float, list[str]]:
-    """Names of the pieces of every time."""
-    pieces: dict[float, list[str]] = {}
+def written(path: Path) -> list[tuple[float, str]]:
+    """The times in a .pvd file, with the names of their files.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The times and names, in the order of the file.
+
+    Raises:
+        InputError: It does not exist, or is damaged.
+    """
     try:
-        for entry in ElementTree.parse(path).iter("DataSet"):
-            pieces.setdefault(float(entry.attrib["timestep"]), []).append(entry.attrib["file"])
+        entries = list(ElementTree.parse(path).iter("DataSet"))
+        return [(float(entry.attrib["timestep"]), entry.attrib["file"]) for entry in entries]
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: the run has written no fields.") from None
     except (OSError, ElementTree.ParseError, KeyError, ValueError):
         raise InputError(f"{path} is damaged; run the run file again to write the fields.") from None
-    if not pieces:
-        raise InputError(f"{path} names no time: the run has written no fields.")
-    return pieces
 
 
 def _files_of_ranks(path: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fem_models.core.errors import InputError
+from fem_models.core.files import make_directory, sync
 from fem_models.core.run_names import FIELDS, SERIES, checkpoint_files, checkpoints
 
 __all__ = ["FIELDS", "SERIES", "checkpoint_files", "checkpoints"]
@@ -28,7 +29,8 @@ JOB = "job"
 REPORT = "report.html"
 _MOVIE = "movie"
 
-_PIECES = re.compile(r"(fields|steady)(-\d+)?(_p\d+_)?\d{6,}\.p?vtu|fields-\d+\.pvd")
+_PIECES = re.compile(r"(fields|steady)(-\d+)?(_p\d+_)?\d{6,}\.p?vtu|(fields|steady)(-\d+)?\.pvd~")
+_DRAFT = re.compile(r"\..+\.draft")
 _VTX = re.compile(r"fields(-\d+)?\.bp")
 # What file systems or shells refuse or read in their own way.
 _UNSAFE = re.compile(r'[/\\:*?"<>|]')
@@ -140,8 +142,9 @@ def _check_free(directory: Path, overwrite: bool, mark: str) -> None:
         return
     if not directory.is_dir():
         raise InputError(f"The output directory {directory} is a file; choose another --out.")
-    # The job that is to write here is not in the way.
-    found = [entry.name for entry in directory.iterdir() if entry.name != JOB]
+    # The job that is to write here is not in the way, nor are drafts of a command that was killed at once.
+    names = [entry.name for entry in directory.iterdir() if entry.name != JOB]
+    found = [name for name in names if not _DRAFT.fullmatch(name)]
     if not found and job(directory).is_dir():
         return
     if not overwrite:
@@ -166,17 +169,21 @@ def make(directory: Path) -> None:
         InputError: The file system refuses.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        for folder in reversed((directory, *directory.parents)):
+            make_directory(folder)
         _clear(directory)
+        # What an earlier run has left must not come back when the power is cut.
+        sync(directory)
     except OSError as error:
         raise InputError(f"The output directory {directory} cannot be made: {error.strerror}.") from None
 
 
 def _clear(directory: Path) -> None:
+    # The run file goes last: with it, what is left of a run that was killed here is still a run directory.
+    shutil.rmtree(checkpoints(directory), ignore_errors=True)
     for file in list(_run_files(directory)):
         file.unlink(missing_ok=True)
-    vtx = [found for found in directory.iterdir() if _VTX.fullmatch(found.name)]
-    for folder in (checkpoints(directory), *vtx):
+    for folder in [found for found in directory.iterdir() if _VTX.fullmatch(found.name)]:
         shutil.rmtree(folder, ignore_errors=True)
     compare = directory / COMPARE
     for variant in list(compare.iterdir()) if compare.is_dir() else []:
@@ -189,7 +196,6 @@ def _clear(directory: Path) -> None:
 
 def _run_files(directory: Path) -> Iterator[Path]:
     for name in (
-        RUN_FILE,
         SUMMARY,
         SERIES,
         STUDY,
@@ -203,9 +209,11 @@ def _run_files(directory: Path) -> Iterator[Path]:
         REPORT,
     ):
         yield directory / name
-    yield from (file for file in directory.iterdir() if _PIECES.fullmatch(file.name))
+    for pattern in (_PIECES, _DRAFT):
+        yield from (file for file in directory.iterdir() if pattern.fullmatch(file.name))
     for suffix in ("png", "pdf", "svg", "mp4", "gif"):
         yield from (directory / FIGURES).glob(f"*.{suffix}")
+    yield directory / RUN_FILE
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -4,24 +4,26 @@ Files other than the fields are written on rank 0; the fields by all ranks.
 """
 
 import csv
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dolfinx.fem import Function
 from mpi4py import MPI
 
 from fem_models.config.tables import LEVELS, Level
-from fem_models.core.errors import OutputError
-from fem_models.core.files import write_json, write_text
+from fem_models.core.errors import SENTENCES, InputError, OutputError
+from fem_models.core.files import sync, unwritten, write_json, write_text
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.protocols import Row
-from fem_models.meshes.pvd import PvdFile, Written, write_pvd, written
+from fem_models.meshes.pvd import PvdFile, Written, write_pvd
 from fem_models.meshes.vtx import VtxFile
 from fem_models.results import layout
+from fem_models.results.fields import written
 
 
 class RunOutput:
@@ -40,7 +42,8 @@ class RunOutput:
             added to.
 
     Raises:
-        InputError: The directory cannot be made.
+        InputError: The directory cannot be made, or its files cannot be opened.
+        OutputError: There is no room for them.
 
     Attributes:
         directory: The run directory.
@@ -65,7 +68,7 @@ class RunOutput:
         self._wants_vtx = vtx
         self._vtx: VtxFile | None = None
         self._latest: float | None = None
-        self._failure: OutputError | None = None
+        self._failure: InputError | OutputError | None = None
         self._kept: list[Written] = []
         if until is None:
             on_rank_zero(comm, lambda: self._begin(run_file))
@@ -76,20 +79,31 @@ class RunOutput:
     def _begin(self, run_file: str) -> None:
         layout.make(self.directory)
         write_text(self.directory / layout.RUN_FILE, run_file)
-        self._log = (self.directory / layout.LOG).open("w", encoding="utf-8", buffering=1)
+        self._log = self._opened(layout.LOG, "w")
+
+    def _opened(self, name: str, mode: str) -> TextIOWrapper:
+        path = self.directory / name
+        try:
+            file = path.open(mode, encoding="utf-8", newline="", buffering=1)
+        except OSError as error:
+            raise unwritten(path, error) from None
+        return cast("TextIOWrapper", file)
 
     def _go_on(self, run_file: str, until: float) -> list[Written]:
         """Drop what was written after a time; returns the fields that stay."""
         write_text(self.directory / layout.RUN_FILE, run_file)
         (self.directory / layout.SUMMARY).unlink(missing_ok=True)
-        self._log = (self.directory / layout.LOG).open("a", encoding="utf-8", buffering=1)
+        self._log = self._opened(layout.LOG, "a")
         for name in (layout.SERIES, layout.STUDY, layout.MOVEMENTS, layout.STEPS):
             path = self.directory / name
-            if path.is_file():
+            if path.is_file() and path.stat().st_size:
                 write_text(path, _rows_until(path.read_text(encoding="utf-8"), until))
-                self._tables[name] = path.open("a", encoding="utf-8", newline="", buffering=1)
-        fields = self.directory / layout.FIELDS
-        return [entry for entry in written(fields) if entry[0] <= until]
+                self._tables[name] = self._opened(name, "a")
+        try:
+            entries = written(self.directory / layout.FIELDS)
+        except InputError:  # none were written, or someone has changed the file: numbers go on without them
+            return []
+        return [entry for entry in entries if entry[0] <= until]
 
     def log(self, *lines: str, level: Level = "info") -> None:
         """Write lines to log.txt, with the time and the level; `check` tells where there is no room for them.
@@ -118,8 +132,7 @@ class RunOutput:
         with self._noted(name):
             first = name not in self._tables
             if first:
-                file = (self.directory / name).open("w", encoding="utf-8", newline="", buffering=1)
-                self._tables[name] = file
+                self._tables[name] = self._opened(name, "w")
             writer = csv.writer(self._tables[name], lineterminator="\n")
             if first:
                 writer.writerow(row)
@@ -131,20 +144,41 @@ class RunOutput:
         try:
             yield
         except OSError as error:
-            reason = f"{self.directory / name} cannot be written: {error.strerror or error}."
-            self._failure = self._failure or OutputError(reason)
+            self._failure = self._failure or unwritten(self.directory / name, error)
+        except SENTENCES as error:
+            self._failure = self._failure or error
 
     def check(self) -> None:
-        """Check that all rows and lines so far are written. Collective.
+        """Check that all rows and lines so far are written, and that the directory is there. Collective.
 
         Raises:
-            OutputError: There is no room for them.
+            InputError: The file system refuses a file.
+            OutputError: There is no room for them, or the directory is gone.
         """
-        on_rank_zero(self._comm, self._raise)
+        on_rank_zero(self._comm, self._check)
 
-    def _raise(self) -> None:
+    def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
+        if not self.directory.is_dir():
+            raise OutputError(f"The run directory {self.directory} is gone: run its run file again.")
+
+    def settle(self) -> None:
+        """Wait until the rows so far are on the disk: a checkpoint tells that they are there. Collective.
+
+        Raises:
+            InputError: As for `check`.
+            OutputError: As for `check`.
+        """
+        on_rank_zero(self._comm, self._settle)
+
+    def _settle(self) -> None:
+        for name, file in self._tables.items():
+            with self._noted(name):
+                os.fsync(file.fileno())
+        with self._noted(""):
+            sync(self.directory)
+        self._check()
 
     def fields(self, at: float, functions: Callable[[], Sequence[Function]]) -> None:
         """Write fields to fields.pvd, and as VTX on request, unless those of this time are there. Collective.
@@ -155,10 +189,11 @@ class RunOutput:
 
         Raises:
             InputError: The file system refuses the path.
-            OutputError: There is no room for the fields.
+            OutputError: There is no room for the fields, or the directory is gone.
         """
         if at == self._latest:
             return
+        self.check()
         if self._fields is None:
             self._fields = PvdFile(self._comm, self.directory / layout.FIELDS, self._remark, self._kept)
             if self._wants_vtx:
@@ -195,8 +230,7 @@ class RunOutput:
     def close(self) -> None:
         """Close the files; what is written stays complete without it. Collective."""
         if self._fields is not None:
-            with suppress(OutputError):  # as below
-                self._fields.close()
+            self._fields.close()
         if self._vtx is not None:
             self._vtx.close()
         for file in (*self._tables.values(), self._log):

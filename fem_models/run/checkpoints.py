@@ -16,6 +16,7 @@ from fem_models.config.problem import Problem
 from fem_models.config.run_file import RunConfig
 from fem_models.core.checkpoint_file import Checkpoint, read_checkpoint, write_checkpoint
 from fem_models.core.errors import InputError
+from fem_models.core.files import draft_of, make_directory, unwritten
 from fem_models.core.parallel import on_rank_zero
 from fem_models.core.protocols import Memory, Remembers, Study
 from fem_models.results import layout
@@ -127,15 +128,26 @@ class Keeper[S]:
             "studies": [study.memory() if isinstance(study, Remembers) else {} for study in studies],
         }
         comm = model.comm
-        on_rank_zero(comm, lambda: self._directory.mkdir(exist_ok=True))
+        on_rank_zero(comm, self._make)
         path = self._directory / layout.checkpoint_name(number)
         write_checkpoint(comm, path, keys, Checkpoint(arrays, facts))
         on_rank_zero(comm, self._prune)
         self._latest = time.monotonic()
 
+    def _make(self) -> None:
+        try:
+            make_directory(self._directory)
+        except OSError as error:
+            raise unwritten(self._directory, error) from None
+
     def _prune(self) -> None:
-        for path in layout.checkpoint_files(self._directory)[: -self._table.keep]:
-            path.unlink(missing_ok=True)
+        """Remove the checkpoints that are too many, and what a run that was killed left of another."""
+        files = layout.checkpoint_files(self._directory)
+        try:
+            for path in (*files[: -self._table.keep], *self._directory.glob(draft_of(Path("*")).name)):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritten(self._directory, error) from None
 
 
 def latest(problem: Problem[Any], directory: Path) -> Begun[Any] | None:

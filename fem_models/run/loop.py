@@ -11,14 +11,14 @@ from mpi4py import MPI
 
 from fem_models.config.problem import Problem
 from fem_models.config.tables import Output
-from fem_models.core.errors import OutputError, SolveError
+from fem_models.core.errors import SENTENCES, SolveError
 from fem_models.core.protocols import Step
 from fem_models.linalg.options import petsc_message
 from fem_models.run.checkpoints import Begun
 from fem_models.run.clock import PICTURES, AdaptiveClock, Clock, Tick
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.phases import Phases
-from fem_models.run.stepping import StepFailure, Stepping
+from fem_models.run.stepping import StepFailure, Stepping, agree
 
 StopReason = Literal["end", "steady", "walltime", "interrupted", "failed"]
 
@@ -162,14 +162,13 @@ def advance[S](
         diagnostics: Looks at every state.
         watch: Is told when fields are due or the run stops before its end, and of every step.
         table: The table [output].
-        stop_when_steady: Whether to stop where the dissipation is small against the energy, or a step changes
-            next to nothing.
+        stop_when_steady: Whether to stop where next to nothing dissipates, or changes in a step.
         interruption: Says whether to stop.
         begun: Where a run goes on that was stopped before; the diagnostics are there already.
 
     Returns:
-        Where and why the run stopped; a failed solve, or a full disk, is a reason to stop, not an
-        exception.
+        Where and why the run stopped; a failed solve, a full disk, or a directory that is gone, is a reason
+        to stop, not an exception.
     """
     number, state, time = 0, problem.initial, clock.start
     if begun is not None:
@@ -197,7 +196,8 @@ def advance[S](
                 return Stop("interrupted", time, state, signal=noted)
             if steady:
                 return Stop("steady", time, state)
-    except OutputError as error:
+    except SENTENCES as error:
+        agree(problem.model.comm, error)
         return Stop("failed", time, state, report=str(error))
     except StepFailure as failure:
         return _failed(watch, number, time, state, failure)
@@ -210,7 +210,7 @@ def _failed[S](watch: Watch[S], number: int, time: float, state: S, failure: Ste
     try:
         watch.fields(time, state)
         watch.keep(number, time, state, True)
-    except OutputError as error:
+    except SENTENCES as error:
         report = f"{report}\n{error}"
     return Stop("failed", time, state, report=report)
 

@@ -11,7 +11,7 @@ from mpi4py import MPI
 from fem_models._version import __version__
 from fem_models.config.run_file import RunConfig
 from fem_models.core.durations import duration
-from fem_models.core.errors import InputError, OutputError
+from fem_models.core.errors import SENTENCES
 from fem_models.core.parallel import on_rank_zero
 from fem_models.results import layout
 from fem_models.run.cache import remove_abandoned
@@ -157,9 +157,7 @@ def drawn(directory: Path, draw: Draw) -> tuple[Sequence[Path], str | None]:
         return draw(directory), None
     except Exception as error:
         # Some errors are sentences; of others the message alone may say nothing.
-        reason = (
-            str(error) if isinstance(error, InputError | OutputError) else f"{type(error).__name__}: {error}"
-        )
+        reason = str(error) if isinstance(error, SENTENCES) else f"{type(error).__name__}: {error}"
         again = f"`fem-models plot {directory}` tries again"
         return [], f"The figures were not drawn: {reason.removesuffix('.')}; {again}."
 
@@ -187,8 +185,8 @@ def _run_one(job: Job, interruption: Interruption, console: "Console | None") ->
         watcher.progress.close()
     try:
         watcher.close(stop, time.perf_counter() - begin)
-    except OutputError as error:
-        stop = replace(stop, reason="failed", report=str(error))
+    except SENTENCES as error:
+        stop = _failed(stop, error)
     summary = _summary(job, watcher, stop)
     # Steps assemble, and all else in them counts as solving.
     phases.move(problem.scheme.seconds["assemble"], "solve", "assemble")
@@ -197,10 +195,15 @@ def _run_one(job: Job, interruption: Interruption, console: "Console | None") ->
     watcher.output.log(_ending(stop, summary))
     try:
         watcher.output.summary(summary)
-    except OutputError as error:
-        stop = replace(stop, reason="failed", report=f"{stop.report}\n{error}".strip())
+    except SENTENCES as error:
+        stop = _failed(stop, error)
     watcher.output.close()
     return Outcome(job.directory, summary, stop)
+
+
+def _failed(stop: Stop[Any], error: Exception) -> Stop[Any]:
+    """A run that could not be finished; what went wrong first is told."""
+    return replace(stop, reason="failed", report=stop.report or str(error))
 
 
 def _summary(job: Job, watcher: Watcher[Any], stop: Stop[Any]) -> Summary:

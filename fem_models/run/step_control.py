@@ -14,7 +14,7 @@ from fem_models.results.layout import STEPS
 from fem_models.run.clock import AdaptiveClock, Clock, Tick
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.local_error import History
-from fem_models.run.stepping import FAILURES, Control, PlannedSteps, StepFailure, kept
+from fem_models.run.stepping import FAILURES, Control, PlannedSteps, StepFailure, agree, kept
 from fem_models.schemes.halves import UnsolvedError
 
 Reason = Literal["failed", "inaccurate", "energy", "sign"]
@@ -165,6 +165,7 @@ class AdaptiveSteps[S]:
             error = self._history.error(step.state, tick.step)
             return _Trial(step, error, None, step.newton, step.linear)
         except FAILURES as error:
+            agree(self._model.comm, error)
             if smallest:
                 put_back()
                 raise StepFailure(tick, error) from error

@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.core.errors import SolveError
+from fem_models.core.parallel import together
 from fem_models.core.protocols import ExplicitTime, Model, Remembers, Scheme, Step
 from fem_models.run.clock import Clock, Tick
 
@@ -64,6 +66,20 @@ def kept(*parts: Any) -> Callable[[], None]:
             part.restore(memory)
 
     return put_back
+
+
+def agree(comm: MPI.Comm, error: Exception) -> None:
+    """Make sure that all ranks have failed. Collective.
+
+    Args:
+        comm: The ranks.
+        error: Why this one has.
+
+    Raises:
+        RuntimeError: This rank alone has, which must end the others.
+    """
+    if not together(comm):
+        raise RuntimeError(f"Rank {comm.rank} has failed alone: {error}") from error
 
 
 class Stepping[S](Protocol):
@@ -128,6 +144,7 @@ class PlannedSteps[S]:
                     self._model.move_to(tick.time, state)
                 step = self._scheme.step(state, tick.step)
             except FAILURES as error:
+                agree(self._model.comm, error)
                 put_back()
                 raise StepFailure(tick, error) from error
             yield tick, step

@@ -118,6 +118,7 @@ class Watcher[S]:
         """
         with self.phases.measured("checkpoints"):
             if last or self._keeper.due(number):
+                self.output.settle()
                 control = self.stepping.memory()
                 self._keeper.keep(number, at, state, control, self.diagnostics, self._companions.studies)
 

@@ -224,6 +224,19 @@ def peak_memory(comm: MPI.Comm) -> float:
     return comm.allreduce(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024.0
 
 
+def mpiexec() -> str:
+    """The program that starts ranks; where there is none, end with one sentence.
+
+    Returns:
+        Its path.
+    """
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        stop("There is no mpiexec beside this Python or on the PATH: install MPI, or run this in .venv.")
+    return found
+
+
 def launch(script: str, ranks: int, *options: str) -> dict:
     """Run a script with `--worker` under mpiexec; where it fails, end with one sentence.
 
@@ -235,11 +248,7 @@ def launch(script: str, ranks: int, *options: str) -> dict:
     Returns:
         What it prints last, read as JSON.
     """
-    beside = Path(sys.executable).with_name("mpiexec")
-    mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if mpiexec is None:
-        stop("There is no mpiexec beside this Python or on the PATH: install MPI, or run this in .venv.")
-    command = [mpiexec, "-n", f"{ranks}", sys.executable, script, "--worker", *options]
+    command = [mpiexec(), "-n", f"{ranks}", sys.executable, script, "--worker", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         stop(f"The run on {ranks} ranks failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")

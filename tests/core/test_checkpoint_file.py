@@ -1,6 +1,5 @@
 """Checkpoint files: bit for bit on any number of ranks, and one sentence where they are not whole."""
 
-import json
 import resource
 
 import numpy as np
@@ -91,7 +90,6 @@ def test_newer_ones_and_other_meshes_are_refused(whole, monkeypatch):
         read_checkpoint(MPI.COMM_SELF, path, keys)
     with pytest.raises(InputError, match="does not exist"):
         read_checkpoint(MPI.COMM_SELF, path.with_name("b.ckpt"), keys)
-    assert json.dumps(FACTS)
 
 
 def test_without_room_the_earlier_one_stays(whole):
@@ -106,3 +104,22 @@ def test_without_room_the_earlier_one_stays(whole):
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["a.ckpt"]
+
+
+@pytest.mark.parallel
+def test_one_rank_without_room_tells_all(shared_tmp_path):
+    path, keys = shared_tmp_path / "a.ckpt", keys_of(COMM)
+    write_checkpoint(COMM, path, keys, Checkpoint(arrays(keys), FACTS))
+    before = path.read_bytes()
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if COMM.rank == COMM.size - 1:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, usual[1]))
+    try:
+        with pytest.raises(OutputError, match=r"a\.ckpt cannot be written: .*\."):
+            write_checkpoint(COMM, path, keys, Checkpoint(arrays(keys), FACTS))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert path.read_bytes() == before
+    COMM.Barrier()
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.ckpt"]
+    COMM.Barrier()

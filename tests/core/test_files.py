@@ -2,11 +2,15 @@
 
 import json
 import math
+import os
+from pathlib import Path
 
 import pytest
+from mpi4py import MPI
 
 from fem_models.core import files
 from fem_models.core.errors import InputError, OutputError
+from fem_models.core.parallel import together
 
 
 def test_json_has_null_for_what_is_not_finite(tmp_path):
@@ -48,3 +52,37 @@ def test_a_file_stays_as_it_is_where_writing_fails(tmp_path):
 def test_a_directory_that_is_not_there_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match="cannot be written: No such file or directory"):
         files.write_text(tmp_path / "missing" / "file.txt", "text")
+
+
+def test_a_file_takes_its_place_when_it_is_on_the_disk(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, Path.replace
+
+    def watched_fsync(handle):
+        done.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    def watched_replace(part, path):
+        done.append("replace")
+        return replace(part, path)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "replace", watched_replace)
+    files.make_directory(tmp_path / "run")
+    files.make_directory(tmp_path / "run")
+    files.write_text(tmp_path / "run" / "a.txt", "text")
+    assert done == [tmp_path.name, ".a.txt.draft", "replace", "run"]
+
+
+@pytest.mark.parallel
+def test_a_rank_that_fails_alone_is_told_so(monkeypatch):
+    comm = MPI.COMM_WORLD.Dup()
+    if comm.size > 1 and comm.rank == 1:
+        monkeypatch.setattr("fem_models.core.parallel._PATIENCE", 0.2)
+        assert not together(comm)
+    MPI.COMM_WORLD.Barrier()
+    # The others complete what that rank has begun.
+    if comm.size == 1 or comm.rank != 1:
+        assert together(comm)
+    MPI.COMM_WORLD.Barrier()
+    comm.Free()

@@ -1,5 +1,7 @@
 """Fields for ParaView and PyVista: every cell once, whatever the number of ranks, and no seams."""
 
+import shutil
+
 import numpy as np
 import pytest
 import pyvista as pv
@@ -74,3 +76,21 @@ def test_other_paths_are_refused(tmp_path):
         PvdFile(MPI.COMM_SELF, tmp_path / "f.vtu")
     with pytest.raises(InputError, match="there is no directory"):
         PvdFile(MPI.COMM_SELF, tmp_path / "none" / "f.pvd")
+
+
+def test_a_directory_that_is_gone_stays_gone(tmp_path):
+    mesh = meshes.build(MPI.COMM_SELF, "interval", cells=4).mesh
+    function = fem.Function(fem.functionspace(mesh, ("Lagrange", 1)), name="rho")
+    place = tmp_path / "place"
+    place.mkdir()
+    with PvdFile(MPI.COMM_SELF, place / "f.pvd") as file:
+        file.write(0.0, [function])
+        assert sorted(path.name for path in place.iterdir()) == [
+            "f.pvd",
+            "f000000.pvtu",
+            "f_p0_000000.vtu",
+        ]
+        shutil.rmtree(place)
+        with pytest.raises(InputError, match="there is no directory"):
+            file.write(1.0, [function])
+    assert not place.exists()
