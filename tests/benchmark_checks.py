@@ -249,7 +249,7 @@ def check_faults(rows, text):
         assert int(row["ended"]) >= 1
         assert row["lost"] == row["different"] == "0"
     for row in cuts:
-        assert int(row["power cuts"]) == 8 and row["lost"] == "0"
+        assert int(row["power cuts"]) == 5 and row["lost"] == "0"
     assert all(row["as expected"] == "yes" for row in others)
     assert "0 of all this went wrong." in text
 

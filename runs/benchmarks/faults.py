@@ -80,7 +80,7 @@ def main() -> None:
     args = arguments(__doc__, add_arguments)
     rng, report = random.Random(args.seed), Report(args.output)
     names = ["backward Euler", "BDF2, adaptive"] if args.quick else list(MODELS)
-    kills, cuts, ranks = (6, 8, 2) if args.quick else (args.kills, 40, 3)
+    kills, cuts, ranks = (6, 5, 2) if args.quick else (args.kills, 40, 3)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         cases = [Case(name, place / f"case-{k}", 20 if args.quick else 60) for k, name in enumerate(names)]
