@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
@@ -35,6 +36,9 @@ from fem_models.core.errors import InputError, OutputError, SolveError
 
 # Wrong usage of any kind; typer's own name for it depends on its version.
 _UsageError = cast("type[BaseException]", typer.BadParameter.__base__)
+
+# Seconds.
+_PASSED_ON = 0.2
 
 # One dash, and words joined as PETSc's names are.
 _PETSC = re.compile(r"-[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)+")
@@ -102,6 +106,8 @@ def _end_all(code: int, text: str, given: Sequence[str]) -> int:
     if _ranks(given)[1] > 1:
         from mpi4py import MPI
 
+        # Until the launcher has passed on what was printed.
+        time.sleep(_PASSED_ON)
         MPI.COMM_WORLD.Abort(code)
     return code
 
