@@ -78,6 +78,15 @@ def check_coupled_guarantees(rows, text):
         assert 1.0 <= number(row["Newton per step"]) < 12.0
 
 
+def check_long_runs(rows, text):
+    cost, memory = rows
+    # P1 on 60 by 60 squares, each with its diagonal; a state and the one before it are kept.
+    assert number(cost["unknowns"]) == 61**2
+    assert number(cost["megabytes of a checkpoint"]) == pytest.approx(2 * 8 * 61**2 / 1e6, abs=0.06)
+    assert number(memory["steps"]) == 200
+    assert number(memory["megabytes per 1000 steps"]) < 50.0
+
+
 def check_step_control(rows, text):
     (row,) = rows
     # Both the error and the number of steps follow from the tolerance: N steps of BDF2 that add η at most.
@@ -268,6 +277,7 @@ CHECKS = {
     ("linearised.py",): check_linearised,
     ("phases.py",): check_phases,
     ("step_control.py",): check_step_control,
+    ("long_runs.py",): check_long_runs,
     ("faults.py",): check_faults,
     ("scaling.py", "--dimension", "2"): check_scaling,
     ("scaling.py", "--dimension", "3"): check_scaling,
