@@ -71,6 +71,8 @@ def pytest_collection_modifyitems(config, items):
 def pytest_configure(config):
     # Output is not captured yet, so this is where the user sees it even while a test is captured.
     config.stash[STDERR] = os.dup(2)
+    # What a shell has started in the background ignores Ctrl-C, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if COMM.rank == 0:
         if "PYTEST_XDIST_WORKER" not in os.environ:
             remove_abandoned()
