@@ -22,7 +22,7 @@ from common import Report, arguments, one_core
 # isort: split
 from fem_models.config.io import dump, from_dict
 
-CELLS = (100, 350, 700)
+CELLS = (100, 350, 1000)
 QUICK_CELLS = (60,)
 
 
