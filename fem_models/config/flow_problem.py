@@ -36,6 +36,7 @@ from fem_models.flow.poles import pole
 from fem_models.flow.species import State
 from fem_models.jko.jko_step import Jko
 from fem_models.jko.movements import Movements
+from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import inner_options, refusals
 from fem_models.meshes.marks import MarkedMesh
@@ -103,6 +104,8 @@ class FlowProblem(Problem[State]):
                 "[time] stop_when_steady does not go with a potential that changes in time; remove it."
             )
         with inner_options(config.solver.petsc):
+            # The solver of steady states is made in the end, but what PETSc refuses is told before the run.
+            KrylovSolver(flow.comm, "steady_", {})
             start = initial_state(config, flow)
             initial = flow.settled(start.state)
         self._warnings = start.warnings

@@ -144,3 +144,4 @@ def test_options_of_inner_solvers_reach_them_from_the_run_file(prefix, shared_tm
     assert config.solver.petsc == {f"{prefix}ksp_type": "magic"}
     with pytest.raises(InputError, match=f"PETSc refuses an option with the prefix {prefix}: .*magic"):
         run(config, shared_tmp_path / "out")
+    assert not (shared_tmp_path / "out").exists()
