@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from types import FrameType
@@ -52,6 +53,10 @@ def sweep(
 
     comm = MPI.COMM_WORLD
     _check(jobs, ranks, point, comm.size)
+    if point is not None and ranks > comm.size:
+        words = ["--point", str(point), *(["--out", str(out)] if out else []), *["--overwrite"] * overwrite]
+        words += [word for text in set_ or () for word in ("--set", text)]
+        return _on_ranks(ranks, [str(file), *words, *(["--walltime", walltime] if walltime else [])])
     # A point among thousands need not check the others.
     config = on_rank_zero(comm, lambda: load(file, set_ or (), check_variants=point is None))
     directory = out or default_directory(file)
@@ -62,8 +67,6 @@ def sweep(
 
         found = run_sweep(config, directory, jobs or 1, ranks, overwrite, console, draw, limit)
         return _told(Console(), directory, found)
-    if ranks > comm.size:
-        return _on_ranks(ranks)
     from fem_models.run.points import run_point
 
     outcomes = run_point(config, directory, point, overwrite, comm, console, limit)
@@ -86,11 +89,11 @@ def _check(jobs: int | None, ranks: int, point: int | None, size: int) -> None:
         raise InputError(f"--ranks {ranks} does not go with mpiexec on {size} processes: leave it out.")
 
 
-def _on_ranks(ranks: int) -> int:
+def _on_ranks(ranks: int, words: Sequence[str]) -> int:
     """Call this command again, on several ranks."""
     from fem_models.run.sweep_jobs import launcher
 
-    command = [*launcher(ranks), sys.executable, "-m", "fem_models", *sys.argv[1:]]
+    command = [*launcher(ranks), sys.executable, "-m", "fem_models", "sweep", *words]
     # Signals come from here alone: whoever types Ctrl-C means both.
     process = subprocess.Popen(command, env=dict(os.environ), start_new_session=True)
 

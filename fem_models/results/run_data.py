@@ -70,7 +70,8 @@ class RunData:
         if not (directory / layout.RUN_FILE).is_file():
             raise InputError(f"{directory} is not a run directory: it has no {layout.RUN_FILE}.")
         self.directory = directory
-        self.config: RunConfig = load(directory / layout.RUN_FILE)
+        # The variants, of which there may be thousands, were checked when it was written.
+        self.config: RunConfig = load(directory / layout.RUN_FILE, check_variants=False)
         self.name = name or _name(self.config)
 
     @cached_property

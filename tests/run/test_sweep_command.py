@@ -36,8 +36,8 @@ HEAT = {
 }
 # Long enough to be stopped.
 LONG = HEAT | {
-    "time": {"end": 0.12, "step": 1e-4},
-    "output": {"field_times": [0.12], "steady": False, "figures": False},
+    "time": {"end": 0.06, "step": 1e-4},
+    "output": {"field_times": [0.06], "steady": False, "figures": False},
     "checkpoint": {"every_steps": 100},
     "sweep": {"keys": {"mesh.cells": [8, 16]}},
 }
