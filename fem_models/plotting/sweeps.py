@@ -148,7 +148,9 @@ def _panels(columns: Sequence[str], table: dict[str, _Array]) -> list[_Panel]:
     of_model = [name for name in columns if name in known and name not in _NOT_OF_MODELS]
     of_model = [name for name in of_model if not name.startswith("step_control_")]
     of_model.sort(key=lambda name: not name.endswith("_final"))
-    chosen = next((name for name in ("rate", "energy", *of_model) if name in known), "seconds")
+    chosen = next((name for name in ("rate", "energy", *of_model, "seconds") if name in known), None)
+    if chosen is None:
+        raise InputError("No point of the sweep has come to its end yet: there is nothing to draw.")
     title = _TITLES.get(chosen, chosen.replace("_", " "))
     return [_Panel(title, {chosen: title}, False)]
 

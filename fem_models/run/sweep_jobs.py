@@ -235,8 +235,9 @@ def run_sweep(
             _remove(run_file)
             raise InputError(found[0].report)
         conclude(directory, config)
-        figures, note = drawn(directory, draw) if draw is not None and config.output.figures else ((), None)
-    ended = [*(Ended(point, "ended") for point in done), *found]
+        ended = [*(Ended(point, "ended") for point in done), *found]
+        has_any = bool(config.output.figures) and any(item.how == "ended" for item in ended)
+        figures, note = drawn(directory, draw) if draw is not None and has_any else ((), None)
     return Swept(sorted(ended, key=lambda item: item.point.number), figures, note, noted)
 
 

@@ -98,6 +98,9 @@ def test_a_sweep_without_a_run_of_its_own_is_drawn_as_a_whole(tmp_path):
     assert draw(tmp_path / "sweep") == [tmp_path / "sweep" / "figures" / "sweep.png"]
     (axes,) = sweep_figure(RunData(tmp_path / "sweep")).axes
     assert axes.get_ylabel() == "heat final (dimensionless)"
+    write_sweep(tmp_path / "new", {"keys": {"mesh.cells": [8, 16]}}, dict, missing=(1, 2))
+    with pytest.raises(InputError, match="No point of the sweep has come to its end yet"):
+        draw(tmp_path / "new")
     (tmp_path / "sweep" / "sweep.csv").unlink()
     with pytest.raises(InputError, match="the sweep has not come to its end"):
         draw(tmp_path / "sweep")
