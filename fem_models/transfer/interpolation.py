@@ -236,7 +236,12 @@ def _agree(target: Target, piece: Piece, origin: str) -> None:
 
 def _handed_on(target: Target, pieces: Callable[[], Iterable[Piece]], origin: str) -> Iterator[Block]:
     """The blocks of what rank 0 reads, on all ranks."""
-    mine = blocks(pieces(), target.dim, origin) if target.comm.rank == 0 else iter(())
+
+    def read() -> Iterator[Block]:
+        # Opened with the first block, so that what goes wrong there is told to all ranks, too.
+        yield from blocks(pieces(), target.dim, origin)
+
+    mine = read()
     while (block := on_rank_zero(target.comm, lambda: next(mine, None))) is not None:
         yield block
 
