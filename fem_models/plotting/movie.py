@@ -5,6 +5,7 @@ Rows of a film are fields, columns are runs. One process draws, without a displa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,7 +151,8 @@ def _stage(
     figure = new_figure(height=height * len(names) + _TOP, width=width)
     figure.set_dpi(_DPI)
     grid = figure.subplots(len(names), len(runs), squeeze=False)
-    kind = {1: _Curve, 2: _Plane, 3: _Scene}[snapshot.dimension]
+    kinds: dict[int, Callable[..., _Panel]] = {1: _Curve, 2: _Plane, 3: _Scene}
+    kind = kinds[snapshot.dimension]
     panels: list[_Panel] = []
     for row, name in zip(grid, names, strict=True):
         for axes, run in zip(row, runs, strict=True):
@@ -163,7 +165,7 @@ def _stage(
     return figure, panels
 
 
-class _Panel:
+class _Panel(ABC):
     """A field of a run, at one time after the other."""
 
     def __init__(self, axes: Axes, run: RunData, name: str, scale: Scale) -> None:
@@ -182,8 +184,9 @@ class _Panel:
             told = "" if own == time else f" ({time_labels([own])[0]})"
             self._axes.set_title(self.named + told, fontsize="medium")
 
+    @abstractmethod
     def draw(self, snapshot: Snapshot) -> None:
-        raise NotImplementedError
+        """Draw the field at a time."""
 
 
 class _Curve(_Panel):
