@@ -115,15 +115,12 @@ def _has_ended(job: Job) -> bool:
 def _clock(config: RunConfig, begun: Begun[Any]) -> Clock | AdaptiveClock:
     """The steps of a run that goes on: the same as before, or to another end or of another size."""
     table, times, plan = config.time, config.output.field_times or (), begun.control.facts
-    fixed = table.control == "fixed"
-    if begun.end == table.end and not fixed:
-        return planned(table, config.output)
-    if begun.end == table.end and plan["step"] == table.step:
-        start = plan["start"]
-        return Clock(start, table.end, table.step, [at for at in times if at >= start], plan["taken"])
-    if not table.end > begun.time:
+    adaptive = table.control == "adaptive"
+    unchanged = begun.end == table.end and (adaptive or plan["step"] == table.step)
+    if not unchanged and not table.end > begun.time:
         raise InputError(f"end = {table.end:g} is before the time {begun.time:g} that the run has reached.")
-    if not fixed:
+    if adaptive:
         return planned(table, config.output)
-    later = [at for at in times if at > begun.time]
-    return Clock(begun.time, table.end, table.step, later, begun.number)
+    start, taken = (plan["start"], plan["taken"]) if unchanged else (begun.time, begun.number)
+    later = [at for at in times if at > start]
+    return Clock(start, table.end, table.step, later, taken)

@@ -21,7 +21,6 @@ Reason = Literal["failed", "inaccurate", "energy", "sign"]
 """Why a step was rejected: its equations could not be solved, its local error was above the tolerance, what
 falls in the exact flow grew, or what is non-negative there became negative."""
 
-_HALF = 0.5
 # What belongs to a law that a step broke.
 _BROKEN: Mapping[Law, Reason] = {"falling": "energy", "non-negative": "sign"}
 # A step that breaks a law is tried again at half its size as often; what is broken then is so for any size,
@@ -57,13 +56,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class _Trial[S]:
-    """What came of a step, if it could be taken, its error, the state in its middle, and what it took."""
+    """What came of a step or why it could not be taken, its error, the state in its middle, what it took."""
 
     step: Step[S] | None
     error: float
     middle: S | None
     newton: int
     linear: int
+    failure: Exception | None = None
 
 
 class AdaptiveSteps[S]:
@@ -140,24 +140,21 @@ class AdaptiveSteps[S]:
             tick = self._clock.tick(number, time, wanted)
             smallest = tick.step <= self._limits.least * _SAME
             put_back = kept(self._model, self._scheme)
-            trial = self._try(tick, time, state, smallest)
+            trial = self._try(tick, time, state)
             newton, linear = newton + trial.newton, linear + trial.linear
             reason = self._objection(trial, reasons)
-            if trial.step is not None and (reason is None or smallest):
+            if reason is None or (smallest and trial.step is not None):
                 break
             put_back()
-            reasons.append(reason or "failed")
+            if trial.failure is not None and smallest:
+                raise StepFailure(tick, trial.failure) from trial.failure
+            reasons.append(reason)
             wanted = max(self._shrunk(trial.error, reason) * tick.step, self._limits.least)
-        self._accept(tick, trial, reasons, wanted)
+        assert trial.step is not None
+        self._accept(tick, trial.step, trial, reasons, wanted)
         return tick, replace(trial.step, newton=newton, linear=linear, retried=len(reasons))
 
-    def _try(self, tick: Tick, time: float, state: S, smallest: bool) -> _Trial[S]:
-        """Try a step.
-
-        Raises:
-            StepFailure: It could not be taken, and there is no smaller one.
-        """
-        put_back = kept(self._model, self._scheme)
+    def _try(self, tick: Tick, time: float, state: S) -> _Trial[S]:
         try:
             if not self._history.suffices:
                 return self._in_halves(tick, time, state)
@@ -166,11 +163,8 @@ class AdaptiveSteps[S]:
             return _Trial(step, error, None, step.newton, step.linear)
         except FAILURES as error:
             agree(self._model.comm, error)
-            if smallest:
-                put_back()
-                raise StepFailure(tick, error) from error
             cost = (error.newton, error.linear) if isinstance(error, UnsolvedError) else (0, 0)
-            return _Trial(None, math.inf, None, *cost)
+            return _Trial(None, math.inf, None, *cost, error)
 
     def _in_halves(self, tick: Tick, time: float, state: S) -> _Trial[S]:
         self._doubled += 1
@@ -209,16 +203,17 @@ class AdaptiveSteps[S]:
     def _shrunk(self, error: float, reason: Reason | None) -> float:
         """The quotient of the size to try after a rejection and the size that was rejected."""
         if reason != "inaccurate":
-            return _HALF
+            return 0.5
         return max(_LEAST_SHARE, (_AIM * self._limits.tolerance / error) ** (1.0 / (self._order + 1)))
 
-    def _accept(self, tick: Tick, trial: _Trial[S], reasons: Sequence[Reason], wanted: float) -> None:
-        assert trial.step is not None
+    def _accept(
+        self, tick: Tick, step: Step[S], trial: _Trial[S], reasons: Sequence[Reason], wanted: float
+    ) -> None:
         if trial.middle is None:
-            self._history.add(trial.step.state, tick.step)
+            self._history.add(step.state, tick.step)
         else:
-            self._history.add(trial.middle, _HALF * tick.step)
-            self._history.add(trial.step.state, _HALF * tick.step)
+            self._history.add(trial.middle, 0.5 * tick.step)
+            self._history.add(step.state, 0.5 * tick.step)
         counts = {name: reasons.count(name) for name in get_args(Reason)}
         for name, count in counts.items():
             self._rejected[name] += count
@@ -228,8 +223,8 @@ class AdaptiveSteps[S]:
         self._row |= {f"rejected_{name}": count for name, count in counts.items()}
         share = min(self._share(trial.error), 1.0 if reasons else self._limits.growth)
         # A step that was cut at a time to be reached says nothing against the size that was wanted.
-        kept = wanted if tick.step < wanted and share >= 1.0 else 0.0
-        size = min(max(share * tick.step, kept), self._limits.growth * tick.step)
+        uncut = wanted if tick.step < wanted and share >= 1.0 else 0.0
+        size = min(max(share * tick.step, uncut), self._limits.growth * tick.step)
         self._wanted = self._limited(size)
         self._previous = max(trial.error, _NO_LESS * self._limits.tolerance)
 
