@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, override
 
 from fem_models.config.problem import Problem
 from fem_models.config.tables import CONTROL, Time
@@ -14,7 +14,7 @@ from fem_models.results.layout import STEPS
 from fem_models.run.clock import AdaptiveClock, Clock, Tick
 from fem_models.run.diagnostics import Diagnostics
 from fem_models.run.local_error import History
-from fem_models.run.stepping import FAILURES, Control, PlannedSteps, StepFailure, agree, kept
+from fem_models.run.stepping import FAILURES, Control, PlannedSteps, StepFailure, Stepping, agree, kept
 from fem_models.schemes.halves import UnsolvedError
 
 Reason = Literal["failed", "inaccurate", "energy", "sign"]
@@ -66,8 +66,8 @@ class _Trial[S]:
     failure: Exception | None = None
 
 
-class AdaptiveSteps[S]:
-    """Steps of sizes that keep the local error at a tolerance. See `fem_models.run.stepping.Stepping`.
+class AdaptiveSteps[S](Stepping[S]):
+    """Steps of sizes that keep the local error at a tolerance.
 
     The error that a step adds is known from the differences of the last states for schemes that say how
     (`KnownError`); else, and at the beginning, every step is taken as a whole and in two halves, whose
@@ -112,20 +112,8 @@ class AdaptiveSteps[S]:
         self._smallest, self._largest = math.inf, 0.0
         self._row: Row = {}
 
+    @override
     def steps(self, number: int, time: float, state: S) -> Iterator[tuple[Tick, Step[S]]]:
-        """Go through the steps until the end.
-
-        Args:
-            number: Of the last step that was taken.
-            time: Its end (dimensionless).
-            state: The state there.
-
-        Yields:
-            A step, and what came of it; `retried` counts the longer ones before it.
-
-        Raises:
-            StepFailure: A step of the smallest size could not be taken.
-        """
         if number == 0:
             self._history.add(state, 0.0)
         while time < self._clock.end:
@@ -239,6 +227,7 @@ class AdaptiveSteps[S]:
     def _limited(self, size: float) -> float:
         return min(max(size, self._limits.least), self._limits.largest)
 
+    @override
     def memory(self) -> Control:
         """The next size, the last error, what was counted, and the last states."""
         history = self._history.memory()
@@ -254,12 +243,8 @@ class AdaptiveSteps[S]:
         }
         return Control(facts, history.states)
 
+    @override
     def restore(self, memory: Control) -> None:
-        """Go on from what `memory` returned.
-
-        Args:
-            memory: Of the same run.
-        """
         facts: Mapping[str, Any] = memory.facts
         self._wanted, self._previous = self._limited(facts["wanted"]), facts["previous"]
         self._rejected = dict(facts["rejected"])
@@ -313,7 +298,7 @@ class AdaptiveSteps[S]:
 
 def stepping[S](
     problem: Problem[S], table: Time, clock: Clock | AdaptiveClock, diagnostics: Diagnostics[S]
-) -> PlannedSteps[S] | AdaptiveSteps[S]:
+) -> Stepping[S]:
     """What takes the steps of a run.
 
     Args:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, override
 
 import numpy as np
 import numpy.typing as npt
@@ -82,9 +83,10 @@ def agree(comm: MPI.Comm, error: Exception) -> None:
         raise RuntimeError(f"Rank {comm.rank} has failed alone: {error}") from error
 
 
-class Stepping[S](Protocol):
+class Stepping[S](ABC):
     """Takes the steps of a run. Collective."""
 
+    @abstractmethod
     def steps(self, number: int, time: float, state: S) -> Iterator[tuple[Tick, Step[S]]]:
         """Go through the steps until the end.
 
@@ -100,9 +102,11 @@ class Stepping[S](Protocol):
             StepFailure: A step could not be taken.
         """
 
+    @abstractmethod
     def memory(self) -> Control:
         """What it needs to go on."""
 
+    @abstractmethod
     def restore(self, memory: Control) -> None:
         """Go on from what `memory` returned.
 
@@ -111,8 +115,8 @@ class Stepping[S](Protocol):
         """
 
 
-class PlannedSteps[S]:
-    """Takes the steps that a clock has planned. See `Stepping`.
+class PlannedSteps[S](Stepping[S]):
+    """Takes the steps that a clock has planned.
 
     Args:
         model: What the run works on.
@@ -123,20 +127,8 @@ class PlannedSteps[S]:
     def __init__(self, model: Model[S], scheme: Scheme[S], clock: Clock) -> None:
         self._model, self._scheme, self._clock = model, scheme, clock
 
+    @override
     def steps(self, number: int, time: float, state: S) -> Iterator[tuple[Tick, Step[S]]]:
-        """Go through the steps until the end.
-
-        Args:
-            number: Of the last step that was taken.
-            time: Its end (dimensionless).
-            state: The state there.
-
-        Yields:
-            A step, and what came of it.
-
-        Raises:
-            StepFailure: A step could not be taken.
-        """
         for tick in self._clock.after(number):
             put_back = kept(self._model)
             try:
@@ -150,14 +142,12 @@ class PlannedSteps[S]:
             yield tick, step
             state = step.state
 
+    @override
     def memory(self) -> Control:
         """What the clock needs to plan the same steps."""
         clock = self._clock
         return Control({"start": clock.start, "taken": clock.taken, "step": clock.step})
 
+    @override
     def restore(self, memory: Control) -> None:
-        """Go on from what `memory` returned: the clock has it already.
-
-        Args:
-            memory: Of the same run.
-        """
+        """Go on from what `memory` returned: the clock has it already."""
