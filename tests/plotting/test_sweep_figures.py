@@ -21,7 +21,9 @@ def figure_of(directory, keys, summary, **options):
 
 
 def test_errors_over_one_key_stand_above_lines_of_their_orders(tmp_path):
-    errors = lambda step: {"error": {"l1": step, "l2": 3 * step**2, "linf_l1": 5 * step}}  # noqa: E731
+    def errors(step):
+        return {"error": {"l1": step, "l2": 3 * step**2, "linf_l1": 5 * step}}
+
     (axes,) = figure_of(tmp_path / "one", {"time.step": [0.1, 0.05, 0.025]}, errors).axes
     curves = lines_of(axes)
     step = np.array([0.025, 0.05, 0.1])
@@ -34,15 +36,20 @@ def test_errors_over_one_key_stand_above_lines_of_their_orders(tmp_path):
         assert (coarse, fine) == (0.1, 0.025)
         assert values[0] / values[1] == pytest.approx(4.0**order)
         assert values[0] < 0.03  # below the lowest curve
+
     # Cells refine to the right.
-    errors = lambda cells: {"error": {"l1": 1 / cells}}  # noqa: E731
+    def errors(cells):
+        return {"error": {"l1": 1 / cells}}
+
     (axes,) = figure_of(tmp_path / "cells", {"mesh.cells": [8, 16, 32]}, errors).axes
     (coarse, fine), values = lines_of(axes)["order 2"]
     assert (coarse, fine) == (8, 32) and values[0] / values[1] == pytest.approx(16.0)
 
 
 def test_two_numbers_become_a_heat_map_and_a_family_of_curves(tmp_path):
-    rate = lambda m, a: {"energy": {"rate": 10 * m + a, "final": 0.0}}  # noqa: E731
+    def rate(m, a):
+        return {"energy": {"rate": 10 * m + a, "final": 0.0}}
+
     keys = {"system.m": [3, 1, 2], "parameters.a": [0.5, 0.25]}
     figure = figure_of(tmp_path / "two", keys, rate, missing=(4,))
     heat, curves, bar = figure.axes
@@ -66,7 +73,10 @@ def test_two_numbers_become_a_heat_map_and_a_family_of_curves(tmp_path):
 
 def test_texts_and_further_keys_become_a_family(tmp_path):
     keys = {"time.scheme": ["bdf2", "jko"], "mesh.cells": [8, 16], "system.m": [1, 2]}
-    errors = lambda scheme, cells, m: {"error": {"u": {"l1": len(scheme) / cells}, "v": {"l1": m}}}  # noqa: E731
+
+    def errors(scheme, cells, m):
+        return {"error": {"u": {"l1": len(scheme) / cells}, "v": {"l1": m}}}
+
     first, second = figure_of(tmp_path / "three", keys, errors).axes
     assert first.get_ylabel() == "error of u in $L^1$ (dimensionless)"
     curves = lines_of(first)
@@ -75,8 +85,11 @@ def test_texts_and_further_keys_become_a_family(tmp_path):
     }
     np.testing.assert_allclose(curves["scheme = bdf2, m = 1"], [[8, 16], [0.5, 0.25]])
     np.testing.assert_allclose(lines_of(second)["scheme = jko, m = 2"], [[8, 16], [2, 2]])
+
     # Texts alone stand beside each other.
-    energy = lambda scheme: {"energy": {"final": float(len(scheme))}}  # noqa: E731
+    def energy(scheme):
+        return {"energy": {"final": float(len(scheme))}}
+
     (axes,) = figure_of(tmp_path / "texts", {"time.scheme": ["jko", "bdf2"]}, energy).axes
     np.testing.assert_allclose(axes.get_lines()[0].get_data(), [[0, 1], [3, 4]])
     assert [text.get_text() for text in axes.get_xticklabels()] == ["jko", "bdf2"]

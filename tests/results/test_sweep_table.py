@@ -18,8 +18,11 @@ def column(rows, name):
 
 def test_orders_of_each_key_that_refines_with_the_others_fixed(tmp_path):
     keys = {"time.step": [0.1, 0.05, 0.02], "system.m": [1, 2], "mesh.cells": [10, 40]}
+
     # Order m in time, and 3 in space, where the other error is nothing to it.
-    errors = lambda step, m, cells: {"error": {"l1": m * step**m * cells**-3.0, "l2": 0.0}}  # noqa: E731
+    def errors(step, m, cells):
+        return {"error": {"l1": m * step**m * cells**-3.0, "l2": 0.0}}
+
     columns, rows = write_sweep(tmp_path / "sweep", {"keys": keys}, errors, missing=(1,))
     assert columns == (
         *("step", "m", "cells", "completed", "error_l1", "error_l2", "order_l1_step", "order_l2_step"),
@@ -48,7 +51,10 @@ def test_keys_that_refine_together_have_one_order_and_species_have_their_own(tmp
         "mesh.h": [0.2, 0.1, 0.05, 0.1],
         "time.step": [0.1, 0.025, 0.00625, 0.1],
     }
-    errors = lambda m, h, step: {"error": {"u": {"l1": h**2}, "v": {"l1": step}}}  # noqa: E731
+
+    def errors(m, h, step):
+        return {"error": {"u": {"l1": h**2}, "v": {"l1": step}}}
+
     columns, rows = write_sweep(
         tmp_path / "sweep", {"keys": keys, "combine": "zip"}, errors, mesh={"domain": "interval", "h": 0.1}
     )
