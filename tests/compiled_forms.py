@@ -3,6 +3,8 @@
 Subprocesses of tests inherit it, and so do the processes that share the serial tests.
 """
 
+import functools
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -12,11 +14,16 @@ if CACHE.name != "fem-models":
 os.environ["XDG_CACHE_HOME"] = str(CACHE)
 os.environ.setdefault("NUMBA_CACHE_DIR", str(CACHE / "numba"))
 
-# A process that needs a form which another one compiles waits for it, but by default for ten seconds only.
+# A process that needs a form which another one compiles waits for it, but by default for ten seconds only. On
+# the small meshes of tests, compiling takes longer than what is compiled: little is optimised.
 os.environ["XDG_CONFIG_HOME"] = str(CACHE / "config")
-_OPTIONS = CACHE / "config" / "dolfinx" / "dolfinx_jit_options.json"
-if not _OPTIONS.exists():
-    _OPTIONS.parent.mkdir(parents=True, exist_ok=True)
-    _draft = _OPTIONS.with_suffix(f".{os.getpid()}")
-    _draft.write_text('{"timeout": 120}', encoding="utf-8")
-    _draft.replace(_OPTIONS)
+_FILE = CACHE / "config" / "dolfinx" / "dolfinx_jit_options.json"
+_OPTIONS = '{"timeout": 120, "cffi_extra_compile_args": ["-O1", "-g0"]}'
+if not _FILE.exists() or _FILE.read_text(encoding="utf-8") != _OPTIONS:
+    _FILE.parent.mkdir(parents=True, exist_ok=True)
+    _draft = _FILE.with_suffix(f".{os.getpid()}")
+    _draft.write_text(_OPTIONS, encoding="utf-8")
+    _draft.replace(_FILE)
+
+# Each compilation asks setuptools, which asks all installed packages five times whether they extend it.
+importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)

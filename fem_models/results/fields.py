@@ -150,7 +150,7 @@ class FieldSeries(ABC):
 
 
 class WrittenFields(FieldSeries):
-    """The fields of a run, in the file that VTKFile writes.
+    """The fields of a run, in the file that `PvdFile` writes.
 
     Args:
         path: The .pvd file.
@@ -330,7 +330,7 @@ def _simplices(grid: "pv.UnstructuredGrid") -> Snapshot | None:
     corners = np.diff(grid.cell_offsets)
     kind = grid.celltypes[0]
     dimension = grid.get_cell(0).dimension
-    # VTKFile writes Lagrange cells of any degree: the corners come first.
+    # There may be Lagrange cells of any degree: the corners come first.
     if np.any(grid.celltypes != kind) or kind not in _SIMPLICES or np.ptp(corners):
         return None
     connected = grid.cell_connectivity.reshape(-1, corners[0])[:, : dimension + 1]

@@ -229,8 +229,6 @@ class RunOutput:
 
     def close(self) -> None:
         """Close the files; what is written stays complete without it. Collective."""
-        if self._fields is not None:
-            self._fields.close()
         if self._vtx is not None:
             self._vtx.close()
         for file in (*self._tables.values(), self._log):

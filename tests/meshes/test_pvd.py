@@ -2,6 +2,7 @@
 
 import shutil
 
+import meshio
 import numpy as np
 import pytest
 import pyvista as pv
@@ -61,11 +62,10 @@ def test_the_pieces_of_all_ranks_have_no_seams(shared_tmp_path):
 def test_the_list_is_whole_after_every_time_and_carries_its_remark(tmp_path):
     mesh = meshes.build(MPI.COMM_SELF, "interval", cells=4).mesh
     function = fem.Function(fem.functionspace(mesh, ("Lagrange", 1)), name="rho")
-    with PvdFile(MPI.COMM_SELF, tmp_path / "f.pvd", "The values are linear.") as file:
-        for number in range(3):
-            file.write(0.1 * number, [function])
-            assert WrittenFields(tmp_path / "f.pvd").times == tuple(0.1 * k for k in range(number + 1))
-    del file
+    file = PvdFile(MPI.COMM_SELF, tmp_path / "f.pvd", "The values are linear.")
+    for number in range(3):
+        file.write(0.1 * number, [function])
+        assert WrittenFields(tmp_path / "f.pvd").times == tuple(0.1 * k for k in range(number + 1))
     text = (tmp_path / "f.pvd").read_text()
     assert "<!-- The values are linear. -->" in text and 'timestep="0.2"' in text
     assert len(pv.get_reader(tmp_path / "f.pvd").time_values) == 3
@@ -83,14 +83,50 @@ def test_a_directory_that_is_gone_stays_gone(tmp_path):
     function = fem.Function(fem.functionspace(mesh, ("Lagrange", 1)), name="rho")
     place = tmp_path / "place"
     place.mkdir()
-    with PvdFile(MPI.COMM_SELF, place / "f.pvd") as file:
-        file.write(0.0, [function])
-        assert sorted(path.name for path in place.iterdir()) == [
-            "f.pvd",
-            "f000000.pvtu",
-            "f_p0_000000.vtu",
-        ]
-        shutil.rmtree(place)
-        with pytest.raises(InputError, match="there is no directory"):
-            file.write(1.0, [function])
+    file = PvdFile(MPI.COMM_SELF, place / "f.pvd")
+    file.write(0.0, [function])
+    assert sorted(path.name for path in place.iterdir()) == ["f.pvd", "f000000.pvtu", "f_p0_000000.vtu"]
+    shutil.rmtree(place)
+    with pytest.raises(InputError, match="there is no directory"):
+        file.write(1.0, [function])
     assert not place.exists()
+
+
+@pytest.mark.parallel
+def test_constants_on_cells_and_tensors_are_beside_the_others(shared_tmp_path):
+    mesh = meshes.build(COMM, "rectangle", cells=(5, 4)).mesh
+    values = fem.Function(fem.functionspace(mesh, ("Lagrange", 1)), name="f")
+    twin = fem.Function(fem.functionspace(mesh, ("Lagrange", 1, (2, 2))), name="T")
+    cells = fem.Function(fem.functionspace(mesh, ("DG", 0, (2,))), name="g")
+    values.interpolate(linear)
+    twin.interpolate(lambda x: np.array([x[0], x[1], 2 * x[0], 3 * x[1]]))
+    cells.interpolate(lambda x: x[:2])
+    write_pvd(COMM, shared_tmp_path / "f.pvd", [(0.0, [values, twin, cells])])
+    pieces = [pv.read(file) for file in shared_tmp_path.glob("f_p*.vtu")]
+    assert sum(piece.n_cells for piece in pieces) == 40
+    for piece in pieces:
+        x, y = np.asarray(piece.points).T[:2]
+        zero = 0 * x
+        tensor = np.array([x, y, zero, 2 * x, 3 * y, zero, zero, zero, zero]).T
+        np.testing.assert_allclose(piece.point_data["T"].reshape(-1, 9), tensor, atol=1e-12)
+        np.testing.assert_allclose(piece.point_data["f"], linear(np.asarray(piece.points).T), atol=1e-12)
+        centres = np.asarray(piece.cell_centers().points)
+        np.testing.assert_allclose(piece.cell_data["g"], centres, atol=1e-12)
+    COMM.Barrier()
+
+
+def test_a_file_is_read_by_other_libraries(tmp_path):
+    mesh = meshes.build(MPI.COMM_SELF, "rectangle", cells=(3, 2)).mesh
+    function = fem.Function(fem.functionspace(mesh, ("Lagrange", 1)), name="f")
+    function.interpolate(linear)
+    write_pvd(MPI.COMM_SELF, tmp_path / "f.pvd", [(0.0, [function])])
+    found = meshio.read(tmp_path / "f_p0_000000.vtu")
+    np.testing.assert_array_equal(found.point_data["f"], linear(found.points.T))
+    assert found.cells_dict["triangle"].shape == (12, 3)
+
+
+def test_fields_of_two_elements_are_refused(tmp_path):
+    mesh = meshes.build(MPI.COMM_SELF, "interval", cells=4).mesh
+    one, two = (fem.Function(fem.functionspace(mesh, ("Lagrange", k)), name=f"f{k}") for k in (1, 2))
+    with pytest.raises(ValueError, match="f2"):
+        write_pvd(MPI.COMM_SELF, tmp_path / "f.pvd", [(0.0, [one, two])])
