@@ -11,13 +11,15 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import numpy.typing as npt
-from dolfinx import fem
+from dolfinx import fem, plot
 from dolfinx.mesh import Mesh
-from dolfinx.plot import vtk_mesh
 
 from fem_models.core.files import draft, write_text
 
 _Array = npt.NDArray[Any]
+
+# Its types know one of its two overloads only.
+_vtk_mesh: Any = plot.vtk_mesh
 
 # VTK's numbers of lines, triangles and tetrahedra with values at their corners.
 _LINEAR = {1: 3, 2: 5, 3: 10}
@@ -102,10 +104,10 @@ class _Points:
         owned = topology.index_map(topology.dim).size_local
         entities = np.arange(owned, dtype=np.int32)
         if space is None:
-            found, kinds, points = vtk_mesh(mesh, topology.dim, entities)
+            found, kinds, points = _vtk_mesh(mesh, topology.dim, entities)
             everywhere = mesh.geometry.index_map()
         else:
-            found, kinds, points = vtk_mesh(space, entities)
+            found, kinds, points = _vtk_mesh(space, entities)
             everywhere = space.dofmap.index_map
         per_cell = len(found) // owned if owned else topology.dim + 2
         self._order = found.reshape(owned, per_cell)[:, 1:]
@@ -133,7 +135,7 @@ class _Points:
         if _element(space) != _element(self.space):
             raise ValueError(f"The field {function.name!r} is of another element than the others.")
         # Spaces of one element may number their unknowns differently.
-        order = vtk_mesh(space, np.arange(len(self.cells), dtype=np.int32))[0]
+        order = _vtk_mesh(space, np.arange(len(self.cells), dtype=np.int32))[0]
         unknowns = np.empty(len(self._first), dtype=np.int32)
         unknowns[self.cells] = order.reshape(len(self.cells), -1)[:, 1:]
         self._unknowns.append((space, unknowns))
