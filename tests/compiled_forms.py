@@ -27,3 +27,20 @@ if not _FILE.exists() or _FILE.read_text(encoding="utf-8") != _OPTIONS:
 
 # Each compilation asks setuptools, which asks all installed packages five times whether they extend it.
 importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
+
+
+def remembered(find):
+    """FFCx's function that loads a compiled form if there is one, which remembers what it has loaded."""
+    loaded = {}
+
+    @functools.wraps(find)
+    def found(name, objects, *where):
+        key = name, tuple(objects), *map(str, where)
+        if key not in loaded:
+            result = find(name, objects, *where)
+            if result[1] is None:
+                return result
+            loaded[key] = result
+        return loaded[key]
+
+    return found

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from compiled_forms import CACHE
+from compiled_forms import CACHE, remembered
+from ffcx.codegeneration import jit as ffcx_jit
 from mpi4py import MPI
 
 import fem_models
@@ -31,6 +32,9 @@ COMM = MPI.COMM_WORLD.Dup()
 PARALLEL = COMM.size > 1
 SEVERITY = {"passed": 0, "skipped": 1, "failed": 2}
 STDERR = pytest.StashKey[int]()
+
+# Tests build the same forms again and again: what is loaded is not looked for once more.
+ffcx_jit.get_cached_module = remembered(ffcx_jit.get_cached_module)
 
 # All ranks must draw the same examples, and the first example pays for compiling the forms.
 hypothesis.settings.register_profile(
@@ -85,6 +89,8 @@ def pytest_report_header(config):
 
 
 def pytest_collection_finish(session):
+    # What is there now stays: solvers ask for a collection of garbage, which need not look through it.
+    gc.freeze()
     if not PARALLEL:
         return
     found = COMM.allgather(([item.nodeid for item in session.items], session.testsfailed))
