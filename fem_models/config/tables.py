@@ -61,6 +61,10 @@ class Mesh(Table):
     radius: Positive | None = Field(
         None, description="radius of a disk, or of the ball in space (1 unless given), dimensionless"
     )
+    lengths: Numbers | None = Field(
+        None,
+        description="side lengths of a torus, one for each dimension (1 for each of cells), dimensionless",
+    )
     cells: Counts | None = Field(None, description="number of cells along each axis; excludes h")
     h: Positive | None = Field(None, description="target edge length, dimensionless; excludes cells")
     parameters: NumberTable = Field(
@@ -76,6 +80,10 @@ class Mesh(Table):
         domain = DOMAINS.get(data["domain"])
         if domain is None:
             return data
+        if domain.dimension is None:
+            counts = data.get("cells")
+            counts = [counts] if isinstance(counts, int) else counts
+            return {"lengths": [1.0] * len(counts)} | data if isinstance(counts, list | tuple) else data
         if domain.is_round:
             return {"center": [0.0] * domain.dimension, "radius": 1.0} | data
         return {"lower": [0.0] * domain.dimension, "upper": [1.0] * domain.dimension} | data
@@ -88,7 +96,7 @@ class Mesh(Table):
             raise ValueError("cells and h exclude each other; keep one of them")
         self._check_keys()
         if self.domain is not None:
-            self._check_domain(DOMAINS[self.domain].dimension)
+            self._check_domain(DOMAINS[self.domain].dimension or self._dimension_of_torus())
         return self
 
     def _check_keys(self) -> None:
@@ -96,9 +104,18 @@ class Mesh(Table):
         kind = "a mesh file" if self.domain is None else f'domain = "{self.domain}"'
         if self.merge and self.domain is not None:
             raise ValueError(f"merge is for mesh files; {kind} has no two nodes at one place")
-        for key in ("lower", "upper", "center", "radius", "cells", "h", "parameters"):
+        for key in ("lower", "upper", "center", "radius", "lengths", "cells", "h", "parameters"):
             if key not in keys and getattr(self, key):
                 raise ValueError(f"{key} does not go with {kind}, which takes {', '.join(keys)}")
+
+    def _dimension_of_torus(self) -> int:
+        if self.lengths is None:
+            raise ValueError('domain = "torus" needs lengths, one for each dimension, or cells')
+        if not 1 <= len(self.lengths) <= 3 or min(self.lengths) <= 0.0:
+            raise ValueError(f"lengths must have one to three positive numbers, not {list(self.lengths)}")
+        if self.cells is not None and min(self.cells) < 3:
+            raise ValueError(f"cells must be at least 3 around a torus, not {list(self.cells)}")
+        return len(self.lengths)
 
     def _check_domain(self, dimension: int) -> None:
         for key in ("lower", "upper", "center", "cells"):

@@ -22,6 +22,7 @@ def mesh(
     upper: Sequence[float] | float | None = None,
     radius: float | None = None,
     center: Sequence[float] | None = None,
+    lengths: Sequence[float] | float | None = None,
     cells: Sequence[int] | int | None = None,
     h: float | None = None,
     parameters: Mapping[str, float] | None = None,
@@ -31,13 +32,14 @@ def mesh(
     """Build or read a mesh. Collective.
 
     Args:
-        source: A domain, one of "interval", "rectangle", "box", "disk", "ball" and "space", or a mesh file: a
-            gmsh script (.geo), .msh or .xdmf.
+        source: A domain, one of "interval", "rectangle", "box", "disk", "ball", "torus" and "space", or a
+            mesh file: a gmsh script (.geo), .msh or .xdmf.
         lower: Lower corner of an interval, rectangle or box, 0 by default (lengths are dimensionless).
         upper: Its upper corner, 1 by default.
         radius: Of a disk, ball or of the ball in space, 1 by default.
         center: Its centre, the origin by default.
-        cells: Number of cells along each axis of an interval, rectangle or box.
+        lengths: Side lengths of a torus, one for each dimension, 1 by default for each of `cells`.
+        cells: Number of cells along each axis of an interval, rectangle, box or torus.
         h: The target length of edges.
         parameters: Of a gmsh script, by name.
         merge: Whether nodes of a file that lie at one place are made one; see `.notes` of the mesh.
@@ -57,6 +59,7 @@ def mesh(
             upper=upper,
             radius=radius,
             center=center,
+            lengths=lengths,
             cells=cells,
             h=h,
             parameters=parameters,
@@ -65,7 +68,8 @@ def mesh(
         raise InputError(f"A mesh is the name of a domain or of a file, not {named(source)}.")
     if not Path(source).suffix:
         raise InputError(f'There is no domain "{source}"; {choices(str(source), DOMAINS)}.')
-    keys = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells}
+    keys = {"lower": lower, "upper": upper, "radius": radius, "center": center}
+    keys |= {"lengths": lengths, "cells": cells}
     for key, value in keys.items():
         if value is not None:
             raise InputError(f"{key} does not go with a mesh file, which takes h and parameters.")

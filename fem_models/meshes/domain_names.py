@@ -10,11 +10,12 @@ class Domain:
     """What is known of a domain before it is built.
 
     Attributes:
-        dimension: Of its mesh.
-        keys: What describes it: `lower`, `upper`, `cells`, `h` for bricks, `center`, `radius`, `h` for balls.
+        dimension: Of its mesh; None where it is the number of `lengths`.
+        keys: What describes it: `lower`, `upper`, `cells`, `h` for bricks, `center`, `radius`, `h` for balls,
+            `lengths`, `cells`, `h` for tori.
     """
 
-    dimension: int
+    dimension: int | None
     keys: tuple[str, ...]
 
     @property
@@ -31,6 +32,8 @@ DOMAINS = {
     "box": Domain(3, _BRICK),
     "disk": Domain(2, _ROUND),
     "ball": Domain(3, _ROUND),
+    "torus": Domain(None, ("lengths", "cells", "h")),
     "space": Domain(3, _ROUND),
 }
-"""The domains by name; "space" is a ball inside a shell that stands for the rest of space."""
+"""The domains by name; "torus" is a brick whose opposite sides are one,
+"space" is a ball inside a shell that stands for the rest of space."""

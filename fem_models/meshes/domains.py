@@ -30,7 +30,8 @@ from fem_models.meshes.checks import check_overlaps
 from fem_models.meshes.domain_names import DOMAINS
 from fem_models.meshes.joints import hanging, parts, places
 from fem_models.meshes.meshio_files import read_by_meshio
-from fem_models.meshes.simplices import CELL_NAME, Simplices, merged
+from fem_models.meshes.simplices import CELL_NAME, Simplices, check_cell_count, merged
+from fem_models.meshes.torus import FEWEST, structured_torus
 from fem_models.meshes.xdmf import read_xdmf
 
 _Vector = npt.NDArray[np.float64]
@@ -38,7 +39,10 @@ _Vector = npt.NDArray[np.float64]
 WHOLE_SPACE = "space"
 """The domain that is a ball in a shell that stands for the rest of space."""
 
-_DIMENSION = {name: domain.dimension for name, domain in DOMAINS.items()}
+TORUS = "torus"
+"""The domain whose opposite sides are one."""
+
+_DIMENSION = {name: domain.dimension for name, domain in DOMAINS.items() if domain.dimension}
 _BRICKS = ("interval", "rectangle", "box")
 _KEYS = {name: domain.keys for name, domain in DOMAINS.items()}
 _SMALL = 1e-10
@@ -59,6 +63,7 @@ def build(
     upper: Sequence[float] | float | None = None,
     radius: float | None = None,
     center: Sequence[float] | None = None,
+    lengths: Sequence[float] | float | None = None,
     cells: Sequence[int] | int | None = None,
     h: float | None = None,
     parameters: Mapping[str, float] | None = None,
@@ -67,14 +72,17 @@ def build(
 
     Args:
         comm: communicator over which the cells are distributed.
-        domain: "interval", "rectangle", "box", "disk", "ball", or "space": a ball in a shell that stands for
-            the rest of space (see `fem_models.meshes.whole_space`).
+        domain: "interval", "rectangle", "box", "disk", "ball", "torus": a brick from the origin on whose
+            opposite sides are one (see `fem_models.meshes.torus`), or "space": a ball in a shell that stands
+            for the rest of space (see `fem_models.meshes.whole_space`).
         lower: lower corner of an interval, rectangle or box, one number per dimension (default 0).
         upper: upper corner, one number per dimension (default 1).
         radius: radius of a disk or ball, also of the ball in space (default 1).
         center: centre of a disk or ball, one number per dimension (default 0).
+        lengths: side lengths of a torus, whose number is its dimension (default 1 for each of `cells`).
         cells: cells per direction of a structured mesh; each rectangle of the grid is split into two
-            triangles, each box into six tetrahedra. Not for a disk, a ball or space.
+            triangles, each box into six tetrahedra. At least 3 around a torus. Not for a
+            disk, a ball or space.
         h: target cell size of an unstructured mesh; an interval gets equal cells not longer than `h`. In
             3D it may be taken some per cent smaller, to avoid flat cells. In space it is the size in the
             ball, and the layers of the shell are 1.5 times as thick.
@@ -85,27 +93,46 @@ def build(
         A mesh of affine simplices whose geometric and topological dimension agree, with ghost cells
         across shared facets. Its boundaries are "boundary" (all of it), for an interval, rectangle or box
         also "left", "right" (low and high x), "bottom", "top" (y), "front", "back" (z), and for space
-        "infinity" (the outer sphere). Space has the regions "ball" and "shell", the others none.
+        "infinity" (the outer sphere); a torus has none. Space has the regions "ball" and "shell",
+        the others none.
 
     Raises:
         InputError: an unknown domain, a key that does not belong to it, a value out of range, both
             `cells` and `h`, or fewer cells than ranks.
     """
-    if domain not in _DIMENSION:
-        raise InputError(f"Unknown mesh domain {domain!r}: choose one of {', '.join(_DIMENSION)}.")
-    keys = {"lower": lower, "upper": upper, "radius": radius, "center": center, "cells": cells, "h": h}
-    _check_keys(domain, {key for key, value in keys.items() if value is not None}, parameters)
+    if domain not in DOMAINS:
+        raise InputError(f"Unknown mesh domain {domain!r}: choose one of {', '.join(DOMAINS)}.")
+    keys = {"lower": lower, "upper": upper, "radius": radius, "center": center, "lengths": lengths}
+    _check_keys(domain, keys | {"cells": cells, "h": h, "parameters": parameters or None})
+    if domain == TORUS:
+        return _torus(comm, lengths, cells, h)
     corner, extents = _bounding_box(domain, lower, upper, radius, center)
-    if cells is not None:
-        counts = _counts(cells, _DIMENSION[domain], domain)
-        return marks.mark_sides(_structured(comm, corner, extents, counts), corner, extents)
     size = _target_size(h, float(extents.max()), _DIMENSION[domain])
-    if domain == "interval":
-        # The small slack keeps rounding in L/h from adding a cell (1.1/0.1 > 11).
-        counts = [math.ceil(float(extents[0]) / size * (1.0 - 1e-12))]
+    if cells is not None or domain == "interval":
+        counts = _around(extents, size) if cells is None else _counts(cells, _DIMENSION[domain], domain)
         return marks.mark_sides(_structured(comm, corner, extents, counts), corner, extents)
     marked = _distribute(comm, lambda: mesh_sources.generate_domain(domain, corner, extents, size))
     return marks.mark_sides(marked.mesh, corner, extents) if domain in _BRICKS else marked
+
+
+def _torus(comm: MPI.Comm, lengths: Any, cells: Any, h: Any) -> marks.MarkedMesh:
+    sides, counts = (_listed(value) for value in (lengths, cells))
+    if sides is None and counts is None:
+        raise InputError("A torus needs `lengths`, one number for each dimension, or `cells`.")
+    dim = len(counts or [] if sides is None else sides)
+    if dim not in CELL_NAME:
+        raise InputError(f"A torus has 1, 2 or 3 dimensions, but {dim} `lengths` or `cells` are given.")
+    sides = [1.0] * dim if sides is None else sides
+    sides = [positive(x, "`lengths` of the mesh") for x in _entries("lengths", sides, dim, TORUS, "number")]
+    size = _target_size(h, max(sides), dim)
+    if counts is None:
+        counts = [max(FEWEST, count) for count in _around(sides, size)]
+    return marks.MarkedMesh(structured_torus(comm, sides, _counts(counts, dim, TORUS)), {}, {})
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """A list of what is one number, a list or an array."""
+    return None if value is None else np.atleast_1d(value).tolist()
 
 
 def from_file(
@@ -179,9 +206,9 @@ def _joints(whole: Simplices, path: Path) -> tuple[str, ...]:
     return (f"The mesh file {path} has {' and '.join(what)}{cure}: no mass passes {where}.",)
 
 
-def _check_keys(domain: str, given: set[str], parameters: Mapping[str, float] | None) -> None:
+def _check_keys(domain: str, keys: Mapping[str, Any]) -> None:
     """Refuse keys that the domain does not have, parameters, and `cells` together with `h`."""
-    given = given | {"parameters"} if parameters else given
+    given = {key for key, value in keys.items() if value is not None}
     if "cells" in given and "cells" not in _KEYS[domain]:
         raise InputError(f"The mesh domain {domain!r} has no structured mesh: give `h` instead of `cells`.")
     if foreign := sorted(given - set(_KEYS[domain])):
@@ -231,6 +258,12 @@ def _bounding_box(domain: str, lower: Any, upper: Any, radius: Any, center: Any)
     return low, high - low
 
 
+def _around(sides: Sequence[float] | _Vector, size: float) -> list[int]:
+    """Numbers of equal cells along the sides that are not longer than `size`."""
+    # The small slack keeps rounding in L/h from adding a cell (1.1/0.1 > 11).
+    return [math.ceil(float(side) / size * (1.0 - 1e-12)) for side in sides]
+
+
 def _target_size(h: Any, largest: float, dim: int) -> float:
     if h is None:
         return largest / _CELLS_ACROSS[dim]
@@ -266,15 +299,8 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"The mesh file {path} is empty: write it again.")
 
 
-def _check_cell_count(comm: MPI.Comm, cells: int) -> None:
-    if cells < comm.size:
-        raise InputError(
-            f"The mesh has {cells} cells, fewer than the {comm.size} ranks: refine it or use fewer ranks."
-        )
-
-
 def _structured(comm: MPI.Comm, corner: _Vector, extents: _Vector, counts: list[int]) -> dmesh.Mesh:
-    _check_cell_count(comm, math.factorial(len(counts)) * math.prod(counts))
+    check_cell_count(comm, math.factorial(len(counts)) * math.prod(counts))
     if extents.min() < _SMALL:
         # DOLFINx takes such lengths for zero.
         mesh = _structured(comm, np.zeros_like(corner), np.ones_like(extents), counts)
@@ -297,7 +323,7 @@ def _distribute(comm: MPI.Comm, make: Callable[[], Simplices]) -> marks.MarkedMe
     def on_one() -> tuple[int, tuple[str, ...]]:
         nonlocal whole
         whole = make()
-        _check_cell_count(comm, len(whole.cells))
+        check_cell_count(comm, len(whole.cells))
         return whole.cells.shape[1] - 1, whole.notes
 
     dim, notes = on_rank_zero(comm, on_one)

@@ -17,6 +17,7 @@ from dolfinx import mesh as dmesh
 from fem_models.core.checks import named
 from fem_models.core.errors import InputError
 from fem_models.meshes.simplices import CELL_NAME, Simplices
+from fem_models.meshes.torus import lengths_of
 
 _Entities = npt.NDArray[np.int32]
 
@@ -44,6 +45,11 @@ class MarkedMesh:
     notes: tuple[str, ...] = ()
     interfaces: Mapping[str, _Entities] = MappingProxyType({})
 
+    @property
+    def lengths(self) -> tuple[float, ...] | None:
+        """The lengths of a torus, in the units of the mesh; None for every other mesh."""
+        return lengths_of(self.mesh)
+
     def facets(self, name: str) -> _Entities | None:
         """The facets of this rank with a name, at the boundary and inside the domain.
 
@@ -59,6 +65,8 @@ class MarkedMesh:
     def __repr__(self) -> str:
         boundaries, regions = ", ".join(self.boundaries), ", ".join(self.regions) or "none"
         kind = self.mesh.topology.cell_name()
+        if self.lengths:
+            return f"MarkedMesh of {kind}s on a torus of {' x '.join(f'{x:g}' for x in self.lengths)}"
         return f"MarkedMesh of {kind}s (boundaries: {boundaries}; regions: {regions})"
 
 

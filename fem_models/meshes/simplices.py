@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from mpi4py import MPI
 
 from fem_models.core.errors import InputError
 from fem_models.meshes.checks import check_volumes
@@ -86,6 +87,22 @@ def checked(whole: Simplices, origin: str) -> Simplices:
         raise InputError(f"{origin} has {CELL_NAME[dim]}s that do not lie {place}: move or project them.")
     check_volumes(whole.points, whole.cells, origin)
     return whole
+
+
+def check_cell_count(comm: MPI.Comm, cells: int) -> None:
+    """Refuse fewer cells than ranks.
+
+    Args:
+        comm: The ranks.
+        cells: The number of all cells.
+
+    Raises:
+        InputError: There are fewer.
+    """
+    if cells < comm.size:
+        raise InputError(
+            f"The mesh has {cells} cells, fewer than the {comm.size} ranks: refine it or use fewer ranks."
+        )
 
 
 def check_simplex(origin: str, name: str, order: int, first_order_simplex: bool) -> None:

@@ -13,7 +13,8 @@ from fem_models.linearised_jko.inf_sup import Boundary, time_integration
 from fem_models.meshes.domain_names import DOMAINS
 
 COORDINATES = ("x", "y", "z")
-DIMENSION = {name: domain.dimension for name, domain in DOMAINS.items() if name != "space"}
+_BOUNDED = (name for name in DOMAINS if name not in ("space", "torus"))
+DIMENSION = {name: dimension for name in _BOUNDED if (dimension := DOMAINS[name].dimension)}
 ROUND = tuple(name for name in DIMENSION if DOMAINS[name].is_round)
 
 # Where the constant falls faster than this power of h, it is not bounded away from zero on these meshes.

@@ -22,5 +22,5 @@ def build_mesh(comm: MPI.Comm, table: Mesh) -> MarkedMesh:
     """
     if table.file is not None:
         return domains.from_file(comm, table.file, h=table.h, parameters=table.parameters, merge=table.merge)
-    keys = ("lower", "upper", "radius", "center", "cells", "h")
+    keys = ("lower", "upper", "radius", "center", "lengths", "cells", "h")
     return domains.build(comm, str(table.domain), **{key: getattr(table, key) for key in keys})

@@ -79,6 +79,8 @@ def _coarse(mesh: Mesh) -> dict[str, object]:
         return {"cells": [min(count, _CELLS) for count in mesh.cells]}
     if DOMAINS[mesh.domain].is_round:
         shortest = 2.0 * (mesh.radius or 1.0)
+    elif mesh.lengths is not None:
+        shortest = min(mesh.lengths)
     else:
         shortest = min(b - a for a, b in zip(mesh.lower or (), mesh.upper or (), strict=True))
     return {"h": max(mesh.h or 0.0, shortest / _CELLS)}

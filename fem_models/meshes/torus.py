@@ -1,0 +1,191 @@
+"""Tori: meshes of simplices without a boundary, whose opposite sides are one.
+
+DOLFINx has no periodic spaces, but a mesh there is a topology and a geometry. The topology is that of cells
+with identified vertices; in the geometry every cell has corners of its own, so that a cell at the seam lies
+beside one side of the brick that the torus was made of, and not across the whole of it. All spaces and forms
+follow from these two. Lengths are in the units of the mesh, dimensionless in the examples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import permutations
+
+import basix.ufl
+import numpy as np
+import numpy.typing as npt
+import ufl
+from dolfinx import cpp
+from dolfinx import mesh as dmesh
+from dolfinx.common import IndexMap
+from mpi4py import MPI
+
+from fem_models.core.errors import InputError
+from fem_models.meshes.simplices import CELL_NAME, check_cell_count
+
+_Array = npt.NDArray[np.float64]
+_Indices = npt.NDArray[np.int64]
+_Numbers = Sequence[float] | _Array
+_Corners = Callable[[_Indices], _Array]
+
+FEWEST = 3
+"""Cells around a torus, at least: with fewer, two cells have the same vertices."""
+
+# Of messages between the ranks that set up the numbering of the corners.
+_TAG = 1205
+
+# Points that close to the upper side, relative to the length, are at it.
+_AT_SIDE = 1e-10
+
+
+class Torus(dmesh.Mesh):
+    """A mesh without a boundary: a brick whose opposite sides are one.
+
+    Args:
+        plain: The mesh with identified vertices and a geometry of its own for each cell.
+        corner: Lower corner of the brick, shape (dim,).
+        lengths: Its side lengths, shape (dim,).
+
+    Attributes:
+        corner: The lower corner.
+        lengths: The side lengths, in the units of the mesh.
+    """
+
+    def __init__(self, plain: dmesh.Mesh, corner: _Numbers, lengths: _Numbers) -> None:
+        super().__init__(plain._cpp_object, plain.ufl_domain())
+        self.corner = tuple(map(float, corner))
+        self.lengths = tuple(map(float, lengths))
+
+    def wrapped(self, points: _Array) -> _Array:
+        """Points in the brick, the lower one of those that are one.
+
+        Args:
+            points: Coordinates, shape (points, 3), of which the first `dim` count.
+
+        Returns:
+            The same points with coordinates from the lower corner on, and below the upper one.
+        """
+        dim = len(self.lengths)
+        inside = points.copy()
+        turns = np.floor((points[:, :dim] - self.corner) / self.lengths + _AT_SIDE)
+        inside[:, :dim] -= turns * self.lengths
+        return inside
+
+
+def lengths_of(mesh: dmesh.Mesh) -> tuple[float, ...] | None:
+    """The lengths of a torus.
+
+    Args:
+        mesh: A mesh.
+
+    Returns:
+        Its lengths, shape (dim,); None where it is no torus.
+    """
+    return mesh.lengths if isinstance(mesh, Torus) else None
+
+
+def structured_torus(comm: MPI.Comm, lengths: _Numbers, counts: Sequence[int]) -> Torus:
+    """A torus of equal bricks, each split into d! simplices along its diagonal. Collective.
+
+    Every rank makes its share of the cells.
+
+    Args:
+        comm: The ranks that share it.
+        lengths: Side lengths, shape (dim,).
+        counts: Numbers of bricks around, at least `FEWEST` in each direction.
+
+    Returns:
+        The torus, with ghost cells across shared facets.
+
+    Raises:
+        InputError: Fewer bricks around, or fewer cells than ranks.
+    """
+    if min(counts) < FEWEST:
+        raise InputError(
+            f"A torus needs at least {FEWEST} cells around in each direction, but `cells` is {list(counts)}: "
+            "take more."
+        )
+    dim = len(counts)
+    around, sides = np.asarray(counts, dtype=np.int64), np.asarray(lengths, dtype=float)
+    steps = _kuhn(dim)
+    total = len(steps) * math.prod(counts)
+    check_cell_count(comm, total)
+    strides = np.cumprod([1, *around[:-1]])
+
+    def lattice(numbers: _Indices) -> _Indices:
+        """Lattice points of the corners of cells, not identified: shape (cells, dim + 1, dim)."""
+        brick, kind = np.divmod(numbers, len(steps))
+        return (brick[:, None] // strides % around)[:, None, :] + steps[kind]
+
+    def corners(numbers: _Indices) -> _Array:
+        return lattice(numbers) * (sides / around)
+
+    cells = (lattice(_share(comm, total)) % around) @ strides
+    return make_torus(comm, cells, int(around.prod()), corners, np.zeros(dim), sides)
+
+
+def make_torus(
+    comm: MPI.Comm,
+    cells: _Indices,
+    vertices: int,
+    corners: _Corners,
+    corner: _Numbers,
+    lengths: _Numbers,
+) -> Torus:
+    """A torus from cells with identified vertices. Collective.
+
+    Args:
+        comm: The ranks that share it.
+        cells: Identified vertices of this rank's share of the cells, shape (cells, dim + 1); the shares
+            follow each other in the order of the ranks.
+        vertices: The number of all identified vertices.
+        corners: Gives the corners of cells, shape (cells, dim + 1, dim), for their numbers; collective.
+        corner: Lower corner of the brick, shape (dim,).
+        lengths: Its side lengths, shape (dim,).
+
+    Returns:
+        The torus, with ghost cells across shared facets.
+    """
+    dim = cells.shape[1] - 1
+    element = basix.ufl.element("Lagrange", CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
+    # Its stub asks for an argument of another overload.
+    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
+    # Coordinates of vertices mean nothing: the cells get corners of their own below.
+    nowhere = np.zeros((len(_share(comm, vertices)), dim))
+    folded = dmesh.create_mesh(comm, cells, ufl.Mesh(element), nowhere, partitioner)
+    topology, cell_map = folded.topology, folded.topology.index_map(dim)
+    count = cell_map.size_local + cell_map.num_ghosts
+    each = np.arange(dim + 1)
+    ghosts = (cell_map.ghosts[:, None] * (dim + 1) + each).ravel()
+    owners = np.repeat(cell_map.owners, dim + 1)
+    nodes = IndexMap(comm, cell_map.size_local * (dim + 1), ghosts, owners, _TAG)
+    numbers = np.asarray(topology.original_cell_index[:count], dtype=np.int64)
+    own = corners(numbers).reshape(-1, dim)
+    geometry = dmesh.create_geometry(
+        nodes,
+        np.arange(count * (dim + 1), dtype=np.int32).reshape(count, dim + 1),
+        folded.geometry.cmaps[0],
+        np.ascontiguousarray(own),
+        # The numbers of the identified vertices, by which nodes of spaces know themselves on any ranks.
+        np.ascontiguousarray(folded.geometry.input_global_indices[folded.geometry.dofmaps[0]].ravel()),
+    )
+    made = cpp.mesh.Mesh_float64(comm, topology._cpp_object, geometry._cpp_object)
+    plain = dmesh.Mesh(made, ufl.Mesh(element))
+    return Torus(plain, corner, lengths)
+
+
+def _share(comm: MPI.Comm, total: int) -> _Indices:
+    """Numbers of this rank's share of so many things, in the order of the ranks."""
+    return np.arange(total * comm.rank // comm.size, total * (comm.rank + 1) // comm.size, dtype=np.int64)
+
+
+def _kuhn(dim: int) -> _Indices:
+    """Corners of the simplices of a unit brick that share its diagonal, shape (dim!, dim + 1, dim)."""
+    paths = []
+    for axes in permutations(range(dim)):
+        path = np.zeros((dim + 1, dim), dtype=np.int64)
+        for step, axis in enumerate(axes):
+            path[step + 1 :, axis] = 1
+        paths.append(path)
+    return np.array(paths)
