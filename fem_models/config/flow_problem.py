@@ -40,6 +40,7 @@ from fem_models.linalg.krylov import KrylovSolver
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import inner_options, refusals
 from fem_models.meshes.marks import MarkedMesh
+from fem_models.meshes.torus import inside_brick
 from fem_models.meshes.whole_space import SHELL
 from fem_models.nodal.mobilities import lumping_of
 from fem_models.steady.curvature import least_curvature
@@ -154,7 +155,7 @@ class FlowProblem(Problem[State]):
         flow, time = self.model, self._config.time
         by_nodes = isinstance(flow, GradientFlow) and NODAL_VOLUME not in flow.names
         remark = _MASS_OF_NODES if by_nodes else _MASS_OF_CELLS
-        volumes = {NODAL_VOLUME: flow.geometry.volumes} if by_nodes else {}
+        volumes = {NODAL_VOLUME: flow.shown_volumes} if by_nodes else {}
         known = None if self._moves else _varying_potentials(flow)
 
         def beside() -> dict[str, Function[Any]]:
@@ -287,7 +288,8 @@ def _finite(flow: NodalFields, expression: Expression, where: str, time: float |
         )
     found = None
     if isinstance(flow, GradientFlow):
-        found = pole(lambda x: expression.numpy(x, t=time), flow.points, flow.geometry.pairs)
+        edges = inside_brick(flow.mesh, flow.points, flow.geometry.pairs)
+        found = pole(lambda x: expression.numpy(x, t=time), flow.points, edges)
     if place := _first_of(flow, None if found is None else tuple(found)):
         raise InputError(
             f"{where} = {expression.text!r} has a pole between the nodes of the mesh, near ({place}){when}; "

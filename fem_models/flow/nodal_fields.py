@@ -26,6 +26,7 @@ from fem_models.flow.observed import Observed
 from fem_models.flow.species import METRICS, Geometry, Species, State, check_terms
 from fem_models.linalg.garbage import collect
 from fem_models.meshes.marks import MarkedMesh
+from fem_models.meshes.torus import lengths_of, node_points
 from fem_models.nodal.couplings import boundary_weights, region_rim
 from fem_models.nodal.nodal_energy import NodalEnergy
 
@@ -155,7 +156,7 @@ class NodalFields(Observed):
     @cached_property
     def points(self) -> _Array:
         """Coordinates of the nodes, shape (nodes, dim)."""
-        return self.space.tabulate_dof_coordinates()[:, : self.mesh.geometry.dim]
+        return node_points(self.space)[:, : self.mesh.geometry.dim]
 
     @cached_property
     def rim(self) -> npt.NDArray[np.bool_]:
@@ -301,13 +302,13 @@ class NodalFields(Observed):
         return self.integral(self.geometry.volumes)
 
     def scale(self, state: State) -> _Array:
-        """The largest nodal value of each species. Collective.
+        """The largest nodal value of each species, shape (species,). Collective.
 
         Args:
             state: Shape (nodes, species).
 
         Returns:
-            Shape (species,).
+            The values.
         """
         return self.reduce(state[: self.owned].max(axis=0, initial=-math.inf), MPI.MAX)
 
@@ -334,8 +335,6 @@ class NodalFields(Observed):
         """
         return self._by_name(self.scale(state))
 
-    # Static fields
-
     @property
     @abstractmethod
     def free_constants(self) -> npt.NDArray[np.bool_]:
@@ -353,7 +352,7 @@ class NodalFields(Observed):
         """
 
     def gauged(self, state: State) -> State:
-        """The state with mean zero over the boundary for static fields that have a free constant. Collective.
+        """The state with free static fields of mean zero over the boundary, or over a torus. Collective.
 
         Args:
             state: Shape (nodes, species).
@@ -363,13 +362,13 @@ class NodalFields(Observed):
         """
         if not self.free_constants.any():
             return state
-        weights = self._boundary_weights[: self.owned]
+        weights = self._gauge[: self.owned]
         sums = self.comm.allreduce(np.append(weights @ state[: self.owned], weights.sum()))
         return state - np.where(self.free_constants, sums[:-1] / sums[-1], 0.0)
 
     @cached_property
-    def _boundary_weights(self) -> _Array:
-        return boundary_weights(self.space)
+    def _gauge(self) -> _Array:
+        return boundary_weights(self.space) if lengths_of(self.mesh) is None else self.geometry.volumes
 
     def reduce(self, values: _Array, op: MPI.Op) -> _Array:
         """Reduce an array over the ranks, entry by entry. Collective.

@@ -24,7 +24,9 @@ from fem_models.expressions.explicit_time import Time
 from fem_models.flow.species import Geometry, State
 from fem_models.linalg.exchange import Exchange
 from fem_models.meshes.parts import Part
+from fem_models.meshes.torus import Torus, lengths_of
 from fem_models.nodal.numbering import original_numbers
+from fem_models.nodal.unfolded import Unfolded
 
 # The energy less what the change of potentials in time has added to it.
 _LESS_WORK = "energy_less_work"
@@ -124,6 +126,11 @@ class Observed(ABC):
         Returns:
             By name.
         """
+
+    @property
+    def has_moments(self) -> bool:
+        """Whether second moments mean something: not on a torus, where there is no distance from a point."""
+        return lengths_of(self.mesh) is None
 
     @property
     @abstractmethod
@@ -257,7 +264,7 @@ class Observed(ABC):
             state: Shape (nodes, species).
 
         Returns:
-            Functions on the mesh, or on the part of it where densities live.
+            As from `function`.
         """
         return {name: self.function(values, name) for name, values in zip(self.names, state.T, strict=True)}
 
@@ -269,16 +276,26 @@ class Observed(ABC):
             name: Of the function.
 
         Returns:
-            A function on the mesh, or on the part of it where densities live: the shell around them in the
-            whole space is no place to look at, as its coordinates are not real.
+            A function on the mesh, on the brick that a torus was made of, or on the part of the mesh where
+            densities live: the shell around them in the whole space is no place to look at, as its
+            coordinates are not real.
         """
         function = fem.Function(self.space, name=name)
         function.x.array[:] = values
-        return function if self._part is None else self._part.restricted([function])[0]
+        return function if self.shown is None else self.shown.restricted([function])[0]
 
     @cached_property
-    def _part(self) -> Part | None:
+    def shown(self) -> Part | Unfolded | None:
+        """The part of the mesh where densities live, or the brick of a torus; None for the mesh itself."""
+        if isinstance(self.mesh, Torus):
+            return Unfolded(self.space)
         return None if self.cells is None else Part(self.space, self.cells)
+
+    @property
+    def shown_volumes(self) -> npt.NDArray[np.float64]:
+        """Nodal volumes whose sum is right where functions are looked at, shape (nodes,). Collective."""
+        volumes = self.geometry.volumes
+        return volumes / self.shown.copies if isinstance(self.shown, Unfolded) else volumes
 
     # What a run found
 
@@ -320,7 +337,8 @@ class Observed(ABC):
         Returns:
             The entries `energy` and `species` of summary.json.
         """
-        moments, kept = self.second_moments(state), self.kept
+        kept = self.kept
+        moments = self.second_moments(state) if self.has_moments else {}
         return {
             "energy": {
                 "initial": record.first["energy"],
@@ -335,8 +353,8 @@ class Observed(ABC):
                     "mass_drift": record.drift(f"mass_{name}") if name in kept else None,
                     "min": record.least(f"min_{name}"),
                     "max": record.most(f"max_{name}"),
-                    "second_moment": moments[name],
                 }
+                | ({"second_moment": moments[name]} if moments else {})
                 for name in self.names
             },
         }

@@ -44,6 +44,7 @@ from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.meshes.parts import Part
 from fem_models.meshes.pvd import write_pvd
+from fem_models.meshes.torus import node_points
 from fem_models.nodal.edges import EdgeGeometry
 from fem_models.nodal.mobilities import CellMobility
 
@@ -306,7 +307,7 @@ def _nodal(space: fem.FunctionSpace, density: Density, which: str) -> _Array:
             raise InputError(f"The {which} density must be a function of the scalar P1 space of the mesh.")
         given: Any = density.x.array
     elif callable(density):
-        given = density(space.tabulate_dof_coordinates().T)
+        given = density(node_points(space).T)
     else:
         given = density
     index_map = space.dofmap.index_map

@@ -16,7 +16,7 @@ import basix.ufl
 import numpy as np
 import numpy.typing as npt
 import ufl
-from dolfinx import cpp
+from dolfinx import cpp, fem
 from dolfinx import mesh as dmesh
 from dolfinx.common import IndexMap
 from mpi4py import MPI
@@ -35,7 +35,7 @@ FEWEST = 3
 # Of messages between the ranks that set up the numbering of the corners.
 _TAG = 1205
 
-# Points that close to the upper side, relative to the length, are at it.
+# Points that close to a side, relative to the length, are at it.
 _AT_SIDE = 1e-10
 
 
@@ -57,20 +57,21 @@ class Torus(dmesh.Mesh):
         self.corner = tuple(map(float, corner))
         self.lengths = tuple(map(float, lengths))
 
-    def wrapped(self, points: _Array) -> _Array:
-        """Points in the brick, the lower one of those that are one.
+    def folded(self, points: _Array) -> _Array:
+        """Points with those at upper sides moved to the lower ones, so that what is one is at one place.
 
         Args:
-            points: Coordinates, shape (points, 3), of which the first `dim` count.
+            points: Coordinates in the brick, shape (points, 3) or (points, dim).
 
         Returns:
-            The same points with coordinates from the lower corner on, and below the upper one.
+            New coordinates, of the same shape.
         """
-        dim = len(self.lengths)
-        inside = points.copy()
-        turns = np.floor((points[:, :dim] - self.corner) / self.lengths + _AT_SIDE)
-        inside[:, :dim] -= turns * self.lengths
-        return inside
+        moved, corner, lengths = points.copy(), np.array(self.corner), np.array(self.lengths)
+        inside = moved[:, : len(corner)]
+        near = _AT_SIDE * lengths
+        at_side = (np.abs(inside - corner) <= near) | (np.abs(inside - corner - lengths) <= near)
+        moved[:, : len(corner)] = np.where(at_side, corner, inside)
+        return moved
 
 
 def lengths_of(mesh: dmesh.Mesh) -> tuple[float, ...] | None:
@@ -83,6 +84,37 @@ def lengths_of(mesh: dmesh.Mesh) -> tuple[float, ...] | None:
         Its lengths, shape (dim,); None where it is no torus.
     """
     return mesh.lengths if isinstance(mesh, Torus) else None
+
+
+def node_points(space: fem.FunctionSpace) -> _Array:
+    """The coordinates of the nodes of a space, on a torus those at the lower sides of its brick.
+
+    Args:
+        space: A scalar Lagrange space.
+
+    Returns:
+        Shape (nodes, 3), ghosts included; the same place for a node on all ranks.
+    """
+    points = space.tabulate_dof_coordinates()
+    return space.mesh.folded(points) if isinstance(space.mesh, Torus) else points
+
+
+def inside_brick(mesh: dmesh.Mesh, points: _Array, pairs: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Those pairs of neighbours between which a straight line runs, without crossing the seam of a torus.
+
+    Args:
+        mesh: The mesh.
+        points: Coordinates of nodes, shape (nodes, dim).
+        pairs: Numbers of neighbours, shape (pairs, 2).
+
+    Returns:
+        Pairs of the same kind; all of them where the mesh is no torus.
+    """
+    if not isinstance(mesh, Torus):
+        return pairs
+    # Cells are shorter than half of the way around.
+    apart = np.abs(points[pairs[:, 0]] - points[pairs[:, 1]]) > 0.5 * np.array(mesh.lengths)
+    return pairs[~apart.any(axis=1)]
 
 
 def structured_torus(comm: MPI.Comm, lengths: _Numbers, counts: Sequence[int]) -> Torus:

@@ -16,7 +16,9 @@ from dolfinx import fem
 
 from fem_models.energies import Term
 from fem_models.linalg.exchange import Exchange, sums
+from fem_models.meshes.torus import Torus, node_points
 from fem_models.nodal.convolution import Convolution, Kernel
+from fem_models.nodal.seam import check_kernel
 from fem_models.nodal.stiffness import Stiffness, add_differences
 
 _Array = npt.NDArray[np.float64]
@@ -45,6 +47,9 @@ class Couplings:
         self._owned = space.dofmap.index_map.size_local
         self._names = tuple(names)
         self._terms = tuple(terms)
+        for term in terms:
+            if term.interaction is not None and isinstance(space.mesh, Torus):
+                check_kernel(space.mesh, term.interaction[2])
         self.interacts = any(term.interaction for term in terms)
         x = ufl.SpatialCoordinate(space.mesh)
         self.stiffnesses = [
@@ -57,7 +62,7 @@ class Couplings:
     @cached_property
     def _convolutions(self) -> list[tuple[int, int, int, Convolution]]:
         """The number of the term, the columns of its two species, and the operator, for each interaction."""
-        points = self._space.tabulate_dof_coordinates()[:, : self._space.mesh.geometry.dim]
+        points = node_points(self._space)[:, : self._space.mesh.geometry.dim]
         return [
             (
                 number,

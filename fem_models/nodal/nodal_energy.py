@@ -16,6 +16,7 @@ from ufl.core.expr import Expr
 from fem_models.energies import Term
 from fem_models.expressions.explicit_time import Time
 from fem_models.nodal.evaluation import NodalCover, NodalExpression
+from fem_models.nodal.seam import check_expressions
 from fem_models.nodal.variables import variables
 
 _Array = npt.NDArray[np.float64]
@@ -32,6 +33,9 @@ class NodalEnergy:
 
     Attributes:
         cover: The nodes.
+
+    Raises:
+        InputError: A term that is not periodic on a torus.
     """
 
     def __init__(
@@ -47,6 +51,14 @@ class NodalEnergy:
         self._names = tuple(names)
         self._x = ufl.SpatialCoordinate(space.mesh)
         self._fields = {name: fem.Function(space, name=name) for name in names}
+        self._check_seam(space)
+
+    def _check_seam(self, space: fem.FunctionSpace) -> None:
+        """Refuse terms that are not periodic on a torus, at some value of the fields."""
+        some = {name: fem.Constant(space.mesh, 1.5) for name in self._names}
+        check_expressions(
+            space, [(f"The energy term {term.name}", term.density(some, self._x)) for term in self._terms]
+        )
 
     def densities(self, state: _Array) -> _Array:
         """The density of each term, shape (nodes, terms).

@@ -10,7 +10,9 @@ from ufl.core.expr import Expr
 from ufl.domain import extract_domains
 
 from fem_models.expressions.functions import FunctionOfX, WrittenInUflError, as_ufl, at_points, require_mesh
+from fem_models.meshes.torus import node_points
 from fem_models.nodal.evaluation import NodalCover, NodalExpression
+from fem_models.nodal.seam import check_expressions
 
 # Of the rule for means, whose points are inside of cells.
 _DEGREE = 4
@@ -77,7 +79,7 @@ def nodal_values(
     Raises:
         InputError: It is something else, or cannot be evaluated.
     """
-    points = space.tabulate_dof_coordinates()[:, : space.mesh.geometry.dim].T
+    points = node_points(space)[:, : space.mesh.geometry.dim].T
     if isinstance(given, np.ndarray):
         return at_points(given, points, what)
     if not isinstance(given, Expr):
@@ -87,5 +89,6 @@ def nodal_values(
             pass
     expression = as_ufl(given, ufl.SpatialCoordinate(space.mesh), what)
     require_mesh(expression, space.mesh, what)
+    check_expressions(space, [(what, expression)])
     values = NodalExpression(NodalCover(space), [expression])()[:, 0]
     return values if nodes is None else values[nodes]

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from fem_models.config.run_file import RunConfig
 from fem_models.core.errors import InputError
 from fem_models.meshes.marks import MarkedMesh
+from fem_models.meshes.torus import node_points
 from fem_models.meshes.whole_space import BALL, SHELL
 from fem_models.nodal.edges import EdgeGeometry
 from fem_models.results import layout
@@ -146,7 +147,7 @@ def nodal(source: Source, space: fem.FunctionSpace, cells: npt.NDArray[np.int32]
         InputError: Pieces that are missing or damaged, or that are not on this mesh.
     """
     dofmap = space.dofmap
-    points = space.tabulate_dof_coordinates()
+    points = node_points(space)
     used = np.arange(len(points)) if cells is None else np.unique(dofmap.list[cells])
     values = np.zeros(len(points))
     failure = None

@@ -59,7 +59,7 @@ def test_nodes_have_the_numbers_of_the_lattice_on_any_ranks():
     space = fem.functionspace(torus, ("Lagrange", 1))
     numbers = original_numbers(space)
     assert sorted(np.concatenate(COMM.allgather(numbers))) == list(range(20))
-    points = torus.wrapped(space.tabulate_dof_coordinates())[: len(numbers)]
+    points = torus.folded(space.tabulate_dof_coordinates())[: len(numbers)]
     lattice = np.stack([numbers % 5 / 5, numbers // 5 * 0.5], axis=1)
     assert np.allclose(points[:, :2], lattice, atol=1e-14)
 

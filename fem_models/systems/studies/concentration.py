@@ -89,8 +89,7 @@ class Concentration(Remembering):
             "time": row["time"],
             f"vertices_half_{name}": self._vertices,
             f"largest_share_{name}": self._share,
-            f"second_moment_{name}": flow.second_moments(state)[name],
-        }
+        } | ({f"second_moment_{name}": flow.second_moments(state)[name]} if flow.has_moments else {})
 
     def _fewest(self, masses: np.ndarray, wanted: float, largest: float) -> int:
         """The least number of vertices that hold a mass, by search for that of the last one."""
