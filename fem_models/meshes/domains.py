@@ -14,10 +14,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import basix.ufl
 import numpy as np
 import numpy.typing as npt
-import ufl
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
@@ -30,14 +28,18 @@ from fem_models.meshes.checks import check_overlaps
 from fem_models.meshes.domain_names import DOMAINS
 from fem_models.meshes.joints import hanging, parts, places
 from fem_models.meshes.meshio_files import read_by_meshio
+from fem_models.meshes.periodic import Folded, fold
 from fem_models.meshes.simplices import CELL_NAME, Simplices, check_cell_count, merged
-from fem_models.meshes.torus import FEWEST, structured_torus
+from fem_models.meshes.torus import FEWEST, create_folded, create_simplices, structured_torus, with_corners
 from fem_models.meshes.xdmf import read_xdmf
 
 _Vector = npt.NDArray[np.float64]
 
 WHOLE_SPACE = "space"
 """The domain that is a ball in a shell that stands for the rest of space."""
+
+# The largest cell size on a torus, over its shortest length.
+_LARGEST_ON_TORUS = {2: 1 / FEWEST, 3: 0.29}
 
 TORUS = "torus"
 """The domain whose opposite sides are one."""
@@ -125,6 +127,14 @@ def _torus(comm: MPI.Comm, lengths: Any, cells: Any, h: Any) -> marks.MarkedMesh
     sides = [1.0] * dim if sides is None else sides
     sides = [positive(x, "`lengths` of the mesh") for x in _entries("lengths", sides, dim, TORUS, "number")]
     size = _target_size(h, max(sides), dim)
+    if counts is None and dim > 1:
+        largest = _LARGEST_ON_TORUS[dim] * min(sides)
+        if size > largest:
+            raise InputError(
+                f"`h` = {size:g} is too large for a torus: take at most {largest:g}, so that there are "
+                "enough cells around."
+            )
+        return _distribute(comm, lambda: mesh_sources.generate_torus(np.array(sides), size))
     if counts is None:
         counts = [max(FEWEST, count) for count in _around(sides, size)]
     return marks.MarkedMesh(structured_torus(comm, sides, _counts(counts, dim, TORUS)), {}, {})
@@ -319,18 +329,37 @@ def _structured(comm: MPI.Comm, corner: _Vector, extents: _Vector, counts: list[
 def _distribute(comm: MPI.Comm, make: Callable[[], Simplices]) -> marks.MarkedMesh:
     """Run `make` on rank 0 and share its cells out; its failure is raised on all ranks."""
     whole: Simplices | None = None
+    folds: Folded | None = None
 
-    def on_one() -> tuple[int, tuple[str, ...]]:
-        nonlocal whole
+    def on_one() -> tuple[int, tuple[str, ...], int]:
+        nonlocal whole, folds
         whole = make()
         check_cell_count(comm, len(whole.cells))
-        return whole.cells.shape[1] - 1, whole.notes
+        if len(whole.pairs):
+            folds = fold(whole, "The mesh")
+            whole = folds.whole
+        return whole.cells.shape[1] - 1, whole.notes, folds.vertices if folds else 0
 
-    dim, notes = on_rank_zero(comm, on_one)
-    points = np.empty((0, dim)) if whole is None else np.ascontiguousarray(whole.points[:, :dim])
+    dim, notes, vertices = on_rank_zero(comm, on_one)
     cells = np.empty((0, dim + 1), dtype=np.int64) if whole is None else whole.cells
-    element = basix.ufl.element("Lagrange", CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
-    # Its stub asks for an argument of another overload.
-    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
-    mesh = dmesh.create_mesh(comm, cells, ufl.Mesh(element), points, partitioner)
-    return replace(marks.mark_groups(mesh, whole), notes=notes)
+    if vertices:
+        return replace(_shared_torus(comm, cells, vertices, whole, folds), notes=notes)
+    points = np.empty((0, dim)) if whole is None else np.ascontiguousarray(whole.points[:, :dim])
+    return replace(marks.mark_groups(create_simplices(comm, cells, points), whole), notes=notes)
+
+
+def _shared_torus(
+    comm: MPI.Comm, cells: npt.NDArray[np.int64], vertices: int, whole: Simplices | None, folds: Folded | None
+) -> marks.MarkedMesh:
+    """A torus whose cells rank 0 has."""
+    folded = create_folded(comm, cells, vertices)
+    # DOLFINx finds groups by vertices, and the folded mesh has all facets and cells of the torus.
+    parts = marks.mark_groups(folded, whole)
+
+    def corners(numbers: npt.NDArray[np.int64]) -> _Vector:
+        wanted = comm.gather(numbers)
+        return comm.scatter(None if folds is None or wanted is None else [folds.corners[n] for n in wanted])
+
+    corner, lengths = comm.bcast(None if folds is None else (folds.corner, folds.lengths))
+    boundaries = {name: facets for name, facets in parts.boundaries.items() if name != "boundary"}
+    return replace(parts, mesh=with_corners(folded, corners, corner, lengths), boundaries=boundaries)

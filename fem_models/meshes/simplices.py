@@ -28,6 +28,7 @@ class Simplices(NamedTuple):
         boundaries: Named sets of facets, indices into `points` of shape (k, dim).
         regions: Named sets of rows of `cells`, shape (k,).
         notes: Sentences about what may not be meant.
+        pairs: Indices of points that are one on a torus, shape (k, 2).
     """
 
     points: npt.NDArray[np.float64]
@@ -35,6 +36,7 @@ class Simplices(NamedTuple):
     boundaries: Mapping[str, _Indices] = MappingProxyType({})
     regions: Mapping[str, _Indices] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    pairs: _Indices = np.empty((0, 2), dtype=np.int64)
 
 
 def merged(whole: Simplices) -> Simplices:
@@ -52,6 +54,7 @@ def merged(whole: Simplices) -> Simplices:
         points=whole.points[kept],
         cells=index[whole.cells],
         boundaries={name: index[corners] for name, corners in whole.boundaries.items()},
+        pairs=index[whole.pairs],
     )
 
 
@@ -73,10 +76,12 @@ def checked(whole: Simplices, origin: str) -> Simplices:
     index[used] = np.arange(len(used))
     # A group of facets may reach beyond the cells.
     facets = {name: index[corners] for name, corners in whole.boundaries.items()}
+    pairs = index[whole.pairs]
     whole = whole._replace(
         points=whole.points[used],
         cells=local.reshape(whole.cells.shape).astype(np.int64),
         boundaries={name: corners[np.all(corners >= 0, axis=1)] for name, corners in facets.items()},
+        pairs=pairs[np.all(pairs >= 0, axis=1)],
     )
     dim = whole.cells.shape[1] - 1
     if not np.all(np.isfinite(whole.points)):

@@ -30,6 +30,8 @@ _SHELL_RATIO, _SHELL_LAYER = 1.5, 1.5
 
 # What is worth another try with gmsh (see `mesh_checks.flatness`).
 _FLAT = 1e-6
+# Bounding boxes of gmsh's geometry are wider by 1e-7.
+_ON_SIDE = 1e-5
 _SIZE_ATTEMPTS = 8
 
 # Formats whose reference numbers gmsh takes for the numbers of curves, surfaces and volumes.
@@ -115,6 +117,57 @@ def generate_domain(
     points = unit.points * scale
     points[:, : len(corner)] += corner
     return unit._replace(points=points)
+
+
+def generate_torus(lengths: npt.NDArray[np.float64], size: float) -> Simplices:
+    """Mesh a rectangle or box with gmsh so that opposite sides have the same nodes.
+
+    Args:
+        lengths: Side lengths, shape (dim,).
+        size: The target size of the cells, in the units of the lengths.
+
+    Returns:
+        The whole mesh, with the pairs of nodes that are one.
+
+    Raises:
+        InputError: gmsh is missing, in use, or refuses.
+    """
+    scale = float(lengths.max())
+    sides, dim = lengths / scale, len(lengths)
+    with _gmsh_session(origin := 'The mesh domain "torus"') as gmsh:
+        occ, model = gmsh.model.occ, gmsh.model
+        (occ.addRectangle if dim == 2 else occ.addBox)(0.0, 0.0, 0.0, *sides)
+        occ.synchronize()
+        for axis in range(dim):
+            low, high = (_side(model, dim, axis, level) for level in (0.0, sides[axis]))
+            shift = np.eye(4)
+            shift[axis, 3] = sides[axis]
+            model.mesh.setPeriodic(dim - 1, high, low, shift.ravel().tolist())
+        gmsh.option.setNumber("Mesh.MeshSizeMin", size / scale)
+        gmsh.option.setNumber("Mesh.MeshSizeMax", size / scale)
+        unit = _generate(gmsh, origin)
+    return unit._replace(points=unit.points * scale)
+
+
+def _side(model: Any, dim: int, axis: int, level: float) -> list[int]:
+    """The side of a brick where a coordinate has a value."""
+    ends = (model.getBoundingBox(dim - 1, tag) for _, tag in model.getEntities(dim - 1))
+    tags = [tag for _, tag in model.getEntities(dim - 1)]
+    return [
+        tag
+        for tag, box in zip(tags, ends, strict=True)
+        if max(abs(box[axis] - level), abs(box[axis + 3] - level)) < _ON_SIDE
+    ]
+
+
+def _pairs(mesh: Any, entities: list[tuple[int, int]], index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Nodes of periodic entities with their partners, shape (pairs, 2)."""
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for dim, tag in entities:
+        _, nodes, partners, _ = mesh.getPeriodicNodes(dim, tag)
+        if len(nodes):
+            found.append(index[np.stack([nodes, partners], axis=1).astype(np.int64)])
+    return np.concatenate(found)
 
 
 def _add_ball(geo: Any) -> None:
@@ -325,6 +378,7 @@ def _extract(gmsh: Any, origin: str, numbered: bool = False) -> Simplices:
         cells,
         {name: index[corners.reshape(-1, dim)] for name, corners in facets.items()},
         {name: np.unique(numbers[members]) for name, members in regions.items()},
+        pairs=_pairs(mesh, gmsh.model.getEntities(), index),
     )
 
 

@@ -151,60 +151,77 @@ def structured_torus(comm: MPI.Comm, lengths: _Numbers, counts: Sequence[int]) -
         return (brick[:, None] // strides % around)[:, None, :] + steps[kind]
 
     def corners(numbers: _Indices) -> _Array:
-        return lattice(numbers) * (sides / around)
+        # Products of whole numbers come first: the last lattice point is then at the length, in all digits.
+        return lattice(numbers) * sides / around
 
     cells = (lattice(_share(comm, total)) % around) @ strides
-    return make_torus(comm, cells, int(around.prod()), corners, np.zeros(dim), sides)
+    return with_corners(create_folded(comm, cells, int(around.prod())), corners, np.zeros(dim), sides)
 
 
-def make_torus(
-    comm: MPI.Comm,
-    cells: _Indices,
-    vertices: int,
-    corners: _Corners,
-    corner: _Numbers,
-    lengths: _Numbers,
-) -> Torus:
-    """A torus from cells with identified vertices. Collective.
+def create_simplices(comm: MPI.Comm, cells: _Indices, points: _Array) -> dmesh.Mesh:
+    """A mesh of simplices with ghost cells across shared facets. Collective.
 
     Args:
         comm: The ranks that share it.
-        cells: Identified vertices of this rank's share of the cells, shape (cells, dim + 1); the shares
-            follow each other in the order of the ranks.
+        cells: This rank's share of the cells, numbers of vertices, shape (cells, dim + 1).
+        points: This rank's share of the vertices, shape (vertices, dim).
+
+    Returns:
+        The mesh.
+    """
+    dim = points.shape[1]
+    element = basix.ufl.element("Lagrange", CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
+    # Its stub asks for an argument of another overload.
+    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
+    return dmesh.create_mesh(comm, cells, ufl.Mesh(element), points, partitioner)
+
+
+def create_folded(comm: MPI.Comm, cells: _Indices, vertices: int) -> dmesh.Mesh:
+    """A mesh of cells with identified vertices, whose coordinates mean nothing. Collective.
+
+    Args:
+        comm: The ranks that share it.
+        cells: This rank's share of the cells, numbers of identified vertices, shape (cells, dim + 1).
         vertices: The number of all identified vertices.
-        corners: Gives the corners of cells, shape (cells, dim + 1, dim), for their numbers; collective.
+
+    Returns:
+        The mesh, with ghost cells across shared facets.
+    """
+    return create_simplices(comm, cells, np.zeros((len(_share(comm, vertices)), cells.shape[1] - 1)))
+
+
+def with_corners(folded: dmesh.Mesh, corners: _Corners, corner: _Numbers, lengths: _Numbers) -> Torus:
+    """A torus from a mesh of cells with identified vertices. Collective.
+
+    Args:
+        folded: The mesh, from `create_folded`; the torus has its cells, facets and vertices.
+        corners: Gives the corners of cells, shape (cells, dim + 1, dim), for the numbers in the order in
+            which the cells were given; collective.
         corner: Lower corner of the brick, shape (dim,).
         lengths: Its side lengths, shape (dim,).
 
     Returns:
-        The torus, with ghost cells across shared facets.
+        The torus.
     """
-    dim = cells.shape[1] - 1
-    element = basix.ufl.element("Lagrange", CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
-    # Its stub asks for an argument of another overload.
-    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
-    # Coordinates of vertices mean nothing: the cells get corners of their own below.
-    nowhere = np.zeros((len(_share(comm, vertices)), dim))
-    folded = dmesh.create_mesh(comm, cells, ufl.Mesh(element), nowhere, partitioner)
-    topology, cell_map = folded.topology, folded.topology.index_map(dim)
+    topology, comm, dim = folded.topology, folded.comm, folded.topology.dim
+    cell_map = topology.index_map(dim)
     count = cell_map.size_local + cell_map.num_ghosts
-    each = np.arange(dim + 1)
-    ghosts = (cell_map.ghosts[:, None] * (dim + 1) + each).ravel()
+    ghosts = (cell_map.ghosts[:, None] * (dim + 1) + np.arange(dim + 1)).ravel()
     owners = np.repeat(cell_map.owners, dim + 1)
     nodes = IndexMap(comm, cell_map.size_local * (dim + 1), ghosts, owners, _TAG)
     numbers = np.asarray(topology.original_cell_index[:count], dtype=np.int64)
-    own = corners(numbers).reshape(-1, dim)
     geometry = dmesh.create_geometry(
         nodes,
         np.arange(count * (dim + 1), dtype=np.int32).reshape(count, dim + 1),
         folded.geometry.cmaps[0],
-        np.ascontiguousarray(own),
+        np.ascontiguousarray(corners(numbers).reshape(-1, dim)),
         # The numbers of the identified vertices, by which nodes of spaces know themselves on any ranks.
         np.ascontiguousarray(folded.geometry.input_global_indices[folded.geometry.dofmaps[0]].ravel()),
     )
     made = cpp.mesh.Mesh_float64(comm, topology._cpp_object, geometry._cpp_object)
-    plain = dmesh.Mesh(made, ufl.Mesh(element))
-    return Torus(plain, corner, lengths)
+    # Of its own: a domain of UFL knows the mesh that it belongs to.
+    element = folded.ufl_domain().ufl_coordinate_element()
+    return Torus(dmesh.Mesh(made, ufl.Mesh(element)), corner, lengths)
 
 
 def _share(comm: MPI.Comm, total: int) -> _Indices:
