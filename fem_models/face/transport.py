@@ -94,8 +94,7 @@ class Geodesic:
             InputError: The picture cannot be written.
         """
         comm = self.discrete.space.mesh.comm
-        frames = [(s, [density]) for s, density in self.functions().items()]
-        with scratch_pvd(comm, frames) as file:
+        with scratch_pvd(comm, self.discrete.frames(self.name)) as file:
             return on_rank_zero(comm, lambda: _draw(file, self.name, self.distance, Path(path)))
 
 

@@ -24,9 +24,9 @@ from fem_models.expressions.explicit_time import Time
 from fem_models.flow.species import Geometry, State
 from fem_models.linalg.exchange import Exchange
 from fem_models.meshes.parts import Part
-from fem_models.meshes.torus import Torus, lengths_of
+from fem_models.meshes.torus import lengths_of
 from fem_models.nodal.numbering import original_numbers
-from fem_models.nodal.unfolded import Unfolded
+from fem_models.nodal.unfolded import Unfolded, shown_part
 
 # The energy less what the change of potentials in time has added to it.
 _LESS_WORK = "energy_less_work"
@@ -287,9 +287,7 @@ class Observed(ABC):
     @cached_property
     def shown(self) -> Part | Unfolded | None:
         """The part of the mesh where densities live, or the brick of a torus; None for the mesh itself."""
-        if isinstance(self.mesh, Torus):
-            return Unfolded(self.space)
-        return None if self.cells is None else Part(self.space, self.cells)
+        return shown_part(self.space, self.cells)
 
     @property
     def shown_volumes(self) -> npt.NDArray[np.float64]:

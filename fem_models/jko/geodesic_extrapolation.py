@@ -30,6 +30,8 @@ from fem_models.linalg.garbage import collect
 from fem_models.linalg.krylov import KrylovSolver, factorises
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import Option
+from fem_models.meshes.torus import differences
+from fem_models.nodal.edges import EdgeGeometry
 from fem_models.nodal.mobilities import CellMobility
 
 _Array = npt.NDArray[np.float64]
@@ -61,14 +63,13 @@ class GeodesicExtrapolation:
         self._mobility = CellMobility(flow.space, flow.cells)
         self._species = int(flow.transported.sum())
         self._exchange = Exchange(flow.space.dofmap.index_map, 2 * self._species)
-        owned, points = slice(0, flow.owned), flow.points
+        owned = slice(0, flow.owned)
         self._volumes = np.where(flow.inside, flow.geometry.volumes, math.inf)[owned, None]
         # Squares of gradients are means over shares of cells, which nodal volumes need not be in 3D.
-        ones = np.ones((flow.nodes, self._species))
-        _, shares = self._sums(ones, points[:, :1] * ones)
+        shares = EdgeGeometry(flow.space, flow.cells, "cells").volumes[owned, None]
         self._shares = np.where(flow.inside[owned, None], shares, math.inf)
-        i, j = self._mobility.pairs.T
-        self._squared_lengths = ((points[i] - points[j]) ** 2).sum(axis=1)[:, None]
+        apart = differences(flow.mesh, flow.points, self._mobility.pairs)
+        self._squared_lengths = (apart**2).sum(axis=1)[:, None]
         self.linear = 0
         self._build_solver(settings)
 

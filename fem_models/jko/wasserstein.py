@@ -42,11 +42,11 @@ from fem_models.jko.path_problem import longest
 from fem_models.jko.path_solver import PathSolver
 from fem_models.jko.paths import PathEquations
 from fem_models.linalg.newton import NewtonSettings
-from fem_models.meshes.parts import Part
 from fem_models.meshes.pvd import write_pvd
 from fem_models.meshes.torus import node_points
 from fem_models.nodal.edges import EdgeGeometry
 from fem_models.nodal.mobilities import CellMobility
+from fem_models.nodal.unfolded import shown_part
 
 _Array = npt.NDArray[np.float64]
 
@@ -124,13 +124,20 @@ class Geodesic:
         Raises:
             InputError: A path that does not end in .pvd, or one in a directory that does not exist.
         """
-        functions = self.functions(name)
-        if self.cells is None:
-            frames = [(s, [density]) for s, density in functions.items()]
-        else:
-            part = Part(self.space, self.cells)
-            frames = [(s, part.restricted([density])) for s, density in functions.items()]
-        write_pvd(self.space.mesh.comm, path, frames)
+        write_pvd(self.space.mesh.comm, path, self.frames(name))
+
+    def frames(self, name: str = "rho") -> list[tuple[float, list[fem.Function]]]:
+        """The densities where they are looked at: on the brick of a torus, or without the shell. Collective.
+
+        Args:
+            name: Of the functions.
+
+        Returns:
+            Times s, each with its density.
+        """
+        part = shown_part(self.space, self.cells)
+        functions = self.functions(name).items()
+        return [(s, [density] if part is None else part.restricted([density])) for s, density in functions]
 
 
 def geodesic_between(

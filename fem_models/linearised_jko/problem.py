@@ -45,6 +45,7 @@ from fem_models.linearised_jko.slab_data import InTime, SlabData, Slabs
 from fem_models.linearised_jko.slab_transport import Transports, transports
 from fem_models.linearised_jko.terminal_costs import TerminalCost, curvature
 from fem_models.meshes.marks import MarkedMesh, mesh_of
+from fem_models.meshes.torus import lengths_of
 
 
 class LinearisedJko:
@@ -98,6 +99,10 @@ class LinearisedJko:
         energy: Energy | Term | None = None,
     ) -> None:
         mesh = mesh_of(mesh)
+        if lengths_of(mesh) is not None:
+            raise InputError(
+                "The linearised JKO problem is not there on a torus: take a domain with a boundary."
+            )
         stable = [name for name, known in PAIRS.items() if known.stable]
         if pair not in stable:
             why = "is not stable" if pair in PAIRS else "is not known"

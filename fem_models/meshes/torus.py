@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import permutations
+from typing import Any
 
 import basix.ufl
 import numpy as np
@@ -99,6 +100,23 @@ def node_points(space: fem.FunctionSpace) -> _Array:
     return space.mesh.folded(points) if isinstance(space.mesh, Torus) else points
 
 
+def differences(mesh: dmesh.Mesh, points: _Array, pairs: npt.NDArray[np.int32]) -> _Array:
+    """The differences of the positions of neighbours, on a torus along the shorter way.
+
+    Args:
+        mesh: The mesh.
+        points: Coordinates of nodes, shape (nodes, dim).
+        pairs: Numbers of neighbours, shape (pairs, 2).
+
+    Returns:
+        Shape (pairs, dim).
+    """
+    found = points[pairs[:, 0]] - points[pairs[:, 1]]
+    if isinstance(mesh, Torus):
+        found -= np.round(found / mesh.lengths) * mesh.lengths
+    return found
+
+
 def inside_brick(mesh: dmesh.Mesh, points: _Array, pairs: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Those pairs of neighbours between which a straight line runs, without crossing the seam of a torus.
 
@@ -170,10 +188,9 @@ def create_simplices(comm: MPI.Comm, cells: _Indices, points: _Array) -> dmesh.M
         The mesh.
     """
     dim = points.shape[1]
-    element = basix.ufl.element("Lagrange", CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
     # Its stub asks for an argument of another overload.
     partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
-    return dmesh.create_mesh(comm, cells, ufl.Mesh(element), points, partitioner)
+    return dmesh.create_mesh(comm, cells, ufl.Mesh(_element(dim)), points, partitioner)
 
 
 def create_folded(comm: MPI.Comm, cells: _Indices, vertices: int) -> dmesh.Mesh:
@@ -220,8 +237,11 @@ def with_corners(folded: dmesh.Mesh, corners: _Corners, corner: _Numbers, length
     )
     made = cpp.mesh.Mesh_float64(comm, topology._cpp_object, geometry._cpp_object)
     # Of its own: a domain of UFL knows the mesh that it belongs to.
-    element = folded.ufl_domain().ufl_coordinate_element()
-    return Torus(dmesh.Mesh(made, ufl.Mesh(element)), corner, lengths)
+    return Torus(dmesh.Mesh(made, ufl.Mesh(_element(dim))), corner, lengths)
+
+
+def _element(dim: int) -> Any:
+    return basix.ufl.element("Lagrange", CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
 
 
 def _share(comm: MPI.Comm, total: int) -> _Indices:

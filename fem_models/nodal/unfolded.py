@@ -18,6 +18,7 @@ from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 from fem_models.linalg.exchange import sums
+from fem_models.meshes.parts import Part
 from fem_models.meshes.torus import Torus
 
 _Array = npt.NDArray[np.float64]
@@ -73,6 +74,21 @@ class Unfolded:
     def copies(self) -> _Array:
         """How often each node of the torus comes, ghosts included, shape (nodes,). Collective."""
         return sums(self._whole.dofmap.index_map, self._sources[: self._owned], 1.0)
+
+
+def shown_part(space: fem.FunctionSpace, cells: npt.NDArray[np.int32] | None) -> Part | Unfolded | None:
+    """Where functions of a space are looked at, if not on its mesh. Collective.
+
+    Args:
+        space: A scalar Lagrange space.
+        cells: Local cells of the part of the mesh where densities live; None for all.
+
+    Returns:
+        The brick of a torus, or that part of another mesh; None for the mesh itself.
+    """
+    if isinstance(space.mesh, Torus):
+        return Unfolded(space)
+    return None if cells is None else Part(space, cells)
 
 
 def _brick(torus: Torus, owned: int) -> dmesh.Mesh:

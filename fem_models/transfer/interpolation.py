@@ -22,6 +22,8 @@ from fem_models.core.checkpoint_file import read_checkpoint
 from fem_models.core.errors import InputError
 from fem_models.core.parallel import on_rank_zero
 from fem_models.flow.nodal_fields import NodalFields
+from fem_models.meshes.torus import Torus, lengths_of
+from fem_models.nodal.unfolded import shown_part
 from fem_models.transfer.grids import Box, Grid, reached
 from fem_models.transfer.location import Located
 from fem_models.transfer.pieces import Block, Piece, blocks, check_piece
@@ -77,10 +79,23 @@ class Target:
         self.used = np.arange(fields.nodes) if fields.cells is None else np.flatnonzero(fields.inside)
         self.points: _Array = fields.points[self.used]
         self.dim = self.points.shape[1]
-        self.box = Box(
+        lower, upper = (
             fields.reduce(self.points.min(axis=0, initial=math.inf), MPI.MIN),
             fields.reduce(self.points.max(axis=0, initial=-math.inf), MPI.MAX),
         )
+        # Nodes of a torus are those at its lower sides.
+        self.box = Box(lower, lower + lengths if (lengths := lengths_of(fields.mesh)) else upper)
+
+    def folded(self, points: _Array) -> _Array:
+        """Points with those at the upper sides of a torus moved to the lower ones.
+
+        Args:
+            points: Shape (points, dim).
+
+        Returns:
+            The points at which nodes are.
+        """
+        return self.fields.mesh.folded(points) if isinstance(self.fields.mesh, Torus) else points
 
     def all(self, mine: npt.NDArray[np.bool_]) -> bool:
         """Whether something is true at the nodes of all ranks.
@@ -204,10 +219,12 @@ def _from_function(target: Target, function: fem.Function, name: str) -> Found:
         raise InputError(
             f"{origin} must live on the ranks of the flow: make its mesh with the same communicator."
         )
-    space = fem.functionspace(mesh, ("Lagrange", 1))
-    linear = fem.Function(space)
+    linear = fem.Function(fem.functionspace(mesh, ("Lagrange", 1)))
     linear.interpolate(function)
-    owned = mesh.topology.index_map(mesh.topology.dim).size_local
+    if (part := shown_part(linear.function_space, None)) is not None:
+        linear = part.restricted([linear])[0]
+    space = linear.function_space
+    owned = space.mesh.topology.index_map(mesh.topology.dim).size_local
     points, cells = space.tabulate_dof_coordinates(), space.dofmap.list[:owned].astype(np.int64)
     piece = Piece(points, cells, mesh.topology.dim, np.asarray(linear.x.array, dtype=float).reshape(-1, 1))
 
@@ -261,7 +278,7 @@ def _at_nodes(target: Target, parts: Iterable[Block], fields: int) -> tuple[_Arr
     near = _SAME_POINT * float((target.box.upper - target.box.lower).max())
     same = True
     for block in parts:
-        _, index = tree.query(block.points, distance_upper_bound=near)
+        _, index = tree.query(target.folded(block.points), distance_upper_bound=near)
         met = index < len(target.points)
         located.values[index[met]] = block.values[met]
         located.distance[index[met]] = -1.0
