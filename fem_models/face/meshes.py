@@ -33,7 +33,7 @@ def mesh(
 
     Args:
         source: A domain, one of "interval", "rectangle", "box", "disk", "ball", "torus" and "space", or a
-            mesh file: a gmsh script (.geo), .msh or .xdmf.
+            mesh file: a gmsh script (.geo), .msh or .xdmf. A file with periodic sides is a torus.
         lower: Lower corner of an interval, rectangle or box, 0 by default (lengths are dimensionless).
         upper: Its upper corner, 1 by default.
         radius: Of a disk, ball or of the ball in space, 1 by default.

@@ -52,6 +52,12 @@ MODELS = {
         "initial": {"rho": "1", "mass": 1},
         "time": {"control": "adaptive", "step": 1e-3, "tolerance": 1e-3},
     },
+    "torus": {
+        "mesh": {"domain": "torus", "cells": [5, 4]},
+        "system": {"name": "fokker-planck", "m": 2, "potential": "0.2*cos(2*pi*x)"},
+        "initial": {"rho": "1 + sin(2*pi*x)", "mass": 1},
+        "time": {"scheme": "bdf2"},
+    },
     "moving trap": {
         "system": {"name": "fokker-planck", "potential": "(x - t)**2"},
         "initial": {"rho": "1", "mass": 1},
