@@ -18,6 +18,7 @@ The prefixes:
     follow_mass_        mass matrices of the diffusion carried along linearised_jko/followed_diffusion.py
     follow_transport_   steps in time of the same                    linearised_jko/followed_diffusion.py
     saddle_             all equations of the linearised problem      linearised_jko/saddle_point.py
+    perturbed_          (I - Δ)φ = ρ of kinetic equations           kinetic/bgk/perturbed.py
 
 They count in the order of `fem_models.linalg.options`: those of the command line (or of PETSC_OPTIONS in the
 environment) win over what a caller gives, and this over the defaults.

@@ -38,6 +38,7 @@ INNER_PREFIXES = (
     "follow_mass_",
     "follow_transport_",
     "saddle_",
+    "perturbed_",
 )
 
 

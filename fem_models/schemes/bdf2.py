@@ -16,7 +16,7 @@ from fem_models.linalg.newton import NewtonSettings
 from fem_models.schemes.checks import require_memory
 from fem_models.schemes.halves import in_halves
 from fem_models.schemes.resolvent import ResolventScheme
-from fem_models.schemes.two_steps import beyond, non_negative
+from fem_models.schemes.two_steps import bdf2_error, beyond, non_negative
 
 
 class Bdf2(ResolventScheme):
@@ -76,7 +76,7 @@ class Bdf2(ResolventScheme):
 
     @override
     def error_constant(self, steps: Sequence[float]) -> float:
-        """(1+ω)²/(6ω(1+2ω)), which is 2/9 for equal steps: from the derivative of the interpolating parabola.
+        """(1+ω)²/(6ω(1+2ω)), which is 2/9 for equal steps.
 
         Args:
             steps: τ_n and τ_{n-1}, and more.
@@ -84,8 +84,7 @@ class Bdf2(ResolventScheme):
         Returns:
             The constant.
         """
-        omega = steps[0] / steps[1]
-        return (1.0 + omega) ** 2 / (6.0 * omega * (1.0 + 2.0 * omega))
+        return bdf2_error(steps)
 
     @override
     def memory(self) -> Memory[State]:

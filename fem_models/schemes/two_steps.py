@@ -50,3 +50,16 @@ def euler_error(steps: Sequence[float]) -> float:
     """
     omega = steps[0] / steps[1]
     return (1.0 + omega) / (4.0 * omega)
+
+
+def bdf2_error(steps: Sequence[float]) -> float:
+    """The constant of the local error of BDF2: from the derivative of the interpolating parabola.
+
+    Args:
+        steps: τ_n and τ_{n-1}, and more (dimensionless).
+
+    Returns:
+        (1+ω)²/(6ω(1+2ω)) with ω = τ_n/τ_{n-1}, which is 2/9 for equal steps.
+    """
+    omega = steps[0] / steps[1]
+    return (1.0 + omega) ** 2 / (6.0 * omega * (1.0 + 2.0 * omega))

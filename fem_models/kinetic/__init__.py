@@ -1,0 +1,1 @@
+"""Kinetic equations in the position and the velocity."""
