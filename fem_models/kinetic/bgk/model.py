@@ -48,6 +48,7 @@ class KineticModel:
 
     Attributes:
         space: The discrete modes.
+        bounds: A of the bounds that are kept, or None.
         spread: A of the perturbed norm (4.6): A⁻¹ ≤ ρ ≤ A; that of the bounds, or what `spread_of` gives for the
             initial density.
     """
@@ -76,7 +77,8 @@ class KineticModel:
         self.collisions: Collisions = collisions
         found = HermiteModes(mesh.topology.dim, modes, tensor=bounds is not None)
         self._set_up(mesh, found, degree)
-        self._bounds = None if bounds is None else Bounds(self.space, bounds)
+        self.bounds = bounds
+        self._projection = None if bounds is None else Bounds(self.space, bounds)
         self.spread = 1.0 if bounds is None else bounds
 
     def _set_up(self, mesh: Mesh, modes: HermiteModes, degree: int) -> None:
@@ -168,10 +170,10 @@ class KineticModel:
         Returns:
             The nearest state within them that the projection knows.
         """
-        if self._bounds is None:
+        if self._projection is None:
             return state
         before = self.product(state, state)
-        new = replace(state, **self._bounds.projected(state))
+        new = replace(state, **self._projection.projected(state))
         return replace(new, loss=(before - self.product(new, new)) / before)
 
     def spread_of(self, state: KineticState) -> float:

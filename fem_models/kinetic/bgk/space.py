@@ -23,6 +23,7 @@ from mpi4py import MPI
 from fem_models.core.errors import InputError
 from fem_models.kinetic.bgk.modes import HermiteModes
 from fem_models.linalg.exchange import Exchange, sums
+from fem_models.meshes.torus import Torus
 
 _Array = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int32]
@@ -154,6 +155,24 @@ class KineticSpace:
             The sum.
         """
         return float(self.comm.allreduce(value))
+
+    # Places
+
+    def node_points(self) -> _Array:
+        """Coordinates of the nodes, inside of the brick of a torus, shape (nodes, d)."""
+        reference = self.nodes.element.basix_element.points
+        bary = np.column_stack([1.0 - reference.sum(axis=1), reference])
+        found = np.zeros((self.node_count, 3))
+        found[self.cells, : self.modes.dimension] = bary @ self.corners
+        found = self.mesh.wrapped(found) if isinstance(self.mesh, Torus) else found
+        return found[:, : self.modes.dimension]
+
+    def odd_points(self) -> _Array:
+        """Coordinates of the points for odd modes, cell by cell, shape (cells · points, d)."""
+        found = np.zeros((len(self.cells) * len(self.weights), 3))
+        found[:, : self.modes.dimension] = (self.shares @ self.corners).reshape(-1, self.modes.dimension)
+        found = self.mesh.wrapped(found) if isinstance(self.mesh, Torus) else found
+        return found[:, : self.modes.dimension]
 
     # Transport
 
