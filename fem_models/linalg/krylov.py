@@ -161,6 +161,20 @@ class KrylovSolver:
         with self._reading():
             self.ksp.solve(right, found)
 
+    def precondition(self, right: PETSc.Vec, found: PETSc.Vec) -> None:
+        """Apply the preconditioner alone, which is made where that has not been done.
+
+        Args:
+            right: What it is applied to.
+            found: Where the result goes.
+
+        Raises:
+            InputError: PETSc refuses an option.
+        """
+        with self._reading():
+            self.ksp.setUp()
+            self.ksp.getPC().apply(right, found)
+
     def solve_transposed(self, right: PETSc.Vec, found: PETSc.Vec) -> None:
         """Solve with the transposed matrix.
 

@@ -2,9 +2,8 @@
 
     (c h_n, w) + (s_n/ε²) (λ* h_n, w) + Σ_{ab,n'} (B_a B_bᵀ)_{nn'} (q ∂_b h_{n'}, ∂_a w) = right-hand side
 
-with c = a/τ. Odd modes are eliminated point by point, which leaves q. The product is made from the factors of the
-matrix, without the matrix; the preconditioner of conjugate gradients has the diagonal blocks, one for each mode,
-and is kept from step to step while it is good.
+with c = a/τ. Odd modes are eliminated point by point, which leaves q. The preconditioner of conjugate gradients has
+the diagonal blocks, one for each mode, and is kept from step to step while it is good.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_models.core.errors import SolveError
+from fem_models.kinetic.bgk.even_operator import EvenOperator
 from fem_models.kinetic.bgk.space import KineticSpace
 from fem_models.linalg.callbacks import product_matrix, reason_name, weak
 from fem_models.linalg.coordinates import block_coordinates, coordinate_matrix, global_numbers
@@ -30,8 +30,8 @@ _Array = npt.NDArray[np.float64]
 
 # A preconditioner is made anew when it needs so many times the iterations that it needed at first, and more.
 _WORSE, _MORE = 1.3, 3
-# Where c or the least or the largest q has changed by this factor, it is made anew in any case.
-_OTHER = 4.0
+# Where c or λ* somewhere has changed by such a factor, it is made anew in any case.
+_SHIFT, _RATE = 2.0, 1.3
 # What rounding leaves of the residual, relative to that of a constant density.
 _ROUNDING = 1e-16
 
@@ -47,9 +47,10 @@ _GAMG: dict[str, Option] = {
     "ksp_type": "preonly",
     "pc_type": "gamg",
     "pc_gamg_agg_nsmooths": 1,
-    "mg_levels_ksp_type": "chebyshev",
-    "mg_levels_ksp_max_it": 2,
-    "mg_levels_pc_type": "jacobi",
+    "pc_gamg_threshold": 0.02,
+    "mg_levels_ksp_type": "richardson",
+    "mg_levels_ksp_max_it": 1,
+    "mg_levels_pc_type": "sor",
 }
 _FACTORS: dict[str, Option] = {"ksp_type": "preonly", "pc_type": "cholesky"}
 
@@ -78,16 +79,18 @@ class EvenSystem:
         space: The discrete modes.
         settings: The tolerance, relative to the solution in the norm of the energy; the choice of the solver of
             each block; and options of PETSc.
+        by_degree: Whether q depends on the degree of odd modes.
 
     Attributes:
         seconds: Time spent so far on this rank: "assemble" and "solve".
     """
 
-    def __init__(self, space: KineticSpace, settings: NewtonSettings) -> None:
+    def __init__(self, space: KineticSpace, settings: NewtonSettings, by_degree: bool = False) -> None:
         collect(space.mesh)
         self._space, self._settings = space, settings
         self.seconds = {"assemble": 0.0, "solve": 0.0}
         modes, index_map = len(space.modes.even), space.nodes.dofmap.index_map
+        self._operator = EvenOperator(space, by_degree)
         rows, columns = block_coordinates(*[global_numbers(index_map, space.cells)] * 2)
         pattern = rows.ravel(), columns.ravel()
         self._blocks = [coordinate_matrix(space.comm, index_map, index_map, *pattern) for _ in range(modes)]
@@ -111,7 +114,7 @@ class EvenSystem:
         if pc.getType() == PETSc.PC.Type.FIELDSPLIT:
             pc.setFieldSplitIS(*((str(n), place) for n, place in enumerate(places)))
         self._right, self._found = self._matrix.createVecRight(), self._matrix.createVecRight()
-        self._made: tuple[float, float, float] | None = None
+        self._made: tuple[float, _Array] | None = None
         self._first = self._latest = 0
 
     def solve(self, coefficients: Coefficients, right: _Array, guess: _Array) -> tuple[_Array, int]:
@@ -135,9 +138,7 @@ class EvenSystem:
         self._use(coefficients)
         begin = perf_counter()
         self._right.array_w[:] = right.ravel()
-        pc = self._solver.ksp.getPC()
-        self._solver.set_up()
-        pc.apply(self._right, self._found)
+        self._solver.precondition(self._right, self._found)
         size = max(self._right.dot(self._found), 0.0) ** 0.5
         guess = space.with_ghosts(guess[: space.owned])
         self._right.array_w[:] = (right - self.product(guess)).ravel()
@@ -178,13 +179,7 @@ class EvenSystem:
         Returns:
             At owned nodes, shape (owned nodes, even modes).
         """
-        space, now = self._space, self._now
-        out = space.divergence(now.q * space.slopes(even)).copy()
-        if space.degree == 1:
-            out += self._lumped * even[: space.owned]
-        else:
-            out += space.mass_product(self._weights, now.damping, even)
-        return out
+        return self._operator.product(self._now.damping, even).copy()
 
     def _product(self, matrix: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
         y.array_w[:] = self.product(self._space.with_ghosts(x.array_r)).ravel()
@@ -195,20 +190,21 @@ class EvenSystem:
         space, self._now = self._space, coefficients
         volumes = space.volumes[:, None] * space.mass_weights
         self._weights = coefficients.shift * volumes, coefficients.mass_rates * volumes
-        if space.degree == 1:
-            rates = space.summed(self._weights[1])[: space.owned]
-            masses = space.node_masses[: space.owned]
-            self._lumped = coefficients.shift * masses[:, None] + rates[:, None] * coefficients.damping
-        sizes = np.array([-coefficients.q.min(initial=np.inf), coefficients.q.max(initial=0.0)])
-        space.comm.Allreduce(MPI.IN_PLACE, sizes, op=MPI.MAX)
-        now = (coefficients.shift, -float(sizes[0]), float(sizes[1]))
-        other = self._made is None or any(
-            not 1.0 / _OTHER < new / old < _OTHER for new, old in zip(now, self._made, strict=True)
-        )
-        if other or self._latest > _WORSE * self._first + _MORE:
-            self._made, self._first, self._latest = now, 0, 0
+        self._operator.fill(coefficients.q, *self._weights)
+        if self._latest > _WORSE * self._first + _MORE or self._changed():
+            self._made, self._first, self._latest = (coefficients.shift, coefficients.mass_rates), 0, 0
             self._make()
         self.seconds["assemble"] += perf_counter() - begin
+
+    def _changed(self) -> bool:
+        """Whether the coefficients are others than those of the preconditioner. Collective."""
+        if self._made is None:
+            return True
+        shift, rates = self._made
+        ratio = self._now.mass_rates / rates
+        far = max(float(ratio.max(initial=1.0)), 1.0 / float(ratio.min(initial=1.0))) > _RATE
+        shifted = not 1.0 / _SHIFT < self._now.shift / shift < _SHIFT
+        return self._space.comm.allreduce(far or shifted, op=MPI.LOR)
 
     def _make(self) -> None:
         """Fill in the diagonal blocks."""

@@ -55,7 +55,7 @@ class KineticScheme(ABC):
 
     def __init__(self, model: KineticModel, settings: NewtonSettings | None = None) -> None:
         self._model = model
-        self._system = EvenSystem(model.space, settings or NewtonSettings())
+        self._system = EvenSystem(model.space, settings or NewtonSettings(), model.collisions == "fokker-planck")
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -45,6 +45,8 @@ class KineticSpace:
         cells: Nodes of each cell of this rank, shape (cells, nodes of a cell).
         corners: Coordinates of the corners of each cell, shape (cells, d + 1, d), as the cell has them.
         volumes: Shape (cells,).
+        inverse: Gradients of the reference coordinates, row by row, shape (cells, d, d).
+        reference_slopes: Of the basis functions at the points for odd modes, shape (points, nodes of a cell, d).
         node_masses: ∫ of the basis function of each node, ghosts included, shape (nodes,).
         volume: Of the torus.
         owned: Number of nodes of this rank.
@@ -65,8 +67,7 @@ class KineticSpace:
         self.corners = np.ascontiguousarray(mesh.geometry.x[mesh.geometry.dofmaps[0][:count], :dim])
         edges = np.ascontiguousarray((self.corners[:, 1:] - self.corners[:, :1]).transpose(0, 2, 1))
         self.volumes = np.abs(np.linalg.det(edges)) / math.factorial(dim)
-        # Row r is the gradient of the reference coordinate r.
-        self._inverse = np.ascontiguousarray(np.linalg.inv(edges))
+        self.inverse = np.ascontiguousarray(np.linalg.inv(edges))
         kind = getattr(basix.CellType, mesh.topology.cell_name())
         element = self.nodes.element.basix_element
         points, weights = basix.make_quadrature(kind, 1 if degree == 1 else 2)
@@ -74,7 +75,7 @@ class KineticSpace:
         self.shares = np.column_stack([1.0 - points.sum(axis=1), points])
         tables = element.tabulate(1, points)[:, :, :, 0]
         self.point_values = np.ascontiguousarray(tables[0])
-        self._slopes = np.ascontiguousarray(tables[1:].transpose(1, 2, 0))
+        self.reference_slopes = np.ascontiguousarray(tables[1:].transpose(1, 2, 0))
         if degree == 1:
             self.mass_values, self.mass_weights = np.eye(dim + 1), np.full(dim + 1, 1.0 / (dim + 1))
         else:
@@ -103,6 +104,18 @@ class KineticSpace:
             A table of its own, shape (nodes, even modes).
         """
         return self._exchange.with_ghosts(owned).copy()
+
+    def summed_table(self, shares: _Array) -> _Array:
+        """The sums over ranks of a table at nodes. Collective.
+
+        Args:
+            shares: Shape (nodes, even modes), what this rank adds.
+
+        Returns:
+            Shape (owned nodes, even modes); a view that the next sum changes.
+        """
+        self._exchange.values[:] = shares
+        return self._exchange.summed()
 
     def summed(self, shares: _Array) -> _Array:
         """Sums over cells and ranks at nodes. Collective.
@@ -186,7 +199,7 @@ class KineticSpace:
             Shape (cells, points, odd modes).
         """
         out = np.empty((len(self.cells), len(self.weights), len(self.modes.odd)))
-        _slopes(self.cells, self._inverse, self._slopes, self._where, self._values, even, out)
+        _slopes(self.cells, self.inverse, self.reference_slopes, self._where, self._values, even, out)
         return out
 
     def divergence(self, odd: _Array) -> _Array:
@@ -201,7 +214,7 @@ class KineticSpace:
         shares = self._exchange.cleared()
         weights = self.weights
         _divergence(
-            self.cells, self._inverse, self._slopes, self._where, self._values, self.volumes, weights, odd, shares
+            self.cells, self.inverse, self.reference_slopes, self._where, self._values, self.volumes, weights, odd, shares
         )
         return self._exchange.summed()
 
@@ -235,7 +248,7 @@ class KineticSpace:
         """
         weights = (self.volumes[:, None] * self.weights)[:, :, None]
         out = np.empty((len(self.cells), *[self.cells.shape[1]] * 2))
-        _stiffness(self._inverse, self._slopes, coefficients * weights, out)
+        _stiffness(self.inverse, self.reference_slopes, coefficients * weights, out)
         return out
 
     # Products
@@ -251,24 +264,10 @@ class KineticSpace:
         """
         if self.degree == 1:
             return self.node_masses[: self.owned, None] * even[: self.owned]
-        weights = self.volumes[:, None] * self.mass_weights
-        nothing = np.zeros(len(self.modes.even))
-        return self.mass_product((weights, weights), nothing, even).copy()
-
-    def mass_product(self, weights: tuple[_Array, _Array], damping: _Array, even: _Array) -> _Array:
-        """Σ over the rule for masses of (weight + s_n rate weight) h_n w, at owned nodes. Collective.
-
-        Args:
-            weights: Those of all modes, and those that s_n multiplies, shape (cells, points) each.
-            damping: s_n, shape (even modes,).
-            even: h_n at nodes, ghosts included.
-
-        Returns:
-            Shape (owned nodes, even modes); a view that the next sum changes.
-        """
+        local = np.einsum("q,qi,qj->ij", self.mass_weights, self.mass_values, self.mass_values)
         shares = self._exchange.cleared()
-        _mass_product(self.cells, self.mass_values, *weights, damping, even, shares)
-        return self._exchange.summed()
+        _add_products(self.cells, local, self.volumes, even, shares)
+        return self._exchange.summed().copy()
 
     def even_product(self, one: _Array, other: _Array, rates: _Array | None = None) -> _Array:
         """∫ h_n g_n, or ∫ λ h_n g_n, of each even mode n by the rule for masses. Collective.
@@ -428,21 +427,10 @@ def _even_product(
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _mass_product(
-    cells: _Ints, basis: _Array, weights: _Array, rates: _Array, damping: _Array, even: _Array, out: _Array
-) -> None:
-    modes = even.shape[1]
-    local = np.empty(modes)
+def _add_products(cells: _Ints, local: _Array, volumes: _Array, even: _Array, out: _Array) -> None:
     for c in range(len(cells)):
-        for q in range(basis.shape[0]):
-            local[:] = 0.0
-            for i in range(cells.shape[1]):
-                node = cells[c, i]
-                for n in range(modes):
-                    local[n] += basis[q, i] * even[node, n]
-            for n in range(modes):
-                local[n] *= weights[c, q] + damping[n] * rates[c, q]
-            for i in range(cells.shape[1]):
-                node = cells[c, i]
-                for n in range(modes):
-                    out[node, n] += basis[q, i] * local[n]
+        for i in range(cells.shape[1]):
+            for j in range(cells.shape[1]):
+                factor = volumes[c] * local[i, j]
+                for n in range(even.shape[1]):
+                    out[cells[c, i], n] += factor * even[cells[c, j], n]
