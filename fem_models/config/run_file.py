@@ -108,17 +108,18 @@ class RunConfig(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_scheme(cls, data: Any) -> Any:
-        """The scheme that suits the system, where the file names none."""
-        if not isinstance(data, dict):
-            return data
-        system, time = data.get("system"), data.get("time")
-        if not isinstance(system, dict) or not isinstance(time, dict) or "scheme" in time:
-            return data
-        name = system.get("name")
+    def _fill_by_system(cls, data: Any) -> Any:
+        """The scheme and the figures that suit the system, where the file names none."""
+        system = data.get("system") if isinstance(data, dict) else None
+        name = system.get("name") if isinstance(system, dict) else None
         if not isinstance(name, str) or name not in SYSTEMS:
             return data
-        return data | {"time": {"scheme": SYSTEMS[name].scheme} | time}
+        time, output = data.get("time"), data.get("output", {})
+        if isinstance(time, dict) and "scheme" not in time:
+            data = data | {"time": {"scheme": SYSTEMS[name].scheme} | time}
+        if isinstance(output, dict) and output.get("figures", True) is True:
+            data = data | {"output": output | {"figures": list(SYSTEMS[name].figures)}}
+        return data
 
     @model_validator(mode="after")
     def _check(self) -> "RunConfig":
@@ -245,12 +246,16 @@ def _density_name_problems(config: RunConfig) -> Iterator[str]:
         "[initial] mass.": masses,
         "[exact] ": config.exact,
     }
+    others = config.system.other_initial
     for where, entries in tables.items():
         for name in entries:
+            if where == "[initial] " and name in others:
+                continue
             if name in set(known) - set(config.initial_names) and where != "[exact] ":
                 yield f"{where}{name} is not needed: {name} follows from the other fields; remove it."
             elif name not in known:
-                yield f"{where}{name} does not name a density of the system; {choices(name, known)}."
+                may = (*known, *others) if where == "[initial] " else known
+                yield f"{where}{name} does not name a density of the system; {choices(name, may)}."
     written = {species.name: species for species in config.species}
     for name in known:
         own = written.get(name)
@@ -259,7 +264,7 @@ def _density_name_problems(config: RunConfig) -> Iterator[str]:
             yield f"[initial] {name} is given a second time by initial in [[species]]; keep one of them."
         if own is not None and own.mass is not None and name in masses:
             yield f"[initial] mass.{name} is given a second time by mass in [[species]]; keep one of them."
-        there = name in entries or config.initial.from_ is not None
+        there = config.initial.from_ is not None or bool(entries & {name, config.system.whole_initial})
         if name in config.initial_names and not there and (own is None or own.initial is None):
             yield f"[initial] {name} is missing; every density needs an initial expression or [initial] from."
     if config.initial.from_ is not None and not {*config.initial_sources} - {*config.initial.given}:
@@ -277,8 +282,8 @@ def _parameter_problems(config: RunConfig) -> Iterator[str]:
 def _scheme_problems(config: RunConfig) -> Iterator[str]:
     """A sentence where the scheme takes no steps of such a system."""
     system, scheme = config.system, config.time.scheme
-    if SCHEMES[scheme].model != system.model:
-        known = [name for name, entry in SCHEMES.items() if entry.model == system.model]
+    if system.model not in SCHEMES[scheme].models:
+        known = [name for name, entry in SCHEMES.items() if system.model in entry.models]
         yield (
             f'[time] scheme = "{scheme}" does not go with [system] name = "{system.name}"; '
             f"{choices(scheme, known)}."
@@ -318,7 +323,7 @@ def _expressions(config: RunConfig) -> Iterator[tuple[str, tuple[str, ...], str]
     for number, term in enumerate(config.energy, start=1):
         yield from _under(f"[[energy]] #{number} ", term.formulas(), config.species_names)
     for name, text in config.initial.expressions.items():
-        yield text, COORDINATES, f"[initial] {name}"
+        yield text, config.system.other_initial.get(name, COORDINATES), f"[initial] {name}"
     for name, text in config.exact.items():
         yield text, (*COORDINATES, "t"), f"[exact] {name}"
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from fem_models.linalg.newton import NewtonSettings
 
 GRADIENT_FLOW = "gradient-flow"
+KINETIC = "kinetic"
+
+Build = Callable[[Any, "Time", "NewtonSettings"], "Scheme[Any]"]
+"""Makes the scheme of a model, from the table [time] and the settings of solvers."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +26,36 @@ class SchemeEntry:
     """A scheme by its name.
 
     Attributes:
-        build: Makes the scheme of a model, from the table [time] and the settings of Newton's method.
+        build: Makes the scheme of a model.
         model: The kind of model, `System.model`.
+        others: Makes the scheme of the same name of other kinds of models.
         defaults: Keys of [time] whose defaults are its own.
         minimises: Whether its steps are minimising movements, with slabs.
         joined: Whether each of them begins at the state before it.
     """
 
-    build: Callable[[Any, Time, NewtonSettings], Scheme[Any]]
+    build: Build
     model: str = GRADIENT_FLOW
+    others: Mapping[str, Build] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     minimises: bool = False
     joined: bool = False
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The kinds of models that have a scheme of this name."""
+        return (self.model, *self.others)
+
+    def build_for(self, model: str) -> Build:
+        """What makes the scheme of a kind of model.
+
+        Args:
+            model: One of `models`.
+
+        Returns:
+            The function.
+        """
+        return self.others.get(model, self.build)
 
 
 SCHEMES: Registry[SchemeEntry] = Registry("scheme")
@@ -68,11 +90,23 @@ def _jko_bdf2(model: Any, table: Time, settings: NewtonSettings) -> Scheme[Any]:
     return JkoBdf2(model, table.flux, settings, slabs=table.slabs)
 
 
+def _kinetic_euler(model: Any, table: Time, settings: NewtonSettings) -> Scheme[Any]:
+    from fem_models.kinetic.bgk.schemes import KineticEuler
+
+    return KineticEuler(model, settings)
+
+
+def _kinetic_bdf2(model: Any, table: Time, settings: NewtonSettings) -> Scheme[Any]:
+    from fem_models.kinetic.bgk.schemes import KineticBdf2
+
+    return KineticBdf2(model, settings)
+
+
 # The action of minimising movements converges to that of W₂ with the average flux.
 _AVERAGE = {"flux": "average"}
 
-SCHEMES.add("backward-euler", SchemeEntry(_backward_euler))
-SCHEMES.add("bdf2", SchemeEntry(_bdf2))
+SCHEMES.add("backward-euler", SchemeEntry(_backward_euler, others={KINETIC: _kinetic_euler}))
+SCHEMES.add("bdf2", SchemeEntry(_bdf2, others={KINETIC: _kinetic_bdf2}))
 SCHEMES.add("jko", SchemeEntry(_jko, defaults=_AVERAGE, minimises=True, joined=True))
 SCHEMES.add("jko-bdf2", SchemeEntry(_jko_bdf2, defaults=_AVERAGE, minimises=True))
 FIGURES.add(

@@ -7,9 +7,10 @@ variables, and makes the problem that a run works on. Gradient flows are subclas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fem_models.config.figures import DEFAULT_FIGURES
 from fem_models.config.formulas import Formulas
 from fem_models.config.registry import Registry
 from fem_models.config.schemes import GRADIENT_FLOW
@@ -31,17 +32,26 @@ class System(Table):
         model: The kind of model, which schemes are registered for.
         scheme: The scheme of run files that name none.
         equation: What is solved, for reports; empty where it is not known.
+        whole_initial: The entry of [initial] that stands for those of all fields, where there is one.
+        figures: The figures of run files that name none.
     """
 
     model: ClassVar[str] = GRADIENT_FLOW
     scheme: ClassVar[str] = "backward-euler"
     equation: ClassVar[str] = ""
+    whole_initial: ClassVar[str] = ""
+    figures: ClassVar[tuple[str, ...]] = DEFAULT_FIGURES
     name: str
 
     @property
     def fields(self) -> Fields:
         """The fields of the system with their metrics; none where [[species]] has them."""
         return (("rho", "wasserstein"),)
+
+    @property
+    def other_initial(self) -> Mapping[str, tuple[str, ...]]:
+        """What [initial] may have beside the fields, with the variables of the expressions."""
+        return {}
 
     def formulas(self) -> Formulas:
         """The expressions of the table: the key, the text, and the variables that it may use."""
