@@ -40,9 +40,8 @@ _DEFAULTS: dict[str, Option] = {
     "ksp_norm_type": "natural",
     "ksp_rtol": 1e-14,
     "ksp_max_it": 2000,
-    "pc_type": "fieldsplit",
-    "pc_fieldsplit_type": "additive",
 }
+_SPLIT: dict[str, Option] = {"pc_type": "fieldsplit", "pc_fieldsplit_type": "additive"}
 _GAMG: dict[str, Option] = {
     "ksp_type": "preonly",
     "pc_type": "gamg",
@@ -98,8 +97,10 @@ class EvenSystem:
         places = [
             PETSc.IS().createStride(space.owned, first + n, modes, comm=space.comm) for n in range(modes)
         ]
-        nest = [[block if n == k else None for k in range(modes)] for n, block in enumerate(self._blocks)]
-        self._diagonal = PETSc.Mat().createNest(nest, isrows=places, iscols=places, comm=space.comm)
+        self._diagonal = self._blocks[0]
+        if modes > 1:
+            nest = [[block if n == k else None for k in range(modes)] for n, block in enumerate(self._blocks)]
+            self._diagonal = PETSc.Mat().createNest(nest, isrows=places, iscols=places, comm=space.comm)
         sizes = (space.owned * modes, index_map.size_global * modes)
         self._multiply = self._product
         self._matrix = product_matrix((sizes, sizes), weak(self._multiply), space.comm)
@@ -108,8 +109,9 @@ class EvenSystem:
         block: dict[str, Option] = dict(_FACTORS if direct else _GAMG)
         if direct:
             block["pc_factor_mat_solver_type"] = "petsc" if space.comm.size == 1 else "mumps"
-        defaults = {f"fieldsplit_{n}_{key}": value for n in range(modes) for key, value in block.items()}
-        self._solver = KrylovSolver(space.comm, "", _DEFAULTS | defaults, settings.petsc)
+        if modes > 1:
+            block = _SPLIT | {f"fieldsplit_{n}_{key}": value for n in range(modes) for key, value in block.items()}
+        self._solver = KrylovSolver(space.comm, "", block | _DEFAULTS, settings.petsc)
         pc = self._solver.ksp.getPC()
         if pc.getType() == PETSc.PC.Type.FIELDSPLIT:
             pc.setFieldSplitIS(*((str(n), place) for n, place in enumerate(places)))

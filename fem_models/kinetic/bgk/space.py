@@ -176,7 +176,9 @@ class KineticSpace:
         reference = self.nodes.element.basix_element.points
         bary = np.column_stack([1.0 - reference.sum(axis=1), reference])
         found = np.zeros((self.node_count, 3))
-        found[self.cells, : self.modes.dimension] = bary @ self.corners
+        # Nodes of ghost cells alone count, too.
+        geometry = self.mesh.geometry
+        found[self.nodes.dofmap.list] = bary @ geometry.x[geometry.dofmaps[0]]
         found = self.mesh.wrapped(found) if isinstance(self.mesh, Torus) else found
         return found[:, : self.modes.dimension]
 
