@@ -1,4 +1,5 @@
-"""Kinetic problems on small tori, and an independent solution for a rate that does not depend on the density."""
+"""Kinetic problems on small tori, and an independent solution for a rate that does not depend on the
+density."""
 
 from functools import lru_cache
 
@@ -36,7 +37,8 @@ def advanced(scheme, state, tau, steps):
 
 
 def moments(h, epsilon, time, k=K, fokker_planck=False):
-    """The Hermite modes of exp(ikx), whose system h' = -(ik/ε) B h - ε⁻² S h is that of (1.2) for λ = 1, or (1.5)."""
+    """The Hermite modes of exp(ikx), whose system h' = -(ik/ε) B h - ε⁻² S h is that of (1.2) for λ = 1, or
+    (1.5)."""
     count = len(h)
     b = np.diag(np.sqrt(np.arange(1.0, count)), 1)
     damping = np.arange(count, dtype=float) if fokker_planck else np.minimum(np.arange(count), 1)

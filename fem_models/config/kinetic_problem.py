@@ -34,18 +34,15 @@ class KineticProblem(Problem[KineticState]):
         marked: Its mesh.
 
     Raises:
-        InputError: A mesh with a boundary, initial data that do not go together, are not finite, outside of the
+        InputError: A mesh with a boundary, initial data that do not go together, are not finite, outside of
+        the
             bounds or without a collision rate, keys that such a system does not have, or options that PETSc
             refuses.
     """
 
     def __init__(self, system: Kinetic, config: RunConfig, marked: MarkedMesh) -> None:
         _check(system, config)
-        rate = CollisionRate(
-            system.alpha
-            if system.rate is None
-            else Expression(system.rate, (DENSITY,), config.constants, where="[system] rate")
-        )
+        rate = CollisionRate(system.alpha if system.alpha is not None else _rate(system, config))
         with inner_options(config.solver.petsc), refusals():
             model = KineticModel(
                 marked.mesh,
@@ -109,3 +106,8 @@ def _initial_state(model: KineticModel, config: RunConfig) -> KineticState:
         if name in given
     }
     return state_of_moments(model, formula(given["rho"], "[initial] rho", config.constants), odd)
+
+
+def _rate(system: Kinetic, config: RunConfig) -> Expression:
+    """λ as an expression in rho."""
+    return Expression(system.rate or "", (DENSITY,), config.constants, where="[system] rate")

@@ -26,7 +26,9 @@ def test_modes_are_orthonormal_and_couple_by_the_velocity(dim, degree, count):
 def test_every_even_mode_of_an_odd_degree_diffuses_in_every_direction_and_even_degrees_are_refused():
     modes = HermiteModes(2, 3)
     where, _ = modes.couplings
-    assert {(a, n) for a, n, _ in where.tolist()} == {(a, n) for a in range(2) for n in range(len(modes.even))}
+    assert {(a, n) for a, n, _ in where.tolist()} == {
+        (a, n) for a in range(2) for n in range(len(modes.even))
+    }
     with pytest.raises(InputError, match="must be odd and positive, not 4"):
         HermiteModes(2, 4)
 

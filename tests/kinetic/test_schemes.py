@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from kinetic_problems import K, TIGHT, advanced, density_error, kinetic, moments, smooth
+from kinetic_problems import TIGHT, K, advanced, density_error, kinetic, moments, smooth
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import KnownError, Memory
@@ -16,6 +16,11 @@ from fem_models.linalg.newton import NewtonSettings
 from fem_models.meshes.domains import build
 
 SCHEMES = (KineticEuler, KineticBdf2)
+
+
+def wave(amplitude):
+    """The density 1 + Re a exp(2πix)."""
+    return lambda x: 1.0 + (amplitude * np.exp(1j * K * x[0])).real
 
 
 def g_norm(model, old, new):
@@ -62,7 +67,7 @@ def test_order_in_h_against_the_moments_of_a_wave(degree, order, largest, epsilo
     for cells in (8, 16):
         model = kinetic((cells,), epsilon=epsilon, degree=degree)
         state, _ = advanced(KineticBdf2(model, TIGHT), smooth(model, 0.1), time / steps, steps)
-        errors.append(density_error(model, state, lambda x: 1.0 + (exact * np.exp(1j * K * x[0])).real))
+        errors.append(density_error(model, state, wave(exact)))
     assert np.log2(errors[0] / errors[1]) > order - 0.1
     assert errors[1] < largest
 
@@ -75,7 +80,7 @@ def test_order_in_time_for_any_epsilon_with_data_even_and_not(scheme, order, eps
         for steps in (20, 40):
             model = kinetic((64,), epsilon=epsilon, degree=2)
             state, _ = advanced(scheme(model), smooth(model, odd), 0.1 / steps, steps)
-            errors.append(density_error(model, state, lambda x: 1.0 + (exact * np.exp(1j * K * x[0])).real))
+            errors.append(density_error(model, state, wave(exact)))
         assert np.log2(errors[0] / errors[1]) > order
 
 
@@ -87,7 +92,7 @@ def test_waves_in_two_and_three_dimensions_against_moments():
         model = kinetic(cells, epsilon=epsilon, degree=2)
         start = state_of_moments(model, lambda x: 1.0 + 0.5 * np.cos(K * x[0]))
         state, _ = advanced(KineticBdf2(model), start, time / 20, 20)
-        assert density_error(model, state, lambda x: 1.0 + (exact * np.exp(1j * K * x[0])).real) < least
+        assert density_error(model, state, wave(exact)) < least
 
 
 def test_the_kinetic_fokker_planck_equation_has_its_exact_density():
@@ -135,7 +140,9 @@ def test_numbers_do_not_depend_on_the_ranks():
         model = kinetic((12, 12), 1.0, 0.2, degree=degree)
         state, _ = advanced(KineticBdf2(model, NewtonSettings(1e-12)), smooth(model, 0.2), 0.01, 4)
         row = model.observables(state)
-        assert [row[name] for name in ROW] == pytest.approx([pair[degree - 1] for pair in ROW.values()], rel=1e-9)
+        assert [row[name] for name in ROW] == pytest.approx(
+            [pair[degree - 1] for pair in ROW.values()], rel=1e-9
+        )
 
 
 @pytest.mark.parallel
@@ -168,7 +175,9 @@ def test_what_is_wrong_is_told_in_a_sentence():
         kinetic((12,), epsilon=0.0)
     with pytest.raises(InputError, match="must be odd and positive"):
         kinetic((12,), modes=2)
-    with pytest.raises(InputError, match=r"the density is -0.5 somewhere, and the collision rate ρ\^1 needs a pos"):
+    with pytest.raises(
+        InputError, match=r"the density is -0.5 somewhere, and the collision rate ρ\^1 needs a pos"
+    ):
         state_of_moments(model, lambda x: 0.5 + np.cos(K * x[0]))
     with pytest.raises(InputError, match=r"the collision rate 2 - rho is -1 for rho = 3"):
         state_of_moments(kinetic((12,), "2 - rho"), 3.0)

@@ -1,8 +1,9 @@
-"""What Evans, Morris and Yoldaş prove: bounds (2.1), decay (2.2, 4.6), the diffusive limit (2.3), moments (2.5)."""
+"""What Evans, Morris and Yoldaş prove: bounds (2.1), decay (2.2, 4.6), the diffusive limit (2.3), moments
+(2.5)."""
 
 import numpy as np
 import pytest
-from kinetic_problems import K, TIGHT, advanced, distance, kinetic, smooth, torus
+from kinetic_problems import TIGHT, K, advanced, distance, kinetic, smooth, torus
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
@@ -45,7 +46,9 @@ def test_the_bounds_of_theorem_2_1_hold_at_gauss_nodes_with_the_projection(cells
 
 def test_data_outside_of_the_bounds_are_refused_and_bounds_need_degree_1():
     model = kinetic((12,), 1.0, bounds=2.0)
-    with pytest.raises(InputError, match="f/M from 0.4 to 2.5 at the Gauss–Hermite nodes, outside of 1/A to A"):
+    with pytest.raises(
+        InputError, match=r"f/M from 0.4 to 2.5 at the Gauss–Hermite nodes, outside of 1/A to A"
+    ):
         state_of_function(model, jumps)
     with pytest.raises(InputError, match="outside of 1/A to A for bounds = A = 2"):
         state_of_moments(model, lambda x: 1.0 + 0.1 * np.cos(K * x[0]), {0: 1.0})
@@ -146,9 +149,16 @@ def test_the_moments_obey_lemma_2_5():
 
 def test_fields_are_the_hydrodynamic_quantities():
     model = kinetic((6, 6), 1.0, degree=2)
-    given = lambda x, v: 2.0 + v[0] * 0.5 + v[1] * 0.25 + v[0] * v[1] * 0.125 + (v[0] ** 2 - 1.0) * 0.375  # noqa: E731
+
+    def given(x, v):
+        return 2.0 + 0.5 * v[0] + 0.25 * v[1] + 0.125 * v[0] * v[1] + 0.375 * (v[0] ** 2 - 1.0)
+
     fields = model.functions(state_of_function(model, given))
     # E_xx = ∫ f (v_x² - 1) = .375 · 2.
     expected = {"rho": 2.0, "j_x": 0.5, "j_y": 0.25, "E_xx": 0.75, "E_xy": 0.125, "E_yy": 0.0}
-    assert {name: function.x.array.min() for name, function in fields.items()} == pytest.approx(expected, abs=1e-12)
-    assert {name: function.x.array.max() for name, function in fields.items()} == pytest.approx(expected, abs=1e-12)
+    assert {name: function.x.array.min() for name, function in fields.items()} == pytest.approx(
+        expected, abs=1e-12
+    )
+    assert {name: function.x.array.max() for name, function in fields.items()} == pytest.approx(
+        expected, abs=1e-12
+    )

@@ -1,4 +1,6 @@
-"""The systems "bgk" and "kinetic-fokker-planck": kinetic equations with density-dependent collisions on tori."""
+"""The systems "bgk" and "kinetic-fokker-planck": kinetic equations with density-dependent collisions on
+tori.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ class Kinetic(System):
 
 
 class Bgk(Kinetic):
-    """[system] name = "bgk": relaxation to ρM with a rate of the density (Evans, Morris and Yoldaş, (1.2))."""
+    """[system] name = "bgk": relaxation to ρM with a rate of the density (Evans, Morris and Yoldaş,
+    (1.2)).
+    """
 
     equation: ClassVar[str] = "∂t f + ε⁻¹ v·∇f = ε⁻² λ(ρ) (ρM - f) on a torus, with λ = ρ^α or another rate"
     collisions: ClassVar[Literal["relaxation", "fokker-planck"]] = "relaxation"
@@ -91,9 +95,13 @@ class Bgk(Kinetic):
 
 
 class KineticFokkerPlanck(Kinetic):
-    """[system] name = "kinetic-fokker-planck": the same with diffusion in velocity ((1.5), scaled as (1.2))."""
+    """[system] name = "kinetic-fokker-planck": the same with diffusion in velocity ((1.5), scaled as
+    (1.2)).
+    """
 
-    equation: ClassVar[str] = "∂t f + ε⁻¹ v·∇f = ε⁻² λ(ρ) div_v(∇_v f + v f) on a torus, with λ = ρ^α or another rate"
+    equation: ClassVar[str] = (
+        "∂t f + ε⁻¹ v·∇f = ε⁻² λ(ρ) div_v(∇_v f + v f) on a torus, with λ = ρ^α or another rate"
+    )
     collisions: ClassVar[Literal["relaxation", "fokker-planck"]] = "fokker-planck"
     name: Literal["kinetic-fokker-planck"] = Field(description="the system")
 

@@ -1,8 +1,8 @@
 """Products with the matrix of the even modes, from one sparse matrix for each pair of directions.
 
-Σ_{ab,n'} (B_a B_bᵀ)_{nn'} (q ∂_b h_{n'}, ∂_a w) needs the scalar matrices S_ab = (q ∂_b φ_j, ∂_a φ_i) alone, which all
-modes share: with one q for all odd modes there are d² of them, else d² for each degree of odd modes. Each rank has
-the shares of its own cells; the sums over ranks are those of the products.
+Σ_{ab,n'} (B_a B_bᵀ)_{nn'} (q ∂_b h_{n'}, ∂_a w) needs the scalar matrices S_ab = (q ∂_b φ_j, ∂_a φ_i) alone,
+which all modes share: with one q for all odd modes there are d² of them, else d² for each degree of odd
+modes. Each rank has the shares of its own cells; the sums over ranks are those of the products.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     (c h_n, w) + (s_n/ε²) (λ* h_n, w) + Σ_{ab,n'} (B_a B_bᵀ)_{nn'} (q ∂_b h_{n'}, ∂_a w) = right-hand side
 
-with c = a/τ. Odd modes are eliminated point by point, which leaves q. The preconditioner of conjugate gradients has
-the diagonal blocks, one for each mode, and is kept from step to step while it is good.
+with c = a/τ. Odd modes are eliminated point by point, which leaves q. The preconditioner of conjugate
+gradients has the diagonal blocks, one for each mode, and is kept from step to step while it is good.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class EvenSystem:
 
     Args:
         space: The discrete modes.
-        settings: The tolerance, relative to the solution in the norm of the energy; the choice of the solver of
+        settings: The tolerance, relative to the solution in the norm of the energy; the choice of the solver
+        of
             each block; and options of PETSc.
         by_degree: Whether q depends on the degree of odd modes.
 
@@ -110,7 +111,9 @@ class EvenSystem:
         if direct:
             block["pc_factor_mat_solver_type"] = "petsc" if space.comm.size == 1 else "mumps"
         if modes > 1:
-            block = _SPLIT | {f"fieldsplit_{n}_{key}": value for n in range(modes) for key, value in block.items()}
+            block = _SPLIT | {
+                f"fieldsplit_{n}_{key}": value for n in range(modes) for key, value in block.items()
+            }
         self._solver = KrylovSolver(space.comm, "", block | _DEFAULTS, settings.petsc)
         pc = self._solver.ksp.getPC()
         if pc.getType() == PETSc.PC.Type.FIELDSPLIT:
@@ -153,17 +156,23 @@ class EvenSystem:
             reason = reason_name(PETSc.KSP.ConvergedReason, self._solver.ksp.getConvergedReason())
             raise SolveError(f"The linear equations of the even modes were not solved: {reason}.")
         self._first = self._first or iterations
-        found = space.with_ghosts(guess[: space.owned] + self._found.array_r.reshape(guess[: space.owned].shape))
+        found = space.with_ghosts(
+            guess[: space.owned] + self._found.array_r.reshape(guess[: space.owned].shape)
+        )
         found = self._corrected(found, right)
         self.seconds["solve"] += perf_counter() - begin
         return found, iterations
 
     def _corrected(self, found: _Array, right: _Array) -> _Array:
-        """A solution with a constant density and a multiple of itself added, so that their residuals vanish."""
+        """A solution with a constant density and a multiple of itself added, so that their residuals
+        vanish.
+        """
         space, owned = self._space, self._space.owned
         product = self.product(found)
         residual = right - product
-        sums = np.array([np.vdot(residual, found[:owned]), np.vdot(product, found[:owned]), residual[:, 0].sum()])
+        sums = np.array(
+            [np.vdot(residual, found[:owned]), np.vdot(product, found[:owned]), residual[:, 0].sum()]
+        )
         space.comm.Allreduce(MPI.IN_PLACE, sums)
         change = np.zeros_like(found)
         if sums[1] > 0.0:
@@ -187,7 +196,9 @@ class EvenSystem:
         y.array_w[:] = self.product(self._space.with_ghosts(x.array_r)).ravel()
 
     def _use(self, coefficients: Coefficients) -> None:
-        """Take the coefficients of a step, and make the preconditioner anew where the old one is too far off."""
+        """Take the coefficients of a step, and make the preconditioner anew where the old one is too far
+        off.
+        """
         begin = perf_counter()
         space, self._now = self._space, coefficients
         volumes = space.volumes[:, None] * space.mass_weights

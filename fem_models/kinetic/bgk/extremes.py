@@ -1,7 +1,8 @@
 """The least and the largest value of f/M over cells and velocities.
 
-In x, the even part is taken at the vertices of each cell (degree 1), or at the points for odd modes (degree 2),
-and the odd part in the cell. In v, at the Gauss–Hermite nodes, or at the midpoints between them in each direction.
+In x, the even part is taken at the vertices of each cell (degree 1), or at the points for odd modes (degree
+2), and the odd part in the cell. In v, at the Gauss–Hermite nodes, or at the midpoints between them in each
+direction.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from dolfinx import fem
 
-from fem_models.kinetic.bgk.space import KineticSpace
+from fem_models.kinetic.bgk.space import KineticSpace, reference_nodes
 from fem_models.kinetic.bgk.state import KineticState
 
 _Array = npt.NDArray[np.float64]
@@ -18,8 +18,9 @@ _AXES = "xyz"
 class KineticFields:
     """Makes functions of states. Collective.
 
-    All are discontinuous polynomials of the degree of the even modes: a cell across the seam of a torus has its own
-    corners there. j has components j_x, …, and E_ab = ∫ f (v_a v_b - δ_ab) likewise; in one dimension j and E.
+    All are discontinuous polynomials of the degree of the even modes: a cell across the seam of a torus has
+    its own corners there. j has components j_x, …, and E_ab = ∫ f (v_a v_b - δ_ab) likewise; in one
+    dimension j and E.
 
     Args:
         space: The discrete modes.
@@ -30,11 +31,12 @@ class KineticFields:
         self._target = fem.functionspace(space.mesh, ("DG", space.degree))
         self._cells = self._target.dofmap.list[: len(space.cells)]
         # From values at the points for odd modes to those at the nodes of a cell, for linear functions.
-        reference = self._target.element.basix_element.points
-        corners = np.column_stack([1.0 - reference.sum(axis=1), reference])
+        corners = reference_nodes(self._target)
         points = len(space.weights)
-        self._odd = np.ones((len(reference), 1)) if points == 1 else corners @ np.linalg.inv(space.shares)
-        dim, self._even_parts, self._odd_parts = space.modes.dimension, {}, {}
+        self._odd = np.ones((len(corners), 1)) if points == 1 else corners @ np.linalg.inv(space.shares)
+        dim = space.modes.dimension
+        self._even_parts: dict[str, tuple[int, float]] = {}
+        self._odd_parts: dict[str, int] = {}
         for k, n in enumerate(space.modes.even.tolist()):
             if sum(n) == 2:
                 a, b = (axis for axis in range(dim) for _ in range(n[axis]))

@@ -23,7 +23,8 @@ FunctionOfXAndV = Expression | Callable[[_Array, _Array], _Array]
 VELOCITIES = ("v", "w", "u")
 """The names of the components of the velocity in expressions."""
 
-# Gauss–Hermite nodes in each direction for the projection to modes, by the dimension; more where modes need more.
+# Gauss–Hermite nodes in each direction for the projection to modes, by the dimension; more where modes need
+# more.
 _NODES = {1: 64, 2: 24, 3: 12}
 # So many values at a time.
 _SOME = 1_000_000
@@ -34,7 +35,7 @@ _SLACK = 1e-12
 def state_of_moments(
     model: KineticModel, density: FunctionOfX, odd: Mapping[int, FunctionOfX] | None = None
 ) -> KineticState:
-    """f = (ρ(x) + Σ_a g_a(x) v_a) M, with the density and a part that is odd in v. Collective.
+    """F = (ρ(x) + Σ_a g_a(x) v_a) M, with the density and a part that is odd in v. Collective.
 
     Args:
         model: The kinetic equation.
@@ -42,11 +43,12 @@ def state_of_moments(
         odd: g_a by the axis a.
 
     Returns:
-        The state, with nodal values of ρ and values of g at the points for odd modes; within the bounds where the
-        model has any.
+        The state, with nodal values of ρ and values of g at the points for odd modes; within the bounds
+        where the model has any.
 
     Raises:
-        InputError: A function that is not finite, a density for which the rate is none, or values outside of the
+        InputError: A function that is not finite, a density for which the rate is none, or values outside of
+        the
             bounds.
     """
     space = model.space
@@ -115,7 +117,7 @@ def _started(model: KineticModel, even: _Array, odd: _Array) -> KineticState:
 
 
 def _evaluated(given: FunctionOfXAndV, points: _Array, velocities: _Array, what: str) -> _Array:
-    """g at all pairs, shape (points, velocities)."""
+    """G at all pairs, shape (points, velocities)."""
     x = np.repeat(points, len(velocities), axis=0).T
     v = np.tile(velocities, (len(points), 1)).T
     if isinstance(given, Expression):
@@ -143,6 +145,6 @@ def _check_bounds(model: KineticModel, least: _Array, most: _Array, what: str) -
     level = model.bounds
     if low < 1.0 / level - _SLACK or high > level + _SLACK:
         raise InputError(
-            f"[initial] {what} gives f/M from {low:.6g} to {high:.6g} at the Gauss–Hermite nodes, outside of 1/A to A "
-            f"for bounds = A = {level:g}; take a larger A or other data."
+            f"[initial] {what} gives f/M from {low:.6g} to {high:.6g} at the Gauss–Hermite nodes, "
+            f"outside of 1/A to A for bounds = A = {level:g}; take a larger A or other data."
         )

@@ -40,7 +40,8 @@ class KineticModel:
         modes: p, odd: the largest degree of the Hermite modes in velocity.
         degree: 1 or 2, of the even modes in x; odd ones have one less.
         collisions: "relaxation" for (1.2), "fokker-planck" for (1.5).
-        bounds: A, for which A⁻¹ ≤ f/M ≤ A is kept at the Gauss–Hermite nodes (Theorem 2.1), with degree 1 and a
+        bounds: A, for which A⁻¹ ≤ f/M ≤ A is kept at the Gauss–Hermite nodes (Theorem 2.1), with degree 1
+        and a
             tensor product of modes; None to leave f as it is.
 
     Raises:
@@ -49,7 +50,8 @@ class KineticModel:
     Attributes:
         space: The discrete modes.
         bounds: A of the bounds that are kept, or None.
-        spread: A of the perturbed norm (4.6): A⁻¹ ≤ ρ ≤ A; that of the bounds, or what `spread_of` gives for the
+        spread: A of the perturbed norm (4.6): A⁻¹ ≤ ρ ≤ A; that of the bounds, or what `spread_of` gives for
+        the
             initial density.
     """
 
@@ -173,7 +175,8 @@ class KineticModel:
         if self._projection is None:
             return state
         before = self.product(state, state)
-        new = replace(state, **self._projection.projected(state))
+        even, odd = self._projection.projected(state)
+        new = replace(state, even=even, odd=odd)
         return replace(new, loss=(before - self.product(new, new)) / before)
 
     def spread_of(self, state: KineticState) -> float:
@@ -222,7 +225,9 @@ class KineticModel:
         }
 
     def rate_level(self) -> float:
-        """The largest of λ and 1/λ for densities from A⁻¹ to A: A^|α| for a power, A^α in the paper's (4.6)."""
+        """The largest of λ and 1/λ for densities from A⁻¹ to A: A^|α| for a power, A^α in the paper's
+        (4.6).
+        """
         densities = np.geomspace(1.0 / self.spread, self.spread, 101)
         rates = self.rate(densities)
         return float(max(rates.max(), 1.0 / rates.min()))

@@ -20,16 +20,17 @@ _Array = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int32]
 
 Collisions = Literal["relaxation", "fokker-planck"]
-"""Relaxation to ρM, (1.2), damps all modes but the first alike; Fokker–Planck collisions, (1.5), by degree."""
+"""Relaxation to ρM, (1.2), damps all modes but the first alike; Fokker–Planck collisions, (1.5), by
+degree."""
 
 
 class HermiteModes:
     """Modes up to an odd degree p.
 
-    With an even p there are even modes that are coupled to no odd mode in some direction, so that nothing diffuses
-    them there. Modes of a tensor product have such combinations, too, and solvers need more iterations for them;
-    but with p + 1 Gauss nodes in each direction, and no other modes, a function of the modes is the same as its
-    values at the nodes: bounds that are kept there need them.
+    With an even p there are even modes that are coupled to no odd mode in some direction, so that nothing
+    diffuses them there. Modes of a tensor product have such combinations, too, and solvers need more
+    iterations for them; but with p + 1 Gauss nodes in each direction, and no other modes, a function of the
+    modes is the same as its values at the nodes: bounds that are kept there need them.
 
     Args:
         dimension: d, of the velocity.
@@ -47,8 +48,8 @@ class HermiteModes:
     def __init__(self, dimension: int, degree: int, tensor: bool = False) -> None:
         if degree < 1 or degree % 2 == 0:
             raise InputError(
-                f"The degree of the Hermite modes must be odd and positive, not {degree}: with an even one some "
-                "modes do not diffuse; take one more or one less."
+                f"The degree of the Hermite modes must be odd and positive, not {degree}: with an even "
+                "one some modes do not diffuse; take one more or one less."
             )
         self.dimension, self.degree, self.tensor = dimension, degree, tensor
         found = [n for n in product(range(degree + 1), repeat=dimension) if tensor or sum(n) <= degree]
@@ -62,7 +63,9 @@ class HermiteModes:
 
     @cached_property
     def couplings(self) -> tuple[_Ints, _Array]:
-        """The entries of B_a that are not zero: (a, n, m), shape (entries, 3), and the values, shape (entries,)."""
+        """The entries of B_a that are not zero: (a, n, m), shape (entries, 3), and the values, shape
+        (entries,).
+        """
         places = {tuple(m): k for k, m in enumerate(self.odd.tolist())}
         where, values = [], []
         for k, n in enumerate(self.even.tolist()):

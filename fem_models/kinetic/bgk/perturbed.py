@@ -18,8 +18,8 @@ from fem_models.linalg.krylov import KrylovSolver, factorises
 class PerturbedNorm:
     """∫ j·∇φ, with φ in the space of even modes. Collective; the matrix is made once.
 
-    The norm is ‖f‖² + ε/(C Λ(1 + Λ²)) ∫ j·∇φ with C = 3 and Λ = A^|α|, where the paper has A^α, which is too small
-    for α < 0.
+    The norm is ‖f‖² + ε/(C Λ(1 + Λ²)) ∫ j·∇φ with C = 3 and Λ = A^|α|, where the paper has A^α, which is too
+    small for α < 0.
 
     Args:
         space: The discrete modes.
@@ -37,7 +37,11 @@ class PerturbedNorm:
         values = space.laplacian_parts(ones) + space.volumes[:, None, None] * masses
         matrix.setValuesCOO(values.ravel(), PETSc.InsertMode.INSERT_VALUES)
         direct = factorises("step", index_map.size_global, space.modes.dimension)
-        kind = {"ksp_type": "preonly", "pc_type": "cholesky"} if direct else {"ksp_type": "cg", "pc_type": "gamg"}
+        kind = (
+            {"ksp_type": "preonly", "pc_type": "cholesky"}
+            if direct
+            else {"ksp_type": "cg", "pc_type": "gamg"}
+        )
         if direct:
             kind["pc_factor_mat_solver_type"] = "petsc" if space.comm.size == 1 else "mumps"
         self._solver = KrylovSolver(space.comm, "perturbed_", {**kind, "ksp_rtol": 1e-8}, operator=matrix)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
 
 _Array = npt.NDArray[np.float64]
@@ -31,7 +30,9 @@ class CollisionRate:
         self.alpha = float(given) if isinstance(given, int | float) else None
         self._expression: Expression | None = None
         if not isinstance(given, int | float):
-            self._expression = given if isinstance(given, Expression) else Expression(given, (DENSITY,), where="rate")
+            self._expression = (
+                given if isinstance(given, Expression) else Expression(given, (DENSITY,), where="rate")
+            )
         self.is_constant = self.alpha == 0.0 or (self._expression is not None and not self._expression.names)
 
     def __str__(self) -> str:
@@ -51,7 +52,9 @@ class CollisionRate:
             flat = density.reshape(1, -1)
             return self._expression.numpy(flat, fields={DENSITY: flat[0]}).reshape(density.shape)
         with np.errstate(all="ignore"):
-            return np.where(density > 0.0, density**self.alpha, np.nan) if self.alpha else np.ones_like(density)
+            return (
+                np.where(density > 0.0, density**self.alpha, np.nan) if self.alpha else np.ones_like(density)
+            )
 
     def problem(self, density: _Array) -> str:
         """What is wrong with densities, as a part of a sentence; empty where nothing is.
@@ -73,5 +76,7 @@ class CollisionRate:
         bad = ~(np.isfinite(rates) & (rates > 0.0))
         if bad.any():
             where = float(density[bad].min())
-            return f"the collision rate {self} is {float(self(np.array([where]))[0]):.3g} for rho = {where:.6g}"
+            return (
+                f"the collision rate {self} is {float(self(np.array([where]))[0]):.3g} for rho = {where:.6g}"
+            )
         return ""

@@ -6,8 +6,8 @@ With a = 1 and ĥ = hⁿ (Euler), or a = 3/2 and ĥ = 2hⁿ - ½hⁿ⁻¹ (BDF2)
                  = (ĥ_n, w)/τ + (ε/τ) Σ (B_a)_{nm} (q ĥ_m, ∂_a w)
     odd m:   h_m = q [(ε²/τ) ĥ_m - ε Σ (B_a)_{nm} ∂_a h_n]
 
-The rate λ* = λ(ρⁿ), or λ((ρⁿ)²/ρⁿ⁻¹) for BDF2, is positive and known, and mass and the identities below hold for
-any such rate. With D = ε⁻² Σ s_n (λ* h_n, h_n), the discrete (4.4) of Evans, Morris and Yoldaş is
+The rate λ* = λ(ρⁿ), or λ((ρⁿ)²/ρⁿ⁻¹) for BDF2, is positive and known, and mass and the identities below hold
+for any such rate. With D = ε⁻² Σ s_n (λ* h_n, h_n), the discrete (4.4) of Evans, Morris and Yoldaş is
 
     Euler:  ‖hⁿ⁺¹‖² - ‖hⁿ‖² + ‖hⁿ⁺¹ - hⁿ‖² = -2τD
     BDF2:   Gⁿ⁺¹ - Gⁿ + ½‖hⁿ⁺¹ - 2hⁿ + hⁿ⁻¹‖² = -2τD,   G = ½(‖hⁿ⁺¹‖² + ‖2hⁿ⁺¹ - hⁿ‖²).
@@ -55,7 +55,10 @@ class KineticScheme(ABC):
 
     def __init__(self, model: KineticModel, settings: NewtonSettings | None = None) -> None:
         self._model = model
-        self._system = EvenSystem(model.space, settings or NewtonSettings(), model.collisions == "fokker-planck")
+        self._memory: Memory[KineticState] = Memory()
+        self._system = EvenSystem(
+            model.space, settings or NewtonSettings(), model.collisions == "fokker-planck"
+        )
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -168,18 +171,14 @@ class KineticEuler(KineticScheme):
 class KineticBdf2(KineticScheme):
     """BDF2: second order; G falls in every step of equal size, and ‖f‖² nearly does.
 
-    With ω = τ_n/τ_{n-1}: a = (1+2ω)/(1+ω), ĥ = (1+ω) hⁿ - ω²/(1+ω) hⁿ⁻¹, λ* = λ((ρⁿ)^(1+ω)/(ρⁿ⁻¹)^ω). Where steps
-    differ there is no identity for G, and what is reported is that of the equations tested with hⁿ⁺¹:
+    With ω = τ_n/τ_{n-1}: a = (1+2ω)/(1+ω), ĥ = (1+ω) hⁿ - ω²/(1+ω) hⁿ⁻¹, λ* = λ((ρⁿ)^(1+ω)/(ρⁿ⁻¹)^ω). Where
+    steps differ there is no identity for G, and what is reported is that of the equations tested with hⁿ⁺¹:
     2 (a hⁿ⁺¹ - ĥ, hⁿ⁺¹) = -2τD. The first step is one of backward Euler.
     """
 
     title = "BDF2"
     promises: frozenset[Law] = frozenset({"conserved"})
     order = 2
-
-    def __init__(self, model: KineticModel, settings: NewtonSettings | None = None) -> None:
-        super().__init__(model, settings)
-        self._memory: Memory[KineticState] = Memory()
 
     @override
     def step(self, old: KineticState, tau: float) -> Step[KineticState]:
@@ -212,8 +211,10 @@ class KineticBdf2(KineticScheme):
             return self._model.densities(old)
         with np.errstate(all="ignore"):
             pairs = zip(self._model.densities(old), self._model.densities(older), strict=True)
-            found = tuple(np.where((new > 0) & (before > 0), new * (new / before) ** omega, np.minimum(new, before))
-                          for new, before in pairs)
+            found = tuple(
+                np.where((new > 0) & (before > 0), new * (new / before) ** omega, np.minimum(new, before))
+                for new, before in pairs
+            )
         return found[0], found[1]
 
     def error_constant(self, steps: Sequence[float]) -> float:
@@ -283,7 +284,10 @@ def bdf2_identity(
         The sum.
     """
     older, old, new = states
-    pairs = ((old, new), (KineticState(*old.combined(2.0, -1.0, older)), KineticState(*new.combined(2.0, -1.0, old))))
+    pairs = (
+        (old, new),
+        (KineticState(*old.combined(2.0, -1.0, older)), KineticState(*new.combined(2.0, -1.0, old))),
+    )
     found = 0.0
     for before, after in pairs:
         # The difference of two squares without the digits that their difference would lose.

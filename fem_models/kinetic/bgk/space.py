@@ -1,19 +1,20 @@
 """Even modes in continuous polynomials of degree 1 or 2, and odd modes at points inside of each cell.
 
 With degree 1 a derivative of an even mode is constant on cells, and so are odd modes; masses are lumped. With
-degree 2 it is linear on cells, and so are odd modes, which are kept at the d + 1 points of the rule of degree 2;
-masses are those of the rule of degree 4. ∂_a maps one space into the other, and its transpose back, so that what
-transport takes from even modes it gives to odd ones. Tables at nodes have one row for each node of this rank and
-one column for each even mode; tables at cells have shape (owned cells, points, odd modes).
+degree 2 it is linear on cells, and so are odd modes, which are kept at the d + 1 points of the rule of
+degree 2; masses are those of the rule of degree 4. ∂_a maps one space into the other, and its transpose
+back, so that what transport takes from even modes it gives to odd ones. Tables at nodes have one row for
+each node of this rank and one column for each even mode; tables at cells have shape (owned cells, points,
+odd modes).
 """
 
 from __future__ import annotations
 
 import math
 from itertools import combinations
+from typing import cast
 
 import basix
-import numba
 import numpy as np
 import numpy.typing as npt
 from dolfinx import fem
@@ -21,12 +22,12 @@ from dolfinx.mesh import Mesh, exterior_facet_indices
 from mpi4py import MPI
 
 from fem_models.core.errors import InputError
+from fem_models.kinetic.bgk import kernels
 from fem_models.kinetic.bgk.modes import HermiteModes
 from fem_models.linalg.exchange import Exchange, sums
 from fem_models.meshes.torus import Torus
 
 _Array = npt.NDArray[np.float64]
-_Ints = npt.NDArray[np.int32]
 
 
 class KineticSpace:
@@ -46,7 +47,8 @@ class KineticSpace:
         corners: Coordinates of the corners of each cell, shape (cells, d + 1, d), as the cell has them.
         volumes: Shape (cells,).
         inverse: Gradients of the reference coordinates, row by row, shape (cells, d, d).
-        reference_slopes: Of the basis functions at the points for odd modes, shape (points, nodes of a cell, d).
+        reference_slopes: Of the basis functions at the points for odd modes, shape (points, nodes of a cell,
+        d).
         node_masses: ∫ of the basis function of each node, ghosts included, shape (nodes,).
         volume: Of the torus.
         owned: Number of nodes of this rank.
@@ -70,17 +72,16 @@ class KineticSpace:
         self.inverse = np.ascontiguousarray(np.linalg.inv(edges))
         kind = getattr(basix.CellType, mesh.topology.cell_name())
         element = self.nodes.element.basix_element
-        points, weights = basix.make_quadrature(kind, 1 if degree == 1 else 2)
-        self.weights = weights / weights.sum()
-        self.shares = np.column_stack([1.0 - points.sum(axis=1), points])
-        tables = element.tabulate(1, points)[:, :, :, 0]
+        points, self.weights = _rule(kind, 1 if degree == 1 else 2)
+        self.shares = _barycentric(points)
+        tables = cast("_Array", element.tabulate(1, points))[:, :, :, 0]
         self.point_values = np.ascontiguousarray(tables[0])
         self.reference_slopes = np.ascontiguousarray(tables[1:].transpose(1, 2, 0))
         if degree == 1:
             self.mass_values, self.mass_weights = np.eye(dim + 1), np.full(dim + 1, 1.0 / (dim + 1))
         else:
-            points, weights = basix.make_quadrature(kind, 4)
-            self.mass_values, self.mass_weights = element.tabulate(0, points)[0, :, :, 0], weights / weights.sum()
+            points, self.mass_weights = _rule(kind, 4)
+            self.mass_values = cast("_Array", element.tabulate(0, points))[0, :, :, 0]
         self._exchange = Exchange(self.nodes.dofmap.index_map, len(modes.even))
         self.owned: int = self._exchange.owned
         self._where, self._values = modes.couplings
@@ -173,8 +174,7 @@ class KineticSpace:
 
     def node_points(self) -> _Array:
         """Coordinates of the nodes, inside of the brick of a torus, shape (nodes, d)."""
-        reference = self.nodes.element.basix_element.points
-        bary = np.column_stack([1.0 - reference.sum(axis=1), reference])
+        bary = reference_nodes(self.nodes)
         found = np.zeros((self.node_count, 3))
         # Nodes of ghost cells alone count, too.
         geometry = self.mesh.geometry
@@ -201,7 +201,8 @@ class KineticSpace:
             Shape (cells, points, odd modes).
         """
         out = np.empty((len(self.cells), len(self.weights), len(self.modes.odd)))
-        _slopes(self.cells, self.inverse, self.reference_slopes, self._where, self._values, even, out)
+        tables = self.inverse, self.reference_slopes, self._where, self._values
+        kernels.fill_slopes(self.cells, *tables, even, out)
         return out
 
     def divergence(self, odd: _Array) -> _Array:
@@ -215,8 +216,16 @@ class KineticSpace:
         """
         shares = self._exchange.cleared()
         weights = self.weights
-        _divergence(
-            self.cells, self.inverse, self.reference_slopes, self._where, self._values, self.volumes, weights, odd, shares
+        kernels.add_divergence(
+            self.cells,
+            self.inverse,
+            self.reference_slopes,
+            self._where,
+            self._values,
+            self.volumes,
+            weights,
+            odd,
+            shares,
         )
         return self._exchange.summed()
 
@@ -250,7 +259,7 @@ class KineticSpace:
         """
         weights = (self.volumes[:, None] * self.weights)[:, :, None]
         out = np.empty((len(self.cells), *[self.cells.shape[1]] * 2))
-        _stiffness(self.inverse, self.reference_slopes, coefficients * weights, out)
+        kernels.fill_stiffness(self.inverse, self.reference_slopes, coefficients * weights, out)
         return out
 
     # Products
@@ -268,7 +277,7 @@ class KineticSpace:
             return self.node_masses[: self.owned, None] * even[: self.owned]
         local = np.einsum("q,qi,qj->ij", self.mass_weights, self.mass_values, self.mass_values)
         shares = self._exchange.cleared()
-        _add_products(self.cells, local, self.volumes, even, shares)
+        kernels.add_mass_products(self.cells, local, self.volumes, even, shares)
         return self._exchange.summed().copy()
 
     def even_product(self, one: _Array, other: _Array, rates: _Array | None = None) -> _Array:
@@ -284,7 +293,9 @@ class KineticSpace:
         """
         out = np.zeros(len(self.modes.even))
         weights = self.volumes[:, None] * self.mass_weights
-        _even_product(self.cells, self.mass_values, weights if rates is None else weights * rates, one, other, out)
+        kernels.add_even_products(
+            self.cells, self.mass_values, weights if rates is None else weights * rates, one, other, out
+        )
         return np.asarray(self.comm.allreduce(out))
 
     def odd_product(self, one: _Array, other: _Array, rates: _Array | None = None) -> _Array:
@@ -319,120 +330,23 @@ def require_closed(mesh: Mesh) -> None:
         )
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _slopes(
-    cells: _Ints,
-    inverse: _Array,
-    slopes: _Array,
-    where: _Ints,
-    values: _Array,
-    even: _Array,
-    out: _Array,
-) -> None:
-    modes, dim = even.shape[1], inverse.shape[1]
-    reference, gradient = np.empty((dim, modes)), np.empty((dim, modes))
-    for c in range(len(cells)):
-        for q in range(len(slopes)):
-            reference[:] = 0.0
-            for i in range(cells.shape[1]):
-                node = cells[c, i]
-                for r in range(dim):
-                    slope = slopes[q, i, r]
-                    if slope != 0.0:
-                        for n in range(modes):
-                            reference[r, n] += slope * even[node, n]
-            for a in range(dim):
-                for n in range(modes):
-                    gradient[a, n] = 0.0
-                for r in range(dim):
-                    factor = inverse[c, r, a]
-                    for n in range(modes):
-                        gradient[a, n] += factor * reference[r, n]
-            for m in range(out.shape[2]):
-                out[c, q, m] = 0.0
-            for k in range(len(values)):
-                out[c, q, where[k, 2]] += values[k] * gradient[where[k, 0], where[k, 1]]
+def reference_nodes(space: fem.FunctionSpace) -> _Array:
+    """Barycentric coordinates of the nodes of a cell.
+
+    Args:
+        space: A scalar Lagrange space on simplices.
+
+    Returns:
+        Shape (nodes of a cell, d + 1).
+    """
+    return _barycentric(cast("_Array", space.element.basix_element.points))
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _divergence(
-    cells: _Ints,
-    inverse: _Array,
-    slopes: _Array,
-    where: _Ints,
-    values: _Array,
-    volumes: _Array,
-    weights: _Array,
-    odd: _Array,
-    out: _Array,
-) -> None:
-    modes, dim = out.shape[1], inverse.shape[1]
-    reference, gradient = np.empty((dim, modes)), np.empty((dim, modes))
-    for c in range(len(cells)):
-        for q in range(len(slopes)):
-            gradient[:] = 0.0
-            for k in range(len(values)):
-                gradient[where[k, 0], where[k, 1]] += values[k] * odd[c, q, where[k, 2]]
-            weight = weights[q] * volumes[c]
-            for r in range(dim):
-                for n in range(modes):
-                    reference[r, n] = 0.0
-                for a in range(dim):
-                    factor = weight * inverse[c, r, a]
-                    for n in range(modes):
-                        reference[r, n] += factor * gradient[a, n]
-            for i in range(cells.shape[1]):
-                node = cells[c, i]
-                for r in range(dim):
-                    slope = slopes[q, i, r]
-                    if slope != 0.0:
-                        for n in range(modes):
-                            out[node, n] += slope * reference[r, n]
+def _barycentric(points: _Array) -> _Array:
+    return np.column_stack([1.0 - points.sum(axis=1), points])
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _stiffness(inverse: _Array, slopes: _Array, coefficients: _Array, out: _Array) -> None:
-    points, nodes, dim = slopes.shape
-    gradients = np.empty((nodes, dim))
-    for c in range(len(inverse)):
-        out[c] = 0.0
-        for q in range(points):
-            for i in range(nodes):
-                for a in range(dim):
-                    gradients[i, a] = 0.0
-                    for r in range(dim):
-                        gradients[i, a] += slopes[q, i, r] * inverse[c, r, a]
-            for i in range(nodes):
-                for j in range(nodes):
-                    for a in range(dim):
-                        out[c, i, j] += coefficients[c, q, a] * gradients[i, a] * gradients[j, a]
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _even_product(
-    cells: _Ints, basis: _Array, weights: _Array, one: _Array, other: _Array, out: _Array
-) -> None:
-    modes = one.shape[1]
-    left, right = np.empty(modes), np.empty(modes)
-    for c in range(len(cells)):
-        for q in range(basis.shape[0]):
-            left[:] = 0.0
-            right[:] = 0.0
-            for i in range(cells.shape[1]):
-                value, node = basis[q, i], cells[c, i]
-                if value != 0.0:
-                    for n in range(modes):
-                        left[n] += value * one[node, n]
-                        right[n] += value * other[node, n]
-            for n in range(modes):
-                out[n] += weights[c, q] * left[n] * right[n]
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _add_products(cells: _Ints, local: _Array, volumes: _Array, even: _Array, out: _Array) -> None:
-    for c in range(len(cells)):
-        for i in range(cells.shape[1]):
-            for j in range(cells.shape[1]):
-                factor = volumes[c] * local[i, j]
-                for n in range(even.shape[1]):
-                    out[cells[c, i], n] += factor * even[cells[c, j], n]
+def _rule(kind: basix.CellType, degree: int) -> tuple[_Array, _Array]:
+    """The points of a rule on the reference cell, and its weights, of sum 1."""
+    points, weights = cast("tuple[_Array, _Array]", basix.make_quadrature(kind, degree))
+    return points, weights / weights.sum()

@@ -16,7 +16,8 @@ class KineticState:
 
     Attributes:
         even: h_n with even |n|, the density first, at nodes, ghosts included: shape (nodes, even modes).
-        odd: h_m with odd |m|, the flux first, at the points of this rank's cells: shape (cells, points, odd modes).
+        odd: h_m with odd |m|, the flux first, at the points of this rank's cells: shape (cells, points, odd
+        modes).
         residual: Of the discrete identity for ‖f‖² in the step that led to it, relative to ‖f‖².
         loss: What the projection to the bounds took of ‖f‖² in that step, relative to it.
     """
