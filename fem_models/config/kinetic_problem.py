@@ -10,6 +10,7 @@ from fem_models.config.schemes import SCHEMES
 from fem_models.config.systems.bgk import F_OVER_M, ODD
 from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
+from fem_models.kinetic.bgk.decay import Decay
 from fem_models.kinetic.bgk.initial import VELOCITIES, state_of_function, state_of_moments
 from fem_models.kinetic.bgk.model import KineticModel
 from fem_models.kinetic.bgk.rates import DENSITY, CollisionRate
@@ -61,14 +62,15 @@ class KineticProblem(Problem[KineticState]):
         with refusals():
             scheme = SCHEMES[config.time.scheme].build_for(system.model)(model, config.time, settings)
         super().__init__(model, scheme, initial)
+        self._kinetic = model
         self._unused = config.unused_parameters
         self.title = f"{system.name}, {config.time.scheme}, rate {rate}, epsilon {system.epsilon:g}"
 
     @override
     def companions(self) -> Companions[KineticState]:
-        """A remark on the fields, and names of parameters that no expression uses."""
+        """What is measured of the decay, and names of parameters that no expression uses."""
         warnings = [f"[parameters] {name} is used by no expression." for name in self._unused]
-        return Companions(remark=_REMARK, warnings=warnings)
+        return Companions([Decay(self._kinetic, self.initial)], remark=_REMARK, warnings=warnings)
 
 
 def _check(system: Kinetic, config: RunConfig) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, overr
 
 from pydantic import Field, model_validator
 
+from fem_models.config.figures import FIGURES, of_systems
 from fem_models.config.formulas import COORDINATES, Formulas
 from fem_models.config.schemes import KINETIC
 from fem_models.config.system import SYSTEMS, Fields, System
@@ -30,7 +31,7 @@ class Kinetic(System):
     model: ClassVar[str] = KINETIC
     scheme: ClassVar[str] = "bdf2"
     whole_initial: ClassVar[str] = F_OVER_M
-    figures: ClassVar[tuple[str, ...]] = ("density",)
+    figures: ClassVar[tuple[str, ...]] = ("density", "decay")
     collisions: ClassVar[Literal["relaxation", "fokker-planck"]]
     alpha: float | None = Field(
         None, description="exponent of the collision rate rho**alpha, dimensionless; excludes rate"
@@ -107,4 +108,5 @@ class KineticFokkerPlanck(Kinetic):
 
 
 SYSTEMS.add("bgk", Bgk)
+FIGURES.add("decay", of_systems("fem_models.plotting.kinetic:decay_figure", "bgk", "kinetic-fokker-planck"))
 SYSTEMS.add("kinetic-fokker-planck", KineticFokkerPlanck)

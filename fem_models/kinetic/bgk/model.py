@@ -149,7 +149,7 @@ class KineticModel:
         """
         return self.space.at_mass_points(state.even[:, 0]), self.space.at_points(state.even[:, 0])
 
-    def averaged(self, rates: tuple[_Array, _Array]) -> tuple[_Array, _Array]:
+    def averaged(self, rates: tuple[_Array, ...]) -> tuple[_Array, _Array]:
         """Rates as the discretisation has them: with degree 1 one for each cell, the mean over its vertices.
 
         Args:
@@ -159,7 +159,7 @@ class KineticModel:
             The same shapes.
         """
         if self.space.degree == 2:
-            return rates
+            return rates[0], rates[1]
         mean = rates[0].mean(axis=1, keepdims=True)
         return np.repeat(mean, rates[0].shape[1], axis=1), mean
 
