@@ -25,8 +25,8 @@ class Decay:
     """Follows ‖f - ρ̄M‖² and the flux's distance from its limit. Collective.
 
     Rows have `distance2`, the square of the norm of f - ρ̄M; `theorem`, what (2.1) allows for it, with
-    γ = 1/(4CΛ(1 + Λ²)), C = 3 and Λ the largest of λ and 1/λ for densities from A⁻¹ to A; and `flux_residual`,
-    the norm of ∇ρ + λ(ρ) j/ε, which tends to zero.
+    γ = 1/(4CΛ(1 + Λ²)), C = 3 and Λ the largest of λ and 1/λ for densities from A⁻¹ to A; and
+    `flux_residual`, the norm of ∇ρ + λ(ρ) j/ε, which tends to zero.
 
     Args:
         model: The kinetic equation.
