@@ -263,7 +263,28 @@ def check_faults(rows, text):
     assert "0 of all this went wrong." in text
 
 
+def check_bgk(rows, text):
+    (rate,) = (row for row in rows if "eigenvalue" in row)
+    assert number(rate["eigenvalue"]) == pytest.approx(-0.9651154, rel=1e-7)
+    assert number(rate["relative difference"]) < 3e-4
+    # ρ of even data is O(ε²) from the limit; all else is O(ε).
+    slopes = [number(row["slope"]) for row in rows if "slope" in row]
+    assert slopes == pytest.approx([2.0, 1.0, 1.0, 1.0], abs=0.05)
+    for row in rows:
+        if "order" in row:
+            assert number(row["order"]) > {"backward Euler": 0.95, "BDF2": 1.9}[row["scheme"]]
+        if "violation" in row:
+            assert number(row["violation"]) < ROUNDING < number(row["without"])
+        if "identity" in row:
+            assert number(row["iterations"]) <= 20
+            assert number(row["mass"]) < ROUNDING and number(row["identity"]) < ROUNDING
+    errors = [(row["code"], number(row["L² error of ρ"])) for row in rows if "code" in row]
+    assert [code for code, _ in errors] == ["upwind", "upwind", "P1–DG0, 10 steps"]
+    assert errors[0][1] > errors[1][1] > 10 * errors[2][1]
+
+
 CHECKS = {
+    ("bgk.py",): check_bgk,
     ("convergence.py",): check_convergence,
     ("coupled_convergence.py",): check_coupled_convergence,
     ("coupled_guarantees.py",): check_coupled_guarantees,

@@ -3,12 +3,13 @@
     python runs/benchmarks/bgk.py [--quick] [--output FILE]
     mpiexec -n 2 python runs/benchmarks/bgk.py
 
-∂t f + ε⁻¹ v·∇f = ε⁻² λ(ρ) (ρM - f) on tori (Evans, Morris and Yoldaş, (1.2)), with p the degree of the Hermite
-modes. Rates are those of ‖f - ρ̄M‖ in the last part of a run, against the eigenvalue of the linear equation.
-Distances to the limit are those of solutions of the same scheme with the same steps on the same mesh. Errors in
-τ are of the density, against a matrix exponential of the moments of a wave for λ = 1. "iterations" are the most
-of the steps of a run, to 1e-8 of the solution in the norm of the energy, and "seconds" the mean of a step
-without the first. All quantities are dimensionless but times.
+∂t f + ε⁻¹ v·∇f = ε⁻² λ(ρ) (ρM - f) on tori (Evans, Morris and Yoldaş, (1.2)), with p the degree of
+the Hermite modes. Rates are those of ‖f - ρ̄M‖ in the last part of a run, against the eigenvalue of
+the linear equation. Distances to the limit are those of solutions of the same scheme with the same
+steps on the same mesh. Errors in τ are of the density, against a matrix exponential of the moments
+of a wave for λ = 1. "iterations" are the most of the steps of a run, to 1e-8 of the solution in the
+norm of the energy, and "seconds" the mean of a step without the first. All quantities are
+dimensionless but times.
 """
 
 import time
@@ -237,7 +238,7 @@ def solver(report: Report, quick: bool) -> None:
 
 
 def upwind(cells: int, epsilon: float, end: float, velocities: int = 8) -> np.ndarray:
-    """The density of a plain code: first-order upwind at Gauss–Hermite nodes, implicit relaxation with λ = 1."""
+    """The density of a plain code: upwind at Gauss–Hermite nodes, implicit relaxation with λ = 1."""
     v, weights = hermegauss(velocities)
     weights = weights / weights.sum()
     x = (np.arange(cells) + 0.5) / cells
