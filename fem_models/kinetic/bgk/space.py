@@ -25,7 +25,7 @@ from fem_models.core.errors import InputError
 from fem_models.kinetic.bgk import kernels
 from fem_models.kinetic.bgk.modes import HermiteModes
 from fem_models.linalg.exchange import Exchange, sums
-from fem_models.meshes.torus import Torus
+from fem_models.meshes.torus import node_points
 
 _Array = npt.NDArray[np.float64]
 
@@ -173,21 +173,12 @@ class KineticSpace:
     # Places
 
     def node_points(self) -> _Array:
-        """Coordinates of the nodes, inside of the brick of a torus, shape (nodes, d)."""
-        bary = reference_nodes(self.nodes)
-        found = np.zeros((self.node_count, 3))
-        # Nodes of ghost cells alone count, too.
-        geometry = self.mesh.geometry
-        found[self.nodes.dofmap.list] = bary @ geometry.x[geometry.dofmaps[0]]
-        found = self.mesh.wrapped(found) if isinstance(self.mesh, Torus) else found
-        return found[:, : self.modes.dimension]
+        """Coordinates of the nodes, at the lower sides of the brick of a torus, shape (nodes, d)."""
+        return node_points(self.nodes)[:, : self.modes.dimension]
 
     def odd_points(self) -> _Array:
         """Coordinates of the points for odd modes, cell by cell, shape (cells · points, d)."""
-        found = np.zeros((len(self.cells) * len(self.weights), 3))
-        found[:, : self.modes.dimension] = (self.shares @ self.corners).reshape(-1, self.modes.dimension)
-        found = self.mesh.wrapped(found) if isinstance(self.mesh, Torus) else found
-        return found[:, : self.modes.dimension]
+        return (self.shares @ self.corners).reshape(-1, self.modes.dimension)
 
     # Transport
 
