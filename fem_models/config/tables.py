@@ -30,7 +30,7 @@ from fem_models.meshes.domain_names import DOMAINS
 
 _PETSC_OWN = ("snes_", "ksp_", "pc_", "mat_", "vec_", "sub_", "mg_", "fieldsplit_", "log_", "options_")
 # Solvers that a run makes beside those of its steps, see `fem_models.linalg.krylov`.
-_INNER = ("static_", "log_mass_", "geodesic_", "steady_", "nonlocal_")
+_INNER = ("static_", "log_mass_", "geodesic_", "steady_", "nonlocal_", "perturbed_")
 CONTROL = ("tolerance", "min_step", "max_step", "growth")
 """The keys of [time] that adaptive control has, and no other."""
 SMALLEST = 1e-6

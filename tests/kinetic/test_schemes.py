@@ -148,7 +148,7 @@ def test_numbers_do_not_depend_on_the_ranks():
 @pytest.mark.parallel
 def test_a_state_is_packed_and_unpacked():
     for degree in (1, 2):
-        model = kinetic((6, 6), 1.0, 0.2, degree=degree)
+        model = kinetic((6,), 1.0, 0.2, degree=degree)
         state, _ = advanced(KineticEuler(model), smooth(model, 0.2), 0.01, 1)
         other = model.unpack(model.pack(state))
         assert np.array_equal(other.even, state.even) and np.array_equal(other.odd, state.odd)

@@ -15,6 +15,7 @@ from fem_models.flow.gradient_flow import GradientFlow, Species
 from fem_models.flow.log_density import LogDensityFlow
 from fem_models.flow.static_fields import StaticFields
 from fem_models.jko.geodesic_extrapolation import GeodesicExtrapolation
+from fem_models.kinetic.bgk.model import KineticModel
 from fem_models.linalg import krylov
 from fem_models.linalg.krylov import KrylovSolver, factorises
 from fem_models.linalg.mumps import MEMORY, MumpsMemory
@@ -28,6 +29,7 @@ from fem_models.linearised_jko.problem import LinearisedJko
 from fem_models.linearised_jko.reduced import ReducedJko
 from fem_models.linearised_jko.saddle_point import SaddlePoint
 from fem_models.linearised_jko.solver import LinearisedSettings, LinearisedSolver
+from fem_models.meshes.domains import build
 from fem_models.steady.steady_state import steady_state
 from fem_models.systems.poisson_nernst_planck import poisson_nernst_planck
 
@@ -93,6 +95,7 @@ USES = {
     "follow_mass_": followed,
     "follow_transport_": followed,
     "saddle_": lambda: SaddlePoint(linearised()),
+    "perturbed_": lambda: KineticModel(build(COMM, "torus", cells=[8]).mesh),
 }
 
 
