@@ -283,8 +283,25 @@ def check_bgk(rows, text):
     assert errors[0][1] > errors[1][1] > 10 * errors[2][1]
 
 
+def check_bgk_theorems(rows, text):
+    (eigenvalue,) = (row for row in rows if "discrete" in row)
+    assert number(eigenvalue["linear equation"]) == pytest.approx(-0.9651154, rel=1e-7)
+    assert number(eigenvalue["relative difference"]) < 1e-5
+    (decay,) = (row for row in rows if "(2.1)" in row)
+    # BDF2 leaves (λτ)²/3 = 3e-4.
+    assert number(decay["relative difference"]) < 1e-3
+    assert number(decay["measured"]) > 1e3 * number(decay["γ of the paper"]) > 0.0
+    assert number(decay["(2.1)"]) < 1.0
+    norms = [row for row in rows if "violations" in row]
+    assert len(norms) == 4
+    for row in norms:
+        assert row["violations"] == "0" and number(row["largest change + loss"]) < 0.0
+    assert number([row for row in rows if "power" in row][-1]["power"]) == pytest.approx(1.0, abs=0.05)
+
+
 CHECKS = {
     ("bgk.py",): check_bgk,
+    ("bgk_theorems.py",): check_bgk_theorems,
     ("convergence.py",): check_convergence,
     ("coupled_convergence.py",): check_coupled_convergence,
     ("coupled_guarantees.py",): check_coupled_guarantees,

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from mpi4py import MPI
 from petsc4py import PETSc
+from scipy.linalg import eigh
 
 from fem_models.core.errors import SolveError
 from fem_models.kinetic.bgk.even_operator import EvenOperator
@@ -47,8 +48,9 @@ _GAMG: dict[str, Option] = {
     "pc_type": "gamg",
     "pc_gamg_agg_nsmooths": 1,
     "pc_gamg_threshold": 0.02,
+    "pc_gamg_aggressive_coarsening": 0,
     "mg_levels_ksp_type": "richardson",
-    "mg_levels_ksp_max_it": 1,
+    "mg_levels_ksp_max_it": 2,
     "mg_levels_pc_type": "sor",
 }
 _FACTORS: dict[str, Option] = {"ksp_type": "preonly", "pc_type": "cholesky"}
@@ -120,6 +122,7 @@ class EvenSystem:
             pc.setFieldSplitIS(*((str(n), place) for n, place in enumerate(places)))
         self._right, self._found = self._matrix.createVecRight(), self._matrix.createVecRight()
         self._made: tuple[float, _Array] | None = None
+        self._combinations = np.eye(modes)
         self._first = self._latest = 0
 
     def solve(self, coefficients: Coefficients, right: _Array, guess: _Array) -> tuple[_Array, int]:
@@ -142,11 +145,11 @@ class EvenSystem:
         space = self._space
         self._use(coefficients)
         begin = perf_counter()
-        self._right.array_w[:] = right.ravel()
+        self._right.array_w[:] = (right @ self._combinations).ravel()
         self._solver.precondition(self._right, self._found)
         size = max(self._right.dot(self._found), 0.0) ** 0.5
         guess = space.with_ghosts(guess[: space.owned])
-        self._right.array_w[:] = (right - self.product(guess)).ravel()
+        self._right.array_w[:] = ((right - self.product(guess)) @ self._combinations).ravel()
         mean = np.sqrt(coefficients.shift * space.volume)
         least = max(self._settings.tolerance * size, _ROUNDING * mean)
         self._solver.ksp.setTolerances(atol=least)
@@ -156,30 +159,37 @@ class EvenSystem:
             reason = reason_name(PETSc.KSP.ConvergedReason, self._solver.ksp.getConvergedReason())
             raise SolveError(f"The linear equations of the even modes were not solved: {reason}.")
         self._first = self._first or iterations
-        found = space.with_ghosts(
-            guess[: space.owned] + self._found.array_r.reshape(guess[: space.owned].shape)
-        )
+        change = self._found.array_r.reshape(right.shape) @ self._combinations.T
+        found = space.with_ghosts(guess[: space.owned] + change)
         found = self._corrected(found, right)
         self.seconds["solve"] += perf_counter() - begin
         return found, iterations
 
     def _corrected(self, found: _Array, right: _Array) -> _Array:
-        """A solution with a constant density and a multiple of itself added, so that their residuals
-        vanish.
+        """A solution h with a constant density added and then scaled, so that both residuals vanish.
+
+        A constant β in the density, which only c multiplies, makes up for the sum of the residual of h. With
+        y = h + β, the product of y with its residual vanishes with the factor 1 + (y, b - Ay)/(y, Ay), and the
+        sum stays zero, because that of the right-hand side b is.
         """
         space, owned = self._space, self._space.owned
         product = self.product(found)
         residual = right - product
         sums = np.array(
-            [np.vdot(residual, found[:owned]), np.vdot(product, found[:owned]), residual[:, 0].sum()]
+            [
+                np.vdot(residual, found[:owned]),
+                np.vdot(product, found[:owned]),
+                residual[:, 0].sum(),
+                product[:, 0].sum(),
+            ]
         )
         space.comm.Allreduce(MPI.IN_PLACE, sums)
-        change = np.zeros_like(found)
-        if sums[1] > 0.0:
-            change += (sums[0] / sums[1]) * found
-        constant = sums[2] / (self._now.shift * space.volume)
-        change[:, 0] += constant
-        return found + change
+        tested, energy, missing, density = sums
+        constant = missing / (self._now.shift * space.volume)
+        energy += constant * (2.0 * density + missing)
+        corrected = found.copy()
+        corrected[:, 0] += constant
+        return corrected * (1.0 + (tested - constant * density) / energy) if energy > 0.0 else corrected
 
     def product(self, even: _Array) -> _Array:
         """The product of the matrix with a table at nodes. Collective.
@@ -193,7 +203,8 @@ class EvenSystem:
         return self._operator.product(self._now.damping, even).copy()
 
     def _product(self, matrix: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
-        y.array_w[:] = self.product(self._space.with_ghosts(x.array_r)).ravel()
+        even = x.array_r.reshape(self._space.owned, -1) @ self._combinations.T
+        y.array_w[:] = (self.product(self._space.with_ghosts(even)) @ self._combinations).ravel()
 
     def _use(self, coefficients: Coefficients) -> None:
         """Take the coefficients of a step, and make the preconditioner anew where the old one is too far
@@ -220,13 +231,29 @@ class EvenSystem:
         return self._space.comm.allreduce(far or shifted, op=MPI.LOR)
 
     def _make(self) -> None:
-        """Fill in the diagonal blocks."""
+        """Choose the combinations, and fill in the diagonal blocks."""
         space, now = self._space, self._now
         basis = space.mass_values
         masses, rates = (np.einsum("cq,qi,qj->cij", w, basis, basis, optimize=True) for w in self._weights)
-        for n, block in enumerate(self._blocks):
-            values = space.stiffness_parts(n, now.q) + masses + now.damping[n] * rates
+        couplings = space.modes.matrices
+        self._combinations = self._diagonalising(couplings)
+        for block, column in zip(self._blocks, self._combinations.T, strict=True):
+            # Parts with derivatives in two directions are left out: the diagonal directions rule.
+            coefficients = now.q @ (column @ couplings).T ** 2
+            values = space.laplacian_parts(coefficients)
+            values += (column @ column) * masses + (column**2 @ now.damping) * rates
             block.setValuesCOO(values.ravel(), PETSc.InsertMode.INSERT_VALUES)
             block.setOption(PETSc.Mat.Option.SPD, True)
         self._diagonal.assemble()
         self._solver.set_operators(self._matrix, self._diagonal)
+
+    def _diagonalising(self, couplings: _Array) -> _Array:
+        """The columns of T. Collective."""
+        space, now = self._space, self._now
+        share = space.volumes[:, None]
+        parts = [(share * space.mass_weights * now.mass_rates).sum()]
+        parts += list((share[:, :, None] * space.weights[:, None] * now.q).sum(axis=(0, 1)))
+        rate, *q = space.comm.allreduce(np.array(parts)) / space.volume
+        diffusion = np.einsum("anm,m,akm->nk", couplings, q, couplings)
+        _, columns = eigh(diffusion, np.diag(now.shift + now.damping * rate))
+        return np.asarray(columns)

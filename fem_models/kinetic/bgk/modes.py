@@ -77,6 +77,14 @@ class HermiteModes:
                         values.append(max(n[a], other[a]) ** 0.5)
         return np.array(where, dtype=np.int32), np.array(values)
 
+    @property
+    def matrices(self) -> _Array:
+        """B_a for each direction, shape (d, even modes, odd modes)."""
+        where, values = self.couplings
+        found = np.zeros((self.dimension, len(self.even), len(self.odd)))
+        found[tuple(where.T)] = values
+        return found
+
     def damping(self, collisions: Collisions) -> tuple[_Array, _Array]:
         """The factors s_n of the collisions of even and of odd modes: 0 for n = 0, else 1 or |n|.
 

@@ -220,25 +220,6 @@ class KineticSpace:
         )
         return self._exchange.summed()
 
-    def stiffness_parts(self, even_mode: int, q: _Array) -> _Array:
-        """The entries of Σ_{ab} ((B_a B_bᵀ)_{nn} q D_b φ_j, D_a φ_i) on each cell, for one even mode n.
-
-        Args:
-            even_mode: The place of n.
-            q: Shape (cells, points, odd modes).
-
-        Returns:
-            Shape (cells, nodes of a cell, nodes of a cell).
-        """
-        mine = self._where[:, 1] == even_mode
-        axes, others = self._where[mine, 0], self._where[mine, 2]
-        # A mode n couples with itself only through one and the same odd mode, and so in one direction.
-        factors = self._values[mine] ** 2
-        coefficients = np.zeros((*q.shape[:2], self.modes.dimension))
-        for a, m, factor in zip(axes, others, factors, strict=True):
-            coefficients[:, :, a] += factor * q[:, :, m]
-        return self.laplacian_parts(coefficients)
-
     def laplacian_parts(self, coefficients: _Array) -> _Array:
         """The entries of Σ_a (c_a ∂_a φ_j, ∂_a φ_i) on each cell.
 
