@@ -169,8 +169,8 @@ class EvenSystem:
         """A solution h with a constant density added and then scaled, so that both residuals vanish.
 
         A constant β in the density, which only c multiplies, makes up for the sum of the residual of h. With
-        y = h + β, the product of y with its residual vanishes with the factor 1 + (y, b - Ay)/(y, Ay), and the
-        sum stays zero, because that of the right-hand side b is.
+        y = h + β, the product of y with its residual vanishes with the factor 1 + (y, b - Ay)/(y, Ay); the
+        sum stays zero, as that of the right-hand side b is.
         """
         space, owned = self._space, self._space.owned
         product = self.product(found)
