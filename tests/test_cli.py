@@ -319,28 +319,30 @@ def test_petsc_options_reach_petsc_win_and_are_recorded(folder):
 LONG = [*_sets(["time.end=1e5", "time.step=0.01", "output.fields_every=2"]), "--out", "long"]
 
 
-def _start_long_run(folder, *before):
+@pytest.fixture
+def long_run(folder):
+    """A run that has taken some steps; it is gone after the test."""
     process = subprocess.Popen(
-        [*before, SCRIPT, "run", "run.toml", *LONG],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        [SCRIPT, "run", "run.toml", *LONG], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     series = folder / "long" / "series.csv"
-    deadline = time.monotonic() + 30
-    while not (series.is_file() and len(series.read_text().splitlines()) > 5):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return process
+    deadline = time.monotonic() + 120
+    try:
+        while not (series.is_file() and len(series.read_text().splitlines()) > 5):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_finishes_its_step_and_writes_everything(folder, number):
-    process = _start_long_run(folder)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (128 + number, "")
+def test_an_interrupted_run_finishes_its_step_and_writes_everything(folder, long_run, number):
+    long_run.send_signal(number)
+    _, err = long_run.communicate(timeout=120)
+    assert (long_run.returncode, err) == (128 + number, "")
     summary = json.loads((folder / "long" / "summary.json").read_text())
     rows = (folder / "long" / "series.csv").read_text().splitlines()
     assert summary["stop_reason"] == "interrupted"
@@ -351,10 +353,9 @@ def test_an_interrupted_run_finishes_its_step_and_writes_everything(folder, numb
     assert "(interrupted)" in (folder / "long" / "log.txt").read_text()
 
 
-def test_a_killed_run_keeps_its_rows_and_fields(folder):
-    process = _start_long_run(folder)
-    process.kill()
-    process.communicate(timeout=30)
+def test_a_killed_run_keeps_its_rows_and_fields(folder, long_run):
+    long_run.kill()
+    long_run.communicate(timeout=120)
     assert len((folder / "long" / "series.csv").read_text().splitlines()) > 5
     pieces = re.findall(r'file="([^"]+)"', (folder / "long" / "fields.pvd").read_text())
     assert len(pieces) >= 2
