@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fem_models.config.formulas import COORDINATES, COORDINATES_AND_TIME, SPECIES, Formulas, formula
 from fem_models.config.registry import Registry
-from fem_models.config.types import Label, Names, Positive, Table, Text
+from fem_models.config.types import Label, Names, Table, Text
 from fem_models.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,14 +86,15 @@ class PowerLawTerm(Term):
     """Coefficient times the integral of u^m/(m-1)."""
 
     term: Literal["power-law"] = Field(description="kind of the term")
-    m: Positive = Field(description="exponent, greater than 0 and not 1, dimensionless")
-    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
+    m: float = Field(description="exponent, neither 0 nor 1, dimensionless")
+    coefficient: float = Field(1.0, description="factor of the term, with the sign of m, dimensionless")
 
     @field_validator("m")
     @classmethod
-    def _not_one(cls, m: float) -> float:
-        if m == 1:
-            raise ValueError('must not be 1; use term = "boltzmann" for m = 1')
+    def _has_a_power(cls, m: float) -> float:
+        if m in (0, 1):
+            other = "boltzmann" if m == 1 else "logarithmic"
+            raise ValueError(f'must not be {m:g}; use term = "{other}" for m = {m:g}')
         return m
 
     @override
@@ -104,6 +105,22 @@ class PowerLawTerm(Term):
         from fem_models.energies import PowerLaw
 
         return PowerLaw(self.m, of=of, coefficient=self.coefficient, name=name)
+
+
+class LogarithmicTerm(Term):
+    """Minus coefficient times the integral of log u."""
+
+    term: Literal["logarithmic"] = Field(description="kind of the term")
+    coefficient: float = Field(1.0, description="factor of the term, dimensionless")
+
+    @override
+    def build(
+        self, where: str, name: str, of: tuple[str, ...], constants: Mapping[str, float]
+    ) -> energies.Term:
+        """The energy of logarithmic diffusion."""
+        from fem_models.energies import Logarithmic
+
+        return Logarithmic(of=of, coefficient=self.coefficient, name=name)
 
 
 class QuadraticTerm(Term):
@@ -231,6 +248,7 @@ class InteractionTerm(Term):
 TERMS: Registry[type[Term]] = Registry("energy term")
 TERMS.add("boltzmann", BoltzmannTerm)
 TERMS.add("power-law", PowerLawTerm)
+TERMS.add("logarithmic", LogarithmicTerm)
 TERMS.add("quadratic", QuadraticTerm)
 TERMS.add("potential", PotentialTerm)
 TERMS.add("density", DensityTerm)

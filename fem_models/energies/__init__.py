@@ -9,7 +9,16 @@ Terms and energies are added and subtracted, also by `sum`, and multiplied by nu
 place. Functions of x in them are numbers, text, UFL expressions or functions with UFL functions.
 """
 
-from fem_models.energies.local import Boltzmann, Density, Potential, PowerLaw, Quadratic, diffusion
+from fem_models.energies.local import (
+    Boltzmann,
+    Density,
+    Logarithmic,
+    Potential,
+    PowerLaw,
+    Quadratic,
+    diffusion,
+    fast_diffusion,
+)
 from fem_models.energies.nonlocal_terms import Dirichlet, Electrostatic, Interaction, Kernel
 from fem_models.energies.terms import Energy, Fields, Term
 
@@ -22,9 +31,11 @@ __all__ = [
     "Fields",
     "Interaction",
     "Kernel",
+    "Logarithmic",
     "Potential",
     "PowerLaw",
     "Quadratic",
     "Term",
     "diffusion",
+    "fast_diffusion",
 ]

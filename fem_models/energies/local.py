@@ -59,14 +59,16 @@ class Boltzmann(WithCoefficient):
 
 @dataclass(frozen=True)
 class PowerLaw(WithCoefficient):
-    """The porous-medium energy c ∫ ρ^m/(m-1), whose flow is ∂tρ = c Δρ^m (Matthes; m = 1 is Boltzmann's).
+    """The energy c ∫ ρ^m/(m-1), whose flow is ∂tρ = c Δρ^m (Matthes; m = 1 is Boltzmann's).
 
-    For 0 < m < 1 this is fast diffusion: the potential is -∞ in vacuum, and densities are positive at once.
+    For m > 1 these are porous media. For m < 1 this is fast diffusion: the potential is -∞ in vacuum, and
+    densities are positive at once. For m < 0 the energy itself is infinite in vacuum, and c is negative, so
+    that mass spreads; `Logarithmic` stands between the two.
 
     Args:
-        m: The exponent, positive and not 1.
+        m: The exponent, neither 0 nor 1.
         of: The species.
-        coefficient: c > 0.
+        coefficient: c, with the sign of m.
         name: The name of the term.
 
     Raises:
@@ -80,12 +82,19 @@ class PowerLaw(WithCoefficient):
 
     def __post_init__(self) -> None:
         name_one(self)
-        if not is_number(self.m) or not 0.0 < self.m < math.inf or self.m == 1.0:
+        if not is_number(self.m) or not math.isfinite(self.m) or self.m in (0.0, 1.0):
             raise InputError(
-                f"The exponent m of {self.name} must be positive and not 1, not {self.m!r}; "
-                "Boltzmann's entropy is the limit m = 1."
+                f"The exponent m of {self.name} must be finite and neither 0 nor 1, not {self.m!r}; "
+                "Boltzmann's entropy stands for m = 1, and the logarithmic energy for m = 0."
             )
-        positive(self.coefficient, f"The coefficient of {self.name}")
+        what = f"The coefficient of {self.name}"
+        if self.m > 0.0:
+            positive(self.coefficient, what)
+        elif finite(self.coefficient, what) >= 0.0:
+            raise InputError(
+                f"The exponent m of {self.name} is {self.m:g}: with a negative one, the coefficient must be "
+                f"negative too, not {self.coefficient:g}, so that mass spreads."
+            )
 
     @override
     def density(self, fields: Fields, x: Expr) -> Expr:
@@ -94,14 +103,42 @@ class PowerLaw(WithCoefficient):
         return self.coefficient / (self.m - 1.0) * fields[self.of[0]] ** exponent
 
 
+@dataclass(frozen=True)
+class Logarithmic(WithCoefficient):
+    """The energy -c ∫ log ρ, whose flow is logarithmic diffusion, ∂tρ = c Δ log ρ.
+
+    It is infinite in vacuum, where densities cannot begin.
+
+    Args:
+        of: The species.
+        coefficient: c > 0.
+        name: The name of the term.
+
+    Raises:
+        InputError: A coefficient that is not positive and finite, or not one species.
+    """
+
+    of: str | tuple[str, ...] = "rho"
+    coefficient: float = 1.0
+    name: str = "logarithmic"
+
+    def __post_init__(self) -> None:
+        name_one(self)
+        positive(self.coefficient, f"The coefficient of {self.name}")
+
+    @override
+    def density(self, fields: Fields, x: Expr) -> Expr:
+        return -self.coefficient * ufl.ln(fields[self.of[0]])
+
+
 def diffusion(m: float, of: str = "rho", name: str = "diffusion", coefficient: float = 1.0) -> Term:
     """The energy whose flow is ∂tρ = c Δρ^m: Boltzmann's entropy for m = 1, otherwise the power law.
 
     Args:
-        m: The exponent, positive.
+        m: The exponent, not 0.
         of: The species.
         name: The name of the term.
-        coefficient: c > 0.
+        coefficient: c, with the sign of m.
 
     Returns:
         The term.
@@ -112,6 +149,31 @@ def diffusion(m: float, of: str = "rho", name: str = "diffusion", coefficient: f
     if m == 1.0:
         return Boltzmann(of, coefficient, name)
     return PowerLaw(m, of, coefficient, name)
+
+
+def fast_diffusion(alpha: float, of: str = "rho", name: str = "diffusion", coefficient: float = 1.0) -> Term:
+    """The energy whose flow is ∂tρ = c div(ρ^{-α}∇ρ) (Evans, Morris and Yoldaş, (1.3)).
+
+    Its density e has ρ e'' = c ρ^{-α}: it is c ρ log ρ for α = 0, -c log ρ for α = 1, and otherwise
+    c ρ^{1-α}/(α(α-1)), the power law with m = 1-α. Diffusion is fast for α > 0, and slow for α < 0.
+
+    Args:
+        alpha: α, any number.
+        of: The species.
+        name: The name of the term.
+        coefficient: c > 0.
+
+    Returns:
+        The term.
+
+    Raises:
+        InputError: An exponent that is not finite, or a coefficient that is not positive and finite.
+    """
+    finite(alpha, f"The exponent alpha of {name}")
+    positive(coefficient, f"The coefficient of {name}")
+    if alpha == 1.0:
+        return Logarithmic(of, coefficient, name)
+    return diffusion(1.0 - alpha, of, name, coefficient / (1.0 - alpha))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from fem_models.face.flow import Flow
 from fem_models.flow.gradient_flow import GradientFlow
 from fem_models.systems import chemotaxis as _chemotaxis
 from fem_models.systems import excluded_volume as _excluded_volume
+from fem_models.systems import fast_diffusion as _fast_diffusion
 from fem_models.systems import fokker_planck as _fokker_planck
 from fem_models.systems import poisson_nernst_planck as _ions
 from fem_models.systems import two_component as _two_component
@@ -23,6 +24,7 @@ def _as_flow[**P](build: Callable[P, GradientFlow]) -> Callable[P, Flow]:
 
 
 fokker_planck = _as_flow(_fokker_planck.fokker_planck)
+fast_diffusion = _as_flow(_fast_diffusion.fast_diffusion)
 excluded_volume = _as_flow(_excluded_volume.excluded_volume)
 two_component = _as_flow(_two_component.two_component)
 chemotaxis = _as_flow(_chemotaxis.chemotaxis)

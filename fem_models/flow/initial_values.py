@@ -47,7 +47,8 @@ def initial_values(
 
     Raises:
         InputError: Species that are missing or unknown, values of another shape or not finite, a density that
-            is negative or zero everywhere, or a mass that is not positive. All ranks raise it.
+            is negative or zero everywhere, or zero somewhere where that makes the energy infinite, or a mass
+            that is not positive. All ranks raise it.
     """
     given = checked_initial(fields.names, fields.static.tolist(), initial)
     wanted = checked_masses(fields.names, fields.kept, masses)
@@ -64,7 +65,23 @@ def initial_values(
             state[nodes, column] = fixed_values
         if species.name in wanted:
             state[:, s] *= wanted[species.name] / fields.integral(fields.geometry.volumes * state[:, s])
+    _check_vacuum(fields, state)
     return state
+
+
+def _check_vacuum(fields: NodalFields, state: State) -> None:
+    """Refuse vacuum where the energy is infinite in it, as ∫1/ρ and -∫log ρ are."""
+    empty = (state == 0.0) & fields.transported & fields.inside[:, None]
+    lacking = fields.reduce(empty.any(axis=0).astype(float), MPI.MAX)
+    if not lacking.any():
+        return
+    for term, energy in zip(fields.terms, fields.energy_terms(state).values(), strict=True):
+        names = [name for s, name in enumerate(fields.names) if name in term.of and lacking[s]]
+        if energy == math.inf and names:
+            raise InputError(
+                f"The initial {names[0]} is zero somewhere, where the energy {term.name} is infinite: raise "
+                "it, so that it is positive everywhere."
+            )
 
 
 def _check_potentials(fields: NodalFields) -> None:
