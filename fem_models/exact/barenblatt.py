@@ -1,4 +1,4 @@
-"""The source solutions of the porous-medium equation ∂tρ = Δρ^m in time. Everything is dimensionless."""
+"""The source solutions of ∂tρ = Δρ^m in time, porous media and fast diffusion. Everything is dimensionless."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from fem_models.core.errors import InputError
 from fem_models.exact.profiles import Barenblatt, positive
 
 _Array = npt.NDArray[np.float64]
@@ -20,17 +21,18 @@ class SourceSolution:
 
         ρ(x, t) = t^{-dβ} (C - k |x - c|² t^{-2β})₊^{1/(m-1)}
 
-    (Vázquez, The Porous Medium Equation, 2007). Its mass is constant; its support is the ball of radius
-    (C/k)^½ t^β around c.
+    (Vázquez, The Porous Medium Equation, 2007). Its mass is constant. For m > 1 its support is the ball of
+    radius (C/k)^½ t^β around c. For m < 1, fast diffusion, k is negative, and the density is positive
+    everywhere, with tails like |x|^{-2/(1-m)}.
 
     Args:
-        exponent: m > 1.
+        exponent: m > (d-2)/d, positive and not 1.
         dimension: d.
         constant: C > 0.
         center: c, shape (d,); the origin without it.
 
     Raises:
-        InputError: An exponent of at most 1, a dimension below 1, a constant that is not positive, or a
+        InputError: An exponent out of range, a dimension below 1, a constant that is not positive, or a
             center of another dimension.
     """
 
@@ -41,18 +43,24 @@ class SourceSolution:
 
     def __post_init__(self) -> None:
         positive("Constants of source solutions", self.constant)
+        fast = 0.0 < self.exponent < 1.0
+        if fast and self.exponent * self.dimension <= self.dimension - 2:
+            raise InputError(
+                f"Source solutions in {self.dimension} dimensions need an exponent of more than "
+                f"{(self.dimension - 2) / self.dimension:g}, not {self.exponent:g}."
+            )
         # A profile refuses what is wrong with the other arguments, and knows the origin.
-        unit = Barenblatt(self.exponent, self.dimension, 1.0, 1.0, self.center)
+        unit = Barenblatt(2.0 if fast else self.exponent, self.dimension, 1.0, 1.0, self.center)
         object.__setattr__(self, "center", unit.center)
 
     @classmethod
     def of_radius(
         cls, exponent: float, dimension: int, radius: float, time: float, center: tuple[float, ...] = ()
     ) -> SourceSolution:
-        """The solution whose support has a radius at a time.
+        """The solution whose support has a radius at a time; for m < 1, whose terms C and |k||x|² are equal there.
 
         Args:
-            exponent: m > 1.
+            exponent: As for the class.
             dimension: d.
             radius: The radius, positive.
             time: The time, positive.
@@ -66,7 +74,7 @@ class SourceSolution:
         """
         positive("Radii and times", radius, time)
         unit = cls(exponent, dimension, 1.0, center)
-        return cls(exponent, dimension, unit.k * radius**2 * time ** (-2.0 * unit.beta), center)
+        return cls(exponent, dimension, abs(unit.k) * radius**2 * time ** (-2.0 * unit.beta), center)
 
     @property
     def beta(self) -> float:
@@ -79,7 +87,7 @@ class SourceSolution:
         return self.beta * (self.exponent - 1.0) / (2.0 * self.exponent)
 
     def profile(self, time: float) -> Barenblatt:
-        """The density at a time, with its mass, second moment and energy in closed form.
+        """The density at a time for m > 1, with its mass, second moment and energy in closed form.
 
         Args:
             time: t > 0.
@@ -88,11 +96,12 @@ class SourceSolution:
             The profile of height t^{-dβ} C^{1/(m-1)} and radius (C/k)^½ t^β.
 
         Raises:
-            InputError: A time that is not positive.
+            InputError: A time that is not positive, or an exponent of less than 1.
         """
         positive("Times of source solutions", time)
         height = time ** (-self.dimension * self.beta) * self.constant ** (1.0 / (self.exponent - 1.0))
-        radius = (self.constant / self.k) ** 0.5 * time**self.beta
+        # With m < 1 there is none: the exponent is refused by the profile.
+        radius = abs(self.constant / self.k) ** 0.5 * time**self.beta
         return Barenblatt(self.exponent, self.dimension, height, radius, self.center)
 
     def __call__(self, x: npt.ArrayLike, time: float) -> _Array:
