@@ -68,6 +68,19 @@ def check_coupled_convergence(rows, text):
             assert number(row["BDF2, order in τ"]) == pytest.approx(2.0, abs=0.5)
 
 
+def check_fast_diffusion(rows, text):
+    assert len(rows) == 9
+    for row in rows:
+        assert number(row["order in h"]) == pytest.approx(2.0, abs=0.15)
+        assert number(row["finest error"]) < 5e-3
+        assert number(row["mass drift"]) < ROUNDING
+        # Far from the mean: every step lowers the energy.
+        assert number(row["energy increase"]) < 0.0
+    for row in rows[:5]:
+        assert number(row["backward Euler, order in τ"]) == pytest.approx(1.0, abs=0.1)
+        assert number(row["BDF2, order in τ"]) == pytest.approx(2.0, abs=0.2)
+
+
 def check_coupled_guarantees(rows, text):
     assert len(rows) == 26
     for row in rows:
@@ -306,6 +319,7 @@ CHECKS = {
     ("coupled_convergence.py",): check_coupled_convergence,
     ("coupled_guarantees.py",): check_coupled_guarantees,
     ("guarantees.py",): check_guarantees,
+    ("fast_diffusion.py",): check_fast_diffusion,
     ("malformed.py",): check_malformed,
     ("jko_exact.py",): check_jko_exact,
     ("jko.py",): check_jko,

@@ -439,7 +439,8 @@ def test_list_names_everything(capfd, monkeypatch):
     words = set(re.findall(r"[\w./-]+", out))
     assert set(FUNCTIONS) <= words
     for names in (
-        "excluded-volume fokker-planck gradient-flow boltzmann power-law quadratic potential density",
+        "excluded-volume fast-diffusion fokker-planck gradient-flow",
+        "boltzmann power-law logarithmic quadratic potential density",
         "backward-euler bdf2 upwind average wasserstein l2 interval rectangle box disk ball",
         "hard-sphere yukawa power-law profile energy terms overview pi",
         "meshes/disk.geo meshes/dumbbell.geo meshes/square_with_holes.geo meshes/ball.geo",

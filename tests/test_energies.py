@@ -13,9 +13,11 @@ from fem_models.energies import (
     Electrostatic,
     Energy,
     Interaction,
+    Logarithmic,
     Potential,
     PowerLaw,
     Quadratic,
+    fast_diffusion,
 )
 
 RHO = 1.7
@@ -27,6 +29,8 @@ TERMS = {
     "cube": (PowerLaw(3), 0.5 * 4.913),
     "fast": (PowerLaw(0.5), -2.0 * 1.303840),
     "fraction": (PowerLaw(1.5), 2.0 * 2.216529),
+    "inverse": (PowerLaw(-1, coefficient=-1.0), 0.5 / 1.7),
+    "logarithmic": (Logarithmic(coefficient=2.0), -2.0 * 0.530628),
     "quadratic": (Quadratic(0.6), 0.3 * 2.89),
     "repulsion": (Quadratic(-0.6), -0.3 * 2.89),
     "number": (Potential(2.5), 2.5 * 1.7),
@@ -93,6 +97,19 @@ def test_only_entropies_have_an_entropy():
         assert not term.entropy
 
 
+@pytest.mark.parametrize("alpha", [-2.0, -1.0, 0.0, 0.5, 1.0, 2.0])
+def test_energies_of_fast_diffusion_have_the_diffusivity_of_their_name(alpha):
+    """ρ e'' = c ρ^{-α} (Evans, Morris and Yoldaş, (1.3)), by differences of e."""
+    term = fast_diffusion(alpha, coefficient=1.5)
+    step = 1e-4
+
+    def e(rho):
+        return float(ufl.as_ufl(term.density({"rho": ufl.as_ufl(rho)}, None)))
+
+    curvature = (e(RHO + step) - 2.0 * e(RHO) + e(RHO - step)) / step**2
+    assert RHO * curvature == pytest.approx(1.5 * RHO**-alpha, rel=1e-5)
+
+
 def test_density_sees_its_own_species_only():
     seen = []
     Density(lambda f, x: seen.append(set(f)) or 0.0, of=("u",)).density(
@@ -108,7 +125,13 @@ def test_density_sees_its_own_species_only():
         (lambda: (Boltzmann() + Quadratic()) + (Potential(0.0) + Boltzmann()), "called boltzmann"),
         (lambda: PowerLaw(1.0), "exponent m of power-law"),
         (lambda: PowerLaw(0.0), "exponent m of power-law"),
-        (lambda: PowerLaw(-2), "exponent m of power-law"),
+        (
+            lambda: PowerLaw(-2),
+            "exponent m of power-law is -2: with a negative one, the coefficient",
+        ),
+        (lambda: PowerLaw(-2, coefficient=-math.inf), "coefficient of power-law must be a finite"),
+        (lambda: Logarithmic(coefficient=-1.0), "coefficient of logarithmic must be a positive"),
+        (lambda: fast_diffusion(0.5, coefficient=0.0), "coefficient of diffusion must be a positive"),
         (lambda: PowerLaw(math.inf), "exponent m of power-law"),
         (lambda: PowerLaw(math.nan), "exponent m of power-law"),
         (lambda: PowerLaw(2, coefficient=0.0), "coefficient of power-law must be a positive"),
@@ -184,7 +207,7 @@ def test_multiples_of_parts_that_couple_points():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: PowerLaw("2"), "The exponent m of power-law must be positive and not 1, not '2'"),
+        (lambda: PowerLaw("2"), "The exponent m of power-law must be finite and neither 0 nor 1, not '2'"),
         (
             lambda: PowerLaw(2, coefficient="1"),
             "coefficient of power-law must be a positive finite number, not '1'",

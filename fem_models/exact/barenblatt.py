@@ -1,4 +1,4 @@
-"""The source solutions of ∂tρ = Δρ^m in time, porous media and fast diffusion. Everything is dimensionless."""
+"""Source solutions of ∂tρ = Δρ^m in time: porous media and fast diffusion. Everything is dimensionless."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class SourceSolution:
     def of_radius(
         cls, exponent: float, dimension: int, radius: float, time: float, center: tuple[float, ...] = ()
     ) -> SourceSolution:
-        """The solution whose support has a radius at a time; for m < 1, whose terms C and |k||x|² are equal there.
+        """The solution whose support has a radius at a time.
+
+        For m < 1 it is the radius where C and -k|x - c|² t^{-2β} are equal.
 
         Args:
             exponent: As for the class.

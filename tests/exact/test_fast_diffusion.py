@@ -54,7 +54,10 @@ def test_source_solutions_of_fast_diffusion_keep_their_mass_and_solve_the_equati
     def radial(r, time):
         return float(source(np.array([[r], [0.0], [0.0]])[:dim], time)[0])
 
-    masses = [quad(lambda r: r ** (dim - 1) * radial(r, time), 0, np.inf)[0] for time in (1.0, 2.0)]
+    def weighted(r, time):
+        return r ** (dim - 1) * radial(r, time)
+
+    masses = [quad(weighted, 0, np.inf, args=(time,))[0] for time in (1.0, 2.0)]
     assert masses[0] == pytest.approx(masses[1], rel=1e-7)
     step, r, time = 1e-3, 0.6, 1.5
     rate = (radial(r, time + step) - radial(r, time - step)) / (2 * step)

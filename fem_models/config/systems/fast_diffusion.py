@@ -21,8 +21,8 @@ class FastDiffusion(FlowSystem):
     equation: ClassVar[str] = "∂tρ = div(ρ^(-alpha) ∇ρ)"
     name: Literal["fast-diffusion"] = Field(description="the system")
     alpha: float = Field(
-        description="exponent, fast diffusion if positive, slow if negative, heat equation if 0, dimensionless; "
-        "from 1 on the density must begin positive everywhere"
+        description="exponent: fast diffusion if positive, slow if negative, heat equation if 0; from 1 on "
+        "the density must begin positive everywhere, dimensionless"
     )
 
     @override
