@@ -18,6 +18,7 @@ from dolfinx import fem, la
 from dolfinx.mesh import Mesh
 from mpi4py import MPI
 
+from fem_models.core.errors import InputError, SolveError
 from fem_models.energies import Energy, Term
 from fem_models.expressions.explicit_time import Time
 from fem_models.flow.checks import check_functions, checked_parts
@@ -234,6 +235,15 @@ class NodalFields(Observed):
     def explicit_time(self) -> Time | None:
         return self._local.time
 
+    @override
+    def move_to(self, time: float, state: State | None = None) -> None:
+        super().move_to(time, state)
+        if self.explicit_time is not None and (jump := self._local.seam.jump()):
+            jump = f"At t = {time:g}: {jump}"
+            if state is None:
+                raise InputError(jump)
+            raise SolveError(jump)
+
     @property
     def external_potentials(self) -> State:
         """The part of the potentials that depends on no field, at the nodes: shape (nodes, species)."""
@@ -260,17 +270,6 @@ class NodalFields(Observed):
         return theta
 
     # Integrals and extrema
-
-    @abstractmethod
-    def masses(self, state: State) -> dict[str, float]:
-        """The mass of each species, by name. Collective.
-
-        Args:
-            state: Shape (nodes, species).
-
-        Returns:
-            The masses by name.
-        """
 
     @abstractmethod
     def second_moments(self, state: State) -> dict[str, float]:

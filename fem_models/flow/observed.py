@@ -155,7 +155,8 @@ class Observed(ABC):
                 the beginning of a run.
 
         Raises:
-            SolveError: The energy is not finite at that time.
+            InputError: The energy is not periodic on a torus at the beginning.
+            SolveError: The energy is not finite at that time, or no longer periodic on a torus.
         """
         clock = self.explicit_time
         if clock is None:

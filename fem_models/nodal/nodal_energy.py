@@ -33,6 +33,7 @@ class NodalEnergy:
 
     Attributes:
         cover: The nodes.
+        seam: Whether the terms are periodic on a torus, to ask again when their data have changed.
 
     Raises:
         InputError: A term that is not periodic on a torus.
@@ -51,12 +52,9 @@ class NodalEnergy:
         self._names = tuple(names)
         self._x = ufl.SpatialCoordinate(space.mesh)
         self._fields = {name: fem.Function(space, name=name) for name in names}
-        self._check_seam(space)
-
-    def _check_seam(self, space: fem.FunctionSpace) -> None:
-        """Refuse terms that are not periodic on a torus, at some value of the fields."""
+        # At some value of the fields.
         some = {name: fem.Constant(space.mesh, 1.5) for name in self._names}
-        check_expressions(
+        self.seam = check_expressions(
             space, [(f"The energy term {term.name}", term.density(some, self._x)) for term in self._terms]
         )
 

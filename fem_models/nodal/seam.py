@@ -22,45 +22,74 @@ _TAIL = 1e-6
 _SAMPLES = 64
 
 
-def check_expressions(space: fem.FunctionSpace, expressions: Sequence[tuple[str, Expr]]) -> None:
-    """Refuse expressions with other values on one side of a node at the seam than on another. Collective.
+class Seam:
+    """The nodes of a space at the seam of a torus, where expressions must have one value. Collective.
 
     Args:
         space: The scalar space in whose nodes they are evaluated; any where the mesh is no torus.
         expressions: What each is, to begin a sentence with, and a UFL scalar.
+    """
+
+    def __init__(self, space: fem.FunctionSpace, expressions: Sequence[tuple[str, Expr]]) -> None:
+        placed = [(what, e) for what, e in expressions if extract_type(e, ufl.classes.SpatialCoordinate)]
+        self._space, self._names = space, [what for what, _ in placed]
+        self._compiled = None
+        if isinstance(space.mesh, Torus) and placed:
+            vector = ufl.as_vector([*(e for _, e in placed), ufl.SpatialCoordinate(space.mesh)[0]])
+            points = space.element.interpolation_points
+            self._compiled = fem.Expression(vector, points, comm=space.mesh.comm)
+
+    def jump(self) -> str:
+        """A sentence on an expression with other values on one side of a node than on another. Collective.
+
+        Returns:
+            The sentence, empty where there is none; values that may change are read anew.
+        """
+        if self._compiled is None:
+            return ""
+        torus, dofs = self._space.mesh, self._space.dofmap.list
+        values = self._compiled.eval(torus, np.arange(len(dofs), dtype=np.int32)).reshape(*dofs.shape, -1)
+        index_map = self._space.dofmap.index_map
+        for k, what in enumerate(self._names):
+            once = np.zeros(index_map.size_local + index_map.num_ghosts)
+            once[dofs] = values[..., k]
+            once = with_ghosts(index_map, once[: index_map.size_local])
+            with np.errstate(invalid="ignore"):
+                jumps = np.nan_to_num(np.abs(values[..., k] - once[dofs]), nan=0.0, posinf=0.0)
+            finite = once[np.isfinite(once)]
+            ends = [(-finite).max(initial=-np.inf), finite.max(initial=-np.inf), jumps.max(initial=0.0)]
+            largest = np.array(ends)
+            torus.comm.Allreduce(MPI.IN_PLACE, largest, op=MPI.MAX)
+            jump, extent = largest[2], largest[0] + largest[1]
+            if jump > _TAIL * extent:
+                cell, node = np.unravel_index(jumps.argmax(), jumps.shape)
+                place = node_points(self._space)[dofs[cell, node], : len(torus.lengths)]
+                _, place = max(torus.comm.allgather((float(ends[2]), tuple(place.tolist()))))
+                where = ", ".join(f"{coordinate:.6g}" for coordinate in place)
+                return (
+                    f"{what} is not periodic: from one side of the torus to the other it jumps by "
+                    f"{jump:.3g} at ({where}); use functions of the position such as cos(2*pi*x)."
+                )
+        return ""
+
+
+def check_expressions(space: fem.FunctionSpace, expressions: Sequence[tuple[str, Expr]]) -> Seam:
+    """Refuse expressions with other values on one side of a node at the seam than on another. Collective.
+
+    Args:
+        space: As for `Seam`.
+        expressions: As for `Seam`.
+
+    Returns:
+        The seam, to look at again when values in the expressions have changed.
 
     Raises:
         InputError: There is one.
     """
-    torus = space.mesh
-    placed = [(what, e) for what, e in expressions if extract_type(e, ufl.classes.SpatialCoordinate)]
-    if not isinstance(torus, Torus) or not placed:
-        return
-    x, dofs = ufl.SpatialCoordinate(torus), space.dofmap.list
-    vector = ufl.as_vector([*(e for _, e in placed), x[0]])
-    compiled = fem.Expression(vector, space.element.interpolation_points, comm=torus.comm)
-    values = compiled.eval(torus, np.arange(len(dofs), dtype=np.int32)).reshape(*dofs.shape, -1)[..., :-1]
-    index_map = space.dofmap.index_map
-    for k, (what, _) in enumerate(placed):
-        once = np.zeros(index_map.size_local + index_map.num_ghosts)
-        once[dofs] = values[..., k]
-        once = with_ghosts(index_map, once[: index_map.size_local])
-        with np.errstate(invalid="ignore"):
-            jumps = np.nan_to_num(np.abs(values[..., k] - once[dofs]), nan=0.0, posinf=0.0)
-        finite = once[np.isfinite(once)]
-        ends = np.array([(-finite).max(initial=-np.inf), finite.max(initial=-np.inf), jumps.max(initial=0.0)])
-        torus.comm.Allreduce(MPI.IN_PLACE, ends, op=MPI.MAX)
-        jump, extent = ends[2], ends[0] + ends[1]
-        if not jump > _TAIL * extent:
-            continue
-        cell, node = np.unravel_index(jumps.argmax(), jumps.shape)
-        place = tuple(node_points(space)[dofs[cell, node], : len(torus.lengths)].tolist())
-        _, place = max(torus.comm.allgather((float(jumps.max(initial=0.0)), place)))
-        where = ", ".join(f"{coordinate:.6g}" for coordinate in place)
-        raise InputError(
-            f"{what} is not periodic: from one side of the torus to the other it jumps by {jump:.3g} at "
-            f"({where}); use functions of the position such as cos(2*pi*x)."
-        )
+    seam = Seam(space, expressions)
+    if jump := seam.jump():
+        raise InputError(jump)
+    return seam
 
 
 def check_kernel(torus: Torus, kernel: Kernel) -> None:
