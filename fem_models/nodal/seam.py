@@ -45,9 +45,9 @@ class Seam:
         Returns:
             The sentence, empty where there is none; values that may change are read anew.
         """
-        if self._compiled is None:
-            return ""
         torus, dofs = self._space.mesh, self._space.dofmap.list
+        if self._compiled is None or not isinstance(torus, Torus):
+            return ""
         values = self._compiled.eval(torus, np.arange(len(dofs), dtype=np.int32)).reshape(*dofs.shape, -1)
         index_map = self._space.dofmap.index_map
         for k, what in enumerate(self._names):
@@ -63,8 +63,8 @@ class Seam:
             jump, extent = largest[2], largest[0] + largest[1]
             if jump > _TAIL * extent:
                 cell, node = np.unravel_index(jumps.argmax(), jumps.shape)
-                place = node_points(self._space)[dofs[cell, node], : len(torus.lengths)]
-                _, place = max(torus.comm.allgather((float(ends[2]), tuple(place.tolist()))))
+                place = node_points(self._space)[dofs[cell, node], : len(torus.lengths)].tolist()
+                _, place = max(torus.comm.allgather((float(ends[2]), place)))
                 where = ", ".join(f"{coordinate:.6g}" for coordinate in place)
                 return (
                     f"{what} is not periodic: from one side of the torus to the other it jumps by "

@@ -9,7 +9,6 @@ from mpi4py import MPI
 
 import fem_models as fm
 from fem_models.core.errors import InputError
-from fem_models.flow.log_density import LogDensityFlow
 from fem_models.nodal.unfolded import Unfolded
 
 COMM = MPI.COMM_WORLD
@@ -116,17 +115,6 @@ def test_unstructured_tori_keep_mass_and_follow_the_heat_equation(lengths, h):
     # A tenth of the size of the modes in 2D; the 3D mesh has six cells around.
     assert l1(moment.state, exact) < {2: 0.01, 3: 0.03}[len(lengths)]
     assert abs(moment.masses["rho"] - rho.masses()["rho"]) <= 1e-13
-
-
-@pytest.mark.parallel
-def test_the_log_density_has_order_two_on_a_torus():
-    """One mode in one dimension, with order-2 polynomials: the step alone makes the error."""
-    made = flow(1, 16).discrete
-    logs = LogDensityFlow(made, 2)
-    rho = logs.state("1 + 0.2*cos(2*pi*x - 1)", 1.0)
-    assert logs.masses(rho)["rho"] == pytest.approx(1.0, abs=1e-13)
-    exact = 1 + 0.2 * np.cos(2 * np.pi * logs.points[:, 0] - 1)
-    assert np.abs(rho[:, 0] - exact).max() < 1e-4
 
 
 @pytest.mark.parallel

@@ -92,9 +92,13 @@ TABLES = {
 
 
 @pytest.mark.parallel
-def test_a_run_writes_the_fields_of_the_pvd_file_and_goes_on_in_another_one(shared_tmp_path):
+@pytest.mark.parametrize(("domain", "potential"), [("rectangle", "x"), ("torus", "cos(2*pi*x)")])
+def test_a_run_writes_the_fields_of_the_pvd_file_and_goes_on_in_another_one(
+    shared_tmp_path, domain, potential
+):
     out = shared_tmp_path / "out"
-    run(from_dict(TABLES), out, comm=COMM)
+    mesh, system = TABLES["mesh"] | {"domain": domain}, TABLES["system"] | {"potential": potential}
+    run(from_dict(TABLES | {"mesh": mesh, "system": system}), out, comm=COMM)
     resume(out, 0.4, comm=COMM)
     COMM.Barrier()
     if COMM.rank == 0:
@@ -112,6 +116,8 @@ def test_a_run_writes_the_fields_of_the_pvd_file_and_goes_on_in_another_one(shar
             }
             expected = [nodes[tuple(np.round(x, 9) + 0.0)] for x in points]
             np.testing.assert_allclose(values["rho"], expected, rtol=1e-14)
+            # Of a torus, both sides of the seam.
+            assert len(nodes) == 49
     COMM.Barrier()
     # Another run in the directory leaves nothing of it.
     run(from_dict(TABLES | {"output": TABLES["output"] | {"vtx": False}}), out, overwrite=True, comm=COMM)

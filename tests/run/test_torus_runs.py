@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from mpi4py import MPI
+from PIL import Image
 
 import fem_models as fm
 from fem_models.config.io import from_dict
@@ -62,3 +63,34 @@ def test_wrong_keys_are_told_in_a_sentence(change, message):
 def test_a_potential_that_is_not_periodic_is_refused(tmp_path):
     with pytest.raises(InputError, match="not periodic"):
         run(from_dict(tables({"rho": "1"}, potential="x")), COMM.bcast(tmp_path) / "out")
+
+
+@pytest.mark.parallel
+@pytest.mark.parametrize("discretization", ["edge-averaged", "log-density"])
+def test_a_potential_that_ceases_to_be_periodic_stops_the_run_which_keeps_what_it_has(
+    tmp_path, discretization
+):
+    """V = x from t = 0.0015 on: the first step is taken, and the second says where it jumps."""
+    out = COMM.bcast(tmp_path) / "out"
+    case = tables({"rho": "1"}, cells=(8,), m=1, potential="where(t > 0.0015, x, cos(2*pi*x))")
+    case["time"]["discretization"] = discretization
+    run(from_dict(case), out)
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["stop_reason"], summary["steps"]) == ("failed", 1)
+    assert "At t = 0.002: The energy term potential is not periodic" in (out / "log.txt").read_text()
+    case["time"]["start"], case["time"]["end"] = 1.0, 1.002
+    with pytest.raises(InputError, match="not periodic"):
+        run(from_dict(case), out.with_name("late"))
+
+
+@pytest.mark.parametrize("cells", [(6,), (5, 6), (3, 4, 3)])
+def test_reports_and_films_of_tori(tmp_path, cells):
+    """The page has every node of the brick, those at its sides on both of them, and the film every time."""
+    case = tables({"rho": "1 + 0.5*cos(2*pi*x)"}, cells) | {"output": {"fields_every": 1}}
+    found = fm.run_file(case, tmp_path / "out", figures=False)
+    page = found.report(tmp_path / "page.html").read_text()
+    assert "kept" in page and "rho" in page
+    film = found.movie(tmp_path / "film.gif")
+    with Image.open(film) as pictures:
+        assert pictures.n_frames == 3
+    assert len(found.fields().points) == np.prod(np.array(cells) + 1)
