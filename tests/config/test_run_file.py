@@ -413,7 +413,7 @@ SCALAR_MISTAKES = [
     ({"mesh__lower": 2}, "[mesh] upper = [1.0] must be greater than lower = [2.0]."),
     ({"mesh__parameters": {"a": 1}}, "[mesh] parameters does not go with"),
     ({"system__name": "fokkerplanck"}, "did you mean fokker-planck?"),
-    ({"system__name": ["a"]}, "must be one of bgk, chemotaxis, excluded-volume, fast-diffusion"),
+    ({"system__name": ["a"]}, "must be one of bgk, kinetic-fokker-planck, chemotaxis, excluded-volume, fast"),
     ({"system__name": ...}, "[system] name is missing; choose one of"),
     ({"system__m": 0}, "[system] m = 0 must be greater than 0."),
     ({"system__diffusion": -1}, "[system] diffusion = -1 must be at least 0."),
