@@ -9,10 +9,12 @@ from fem_models.config.problem import Companions, Problem
 from fem_models.config.schemes import SCHEMES
 from fem_models.config.systems.bgk import F_OVER_M, ODD
 from fem_models.core.errors import InputError
+from fem_models.core.protocols import Study
 from fem_models.expressions import Expression
 from fem_models.kinetic.bgk.decay import Decay
 from fem_models.kinetic.bgk.initial import VELOCITIES, state_of_function, state_of_moments
-from fem_models.kinetic.bgk.model import KineticModel
+from fem_models.kinetic.bgk.limit import LimitComparison
+from fem_models.kinetic.bgk.model import DiffusiveLimit, KineticModel
 from fem_models.kinetic.bgk.rates import DENSITY, CollisionRate
 from fem_models.kinetic.bgk.state import KineticState
 from fem_models.linalg.newton import NewtonSettings
@@ -59,10 +61,16 @@ class KineticProblem(Problem[KineticState]):
             model.spread = model.spread_of(initial)
         table = config.solver
         settings = NewtonSettings(table.tolerance, table.max_iterations, table.linear, dict(table.petsc))
+        build = SCHEMES[config.time.scheme].build_for(system.model)
         with refusals():
-            scheme = SCHEMES[config.time.scheme].build_for(system.model)(model, config.time, settings)
+            scheme = build(model, config.time, settings)
         super().__init__(model, scheme, initial)
-        self._kinetic = model
+        self._studies: list[Study[KineticState]] = [Decay(model, initial)]
+        if config.limit is not None and config.limit.compare:
+            with inner_options(config.solver.petsc), refusals():
+                limit = DiffusiveLimit(marked.mesh, rate, system.degree)
+                beside = build(limit, config.time, settings)
+            self._studies.append(LimitComparison(model, initial, limit, beside))
         self._unused = config.unused_parameters
         self.title = f"{system.name}, {config.time.scheme}, rate {rate}, epsilon {system.epsilon:g}"
 
@@ -70,7 +78,7 @@ class KineticProblem(Problem[KineticState]):
     def companions(self) -> Companions[KineticState]:
         """What is measured of the decay, and names of parameters that no expression uses."""
         warnings = [f"[parameters] {name} is used by no expression." for name in self._unused]
-        return Companions([Decay(self._kinetic, self.initial)], remark=_REMARK, warnings=warnings)
+        return Companions(self._studies, remark=_REMARK, warnings=warnings)
 
 
 def _check(system: Kinetic, config: RunConfig) -> None:

@@ -24,6 +24,7 @@ from fem_models.config.tables import (
     Checkpoint,
     Compare,
     Convexity,
+    Limit,
     Mesh,
     Output,
     Solver,
@@ -85,6 +86,7 @@ class RunConfig(Table):
     )
     sweep: Sweep | None = Field(None, description="the same run for several values of some keys")
     convexity: Convexity | None = Field(None, description="second variations of the energy to compute")
+    limit: Limit | None = Field(None, description="the diffusive limit of a kinetic equation")
 
     @model_validator(mode="before")
     @classmethod
@@ -199,6 +201,9 @@ def _problems(config: RunConfig) -> Iterator[str]:
     if config.convexity is not None and config.initial_sources:
         name = next(iter(config.initial_sources))
         yield f"[convexity] needs initial densities that are expressions, and {name} is from elsewhere."
+    if config.limit is not None and not config.system.has_limit:
+        known = " or ".join(f'"{name}"' for name, system in SYSTEMS.items() if system.has_limit)
+        yield f'[limit] does not go with [system] name = "{config.system.name}", but with {known}; remove it.'
     yield from _output_problems(config)
     yield from _figure_problems(config)
     yield from repeated("[[compare]]", "name", [variant.name for variant in config.compare])

@@ -34,6 +34,7 @@ class System(Table):
         equation: What is solved, for reports; empty where it is not known.
         whole_initial: The entry of [initial] that stands for those of all fields, where there is one.
         figures: The figures of run files that name none.
+        has_limit: Whether there is a diffusive limit to compare with, the table [limit].
     """
 
     model: ClassVar[str] = GRADIENT_FLOW
@@ -41,6 +42,7 @@ class System(Table):
     equation: ClassVar[str] = ""
     whole_initial: ClassVar[str] = ""
     figures: ClassVar[tuple[str, ...]] = DEFAULT_FIGURES
+    has_limit: ClassVar[bool] = False
     name: str
 
     @property

@@ -355,3 +355,9 @@ class Convexity(Table):
     amplitude: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="amplitude a of the oscillation, between 0 and 1, dimensionless"
     )
+
+
+class Limit(Table):
+    """[limit]: the diffusive limit of a kinetic equation."""
+
+    compare: bool = Field(description="whether its run goes along, from the same density in the same steps")

@@ -32,6 +32,7 @@ class Kinetic(System):
     scheme: ClassVar[str] = "bdf2"
     whole_initial: ClassVar[str] = F_OVER_M
     figures: ClassVar[tuple[str, ...]] = ("density", "decay")
+    has_limit: ClassVar[bool] = True
     collisions: ClassVar[Literal["relaxation", "fokker-planck"]]
     alpha: float | None = Field(
         None, description="exponent of the collision rate rho**alpha, dimensionless; excludes rate"
