@@ -12,6 +12,8 @@ from fem_models.results.fields import Snapshot
 _PIXELS = 700
 _SHADE = "shade"
 _NORMALS = np.eye(3)
+# Corners that are so near to each other, relative to the size of the domain, are one.
+_SAME = 1e-9
 
 
 def render(
@@ -35,7 +37,9 @@ def render(
     low, high = snapshot.bounds
     centre, size = snapshot.centre, high - low
     box = np.column_stack([centre, high + size]).ravel()
-    body = grid.extract_surface(algorithm=None).clip_box(box, invert=True)
+    # Cells of discontinuous fields share no points, and all of their sides would count as outer ones.
+    same = _SAME * float(size.max())
+    body = grid.clean(tolerance=same).extract_surface(algorithm=None).clip_box(box, invert=True)
     # Where VTK finds no display it says so before it goes on without one.
     with pv.vtk_verbosity("off"):
         plotter = pv.Plotter(off_screen=True, window_size=[_PIXELS, _PIXELS])
@@ -44,7 +48,9 @@ def render(
             for axis in range(3):
                 face = _face(grid, axis, centre)
                 _add(plotter, face, scalars=_SHADE, cmap=colours, clim=(0.0, 1.0), lighting=False)
-                edges = face.extract_feature_edges(feature_edges=False, manifold_edges=False)
+                edges = face.clean(tolerance=same, absolute=True).extract_feature_edges(
+                    feature_edges=False, manifold_edges=False
+                )
                 # Towards the camera, so that they do not sink into the faces.
                 edges = edges.translate(np.full(3, 0.003 * size.max()))
                 _add(plotter, edges, color="white", line_width=3)
