@@ -25,7 +25,8 @@ def movie(
         Literal["mp4", "gif"] | None, typer.Option("--format", help="mp4 unless --out says otherwise.")
     ] = None,
     field: Annotated[
-        list[str] | None, typer.Option(help="A field, once for each; by default those of the run file.")
+        list[str] | None,
+        typer.Option(help="A field, once for each; by default those of the run file, or f(x, v)."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The film; by default figures/movie.mp4 in the first directory.")

@@ -120,7 +120,7 @@ class RunConfig(Table):
         if isinstance(time, dict) and "scheme" not in time:
             data = data | {"time": {"scheme": SYSTEMS[name].scheme} | time}
         if isinstance(output, dict) and output.get("figures", True) is True:
-            data = data | {"output": output | {"figures": list(SYSTEMS[name].figures)}}
+            data = data | {"output": output | {"figures": list(SYSTEMS[name].figures_on(data.get("mesh")))}}
         return data
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ class System(Table):
         scheme: The scheme of run files that name none.
         equation: What is solved, for reports; empty where it is not known.
         whole_initial: The entry of [initial] that stands for those of all fields, where there is one.
-        figures: The figures of run files that name none.
+        figures: The figures of run files that name none, whatever the mesh.
         has_limit: Whether there is a diffusive limit to compare with, the table [limit].
     """
 
@@ -54,6 +54,18 @@ class System(Table):
     def other_initial(self) -> Mapping[str, tuple[str, ...]]:
         """What [initial] may have beside the fields, with the variables of the expressions."""
         return {}
+
+    @classmethod
+    def figures_on(cls, mesh: Any) -> tuple[str, ...]:
+        """The figures of run files that name none.
+
+        Args:
+            mesh: The table [mesh] as the file has it, not checked.
+
+        Returns:
+            Their names.
+        """
+        return cls.figures
 
     def formulas(self) -> Formulas:
         """The expressions of the table: the key, the text, and the variables that it may use."""

@@ -1,10 +1,25 @@
-"""Decay of kinetic equations to their equilibrium, against what theorems allow."""
+"""Kinetic equations: their decay to equilibrium against what theorems allow, and f in phase space."""
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from fem_models.plotting.style import TIME, Look, colour, dashes, legend, new_figure, plain, symbol
+from fem_models.core.errors import InputError
+from fem_models.plotting.panels import colour_range, paint
+from fem_models.plotting.style import (
+    TIME,
+    WIDTH,
+    Look,
+    colour,
+    dashes,
+    legend,
+    new_figure,
+    plain,
+    symbol,
+    time_labels,
+)
 from fem_models.results import layout
+from fem_models.results.phase_space import DISTRIBUTION, PhaseSpaceRun, has_phase_space
 from fem_models.results.run_data import RunData
 
 
@@ -46,4 +61,51 @@ def decay_figure(run: RunData) -> Figure:
         axes.set_xlabel(TIME)
         legend(axes)
         plain(axes)
+    return figure
+
+
+_MOST_TIMES, _COLUMNS = 6, 3
+# Inches of a row of panels, and of what stands around them.
+_ROW, _TITLE = 2.4, 0.5
+
+
+def phase_space_figure(run: RunData) -> Figure:
+    """Draw the distribution f(x, v) of a run in one dimension at some written times, on one colour scale.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If fields cannot be read, or the run has another dimension.
+    """
+    if not has_phase_space(run):
+        raise InputError('The figure "phase_space" needs a kinetic equation in one dimension.')
+    fields = PhaseSpaceRun(run.directory).fields
+    times = fields.some_times(_MOST_TIMES)
+    snapshots = [fields.at(time) for time in times]
+    scale = colour_range([snapshot[DISTRIBUTION] for snapshot in snapshots])
+    columns = min(_COLUMNS, len(times))
+    rows = -(-len(times) // columns)
+    figure = new_figure(height=_ROW * rows + _TITLE, width=WIDTH)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for number, axes in enumerate(grid.ravel()):
+        if number >= len(times):
+            axes.remove()
+            continue
+        paint(axes, snapshots[number], DISTRIBUTION, scale)
+        axes.set_aspect("auto")
+        axes.margins(0.0)
+        axes.set_title(time_labels(times)[number], fontsize="medium")
+        if number % columns == 0:
+            axes.set_ylabel("v")
+        if number + columns >= len(times):  # the lowest of its column
+            axes.set_xlabel("x")
+            axes.tick_params(labelbottom=True)
+    bar = figure.colorbar(
+        ScalarMappable(scale, "viridis"), ax=[a for a in grid.ravel() if a.figure], aspect=30
+    )
+    bar.set_label("f(x, v)")
     return figure

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 import matplotlib
 import numpy as np
@@ -28,6 +28,7 @@ from fem_models.plotting.panels import Scale, limits, paint, scales_of
 from fem_models.plotting.rows import curve
 from fem_models.plotting.scene import render
 from fem_models.plotting.style import axis_label, colour, new_figure, plain, symbol, time_labels
+from fem_models.results.phase_space import PhaseSpace, PhaseSpaceRun, has_phase_space
 from fem_models.results.run_data import RunData
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def movie(
     Args:
         runs: The runs, of one dimension; one or more.
         path: The film, a file that ends in .mp4 or .gif, in a directory that exists.
-        fields: Names of the fields; those of the run file by default.
+        fields: Names of the fields; those of the run file by default, and of kinetic equations in one
+            dimension the distribution in phase space.
         fps: Pictures per second of the film; by default so that it lasts four seconds or more.
         tell: Is told of the progress.
 
@@ -78,6 +80,8 @@ def movie(
         raise InputError(f"The path of a film must end in .{' or .'.join(FORMATS)}, not {path.name!r}.")
     if not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: there is no directory {path.parent}.")
+    if not fields and all(map(has_phase_space, runs)):
+        runs = [PhaseSpaceRun(run.directory, run.name) for run in runs]
     times = _times(runs)
     names = tuple(fields) or runs[0].fields.species
     _check(runs, names)
@@ -145,14 +149,16 @@ def _stage(
     snapshot = runs[0].fields.first
     low, high = snapshot.bounds
     extent = high - low
-    aspect = float(extent[1] / extent[0]) if snapshot.dimension == 2 else 0.75
+    of_phase_space = isinstance(runs[0].fields, PhaseSpace)
+    flat = snapshot.dimension == 2 and not of_phase_space
+    aspect = float(extent[1] / extent[0]) if flat else 0.75
     height = float(np.clip((_PANEL - _LABELS) * aspect, _LOWEST, _TALLEST))
     width = _PANEL * len(runs) + _SIDE
     figure = new_figure(height=height * len(names) + _TOP, width=width)
     figure.set_dpi(_DPI)
     grid = figure.subplots(len(names), len(runs), squeeze=False)
     kinds: dict[int, Callable[..., _Panel]] = {1: _Curve, 2: _Plane, 3: _Scene}
-    kind = kinds[snapshot.dimension]
+    kind = _PhaseSpace if of_phase_space else kinds[snapshot.dimension]
     panels: list[_Panel] = []
     for row, name in zip(grid, names, strict=True):
         for axes, run in zip(row, runs, strict=True):
@@ -220,6 +226,18 @@ class _Plane(_Panel):
         self._picture.remove()
         self._cells = snapshot.cells
         self._picture = paint(self._axes, snapshot, self._name, self._scale[0])
+
+
+class _PhaseSpace(_Plane):
+    def __init__(self, axes: Axes, run: RunData, name: str, scale: Scale) -> None:
+        super().__init__(axes, run, name, scale)
+        axes.set_ylabel("v")
+        axes.margins(0.0)
+
+    @override
+    def draw(self, snapshot: Snapshot) -> None:
+        super().draw(snapshot)
+        self._axes.set_aspect("auto")
 
 
 class _Scene(_Panel):

@@ -63,7 +63,7 @@ def test_the_rate_of_a_long_run_is_the_linear_one_and_its_figures_are_drawn(tmp_
     assert decay["rate"] == pytest.approx(decay["linear_rate"], rel=3e-3)
     # The constant of the theorem is far from sharp.
     assert 0.0 < decay["theorem_rate"] < 0.1 * decay["rate"]
-    assert sorted(path.name for path in done.plot()) == ["decay.png", "density.png"]
+    assert sorted(path.name for path in done.plot()) == ["decay.png", "density.png", "phase_space.png"]
 
 
 @pytest.mark.parallel

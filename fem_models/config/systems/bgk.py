@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, overr
 
 from pydantic import Field, model_validator
 
-from fem_models.config.figures import FIGURES, of_systems
+from fem_models.config.figures import FIGURES, FigureEntry, of_systems
 from fem_models.config.formulas import COORDINATES, Formulas
 from fem_models.config.schemes import KINETIC
 from fem_models.config.system import SYSTEMS, Fields, System
@@ -72,6 +72,18 @@ class Kinetic(System):
         """f/M as a whole, or parts that are odd in the velocity beside the density."""
         return {F_OVER_M: (*COORDINATES, *_VELOCITIES), **dict.fromkeys(ODD, COORDINATES)}
 
+    @classmethod
+    @override
+    def figures_on(cls, mesh: Any) -> tuple[str, ...]:
+        """Those of all kinetic equations, and phase space in one dimension."""
+        lengths, cells = (mesh.get(key) if isinstance(mesh, dict) else None for key in ("lengths", "cells"))
+        given = lengths if lengths is not None else cells
+        return (
+            (*cls.figures, "phase_space")
+            if isinstance(given, list | tuple) and len(given) == 1
+            else cls.figures
+        )
+
     @override
     def formulas(self) -> Formulas:
         """The rate."""
@@ -108,6 +120,20 @@ class KineticFokkerPlanck(Kinetic):
     name: Literal["kinetic-fokker-planck"] = Field(description="the system")
 
 
+def _on_a_line(config: RunConfig) -> bool:
+    """Whether a run file has a kinetic equation in one dimension, as far as it tells."""
+    lengths = config.mesh.lengths
+    return isinstance(config.system, Kinetic) and (lengths is None or len(lengths) == 1)
+
+
 SYSTEMS.add("bgk", Bgk)
+FIGURES.add(
+    "phase_space",
+    FigureEntry(
+        "fem_models.plotting.kinetic:phase_space_figure",
+        _on_a_line,
+        '[system] name = "bgk" or "kinetic-fokker-planck" in one dimension',
+    ),
+)
 FIGURES.add("decay", of_systems("fem_models.plotting.kinetic:decay_figure", "bgk", "kinetic-fokker-planck"))
 SYSTEMS.add("kinetic-fokker-planck", KineticFokkerPlanck)

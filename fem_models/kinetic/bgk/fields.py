@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from dolfinx import fem
 
+from fem_models.kinetic.bgk.modes import MODE
 from fem_models.kinetic.bgk.space import KineticSpace, reference_nodes
 from fem_models.kinetic.bgk.state import KineticState
 
@@ -20,7 +21,7 @@ class KineticFields:
 
     All are discontinuous polynomials of the degree of the even modes: a cell across the seam of a torus has
     its own corners there. j has components j_x, …, and E_ab = ∫ f (v_a v_b - δ_ab) likewise; in one
-    dimension j and E.
+    dimension j and E, and the modes from the third on as f_mode_3, …, from which the distribution is drawn.
 
     Args:
         space: The discrete modes.
@@ -37,6 +38,9 @@ class KineticFields:
         dim = space.modes.dimension
         self._even_parts: dict[str, tuple[int, float]] = {}
         self._odd_parts: dict[str, int] = {}
+        further = range(3, space.modes.degree + 1) if dim == 1 else ()
+        # In one dimension the modes n are in the order of n.
+        self._even_parts |= {f"{MODE}{n}": (n // 2, 1.0) for n in further if n % 2 == 0}
         for k, n in enumerate(space.modes.even.tolist()):
             if sum(n) == 2:
                 a, b = (axis for axis in range(dim) for _ in range(n[axis]))
@@ -44,6 +48,7 @@ class KineticFields:
                 self._even_parts[name] = (k, 2.0**0.5 if a == b else 1.0)
         for k in range(dim):
             self._odd_parts["j" if dim == 1 else f"j_{_AXES[k]}"] = k
+        self._odd_parts |= {f"{MODE}{n}": n // 2 for n in further if n % 2 == 1}
 
     def __call__(self, state: KineticState) -> Mapping[str, fem.Function]:
         """The functions of a state. Collective.
@@ -52,7 +57,7 @@ class KineticFields:
             state: The state.
 
         Returns:
-            By name: rho, j and E, or their components.
+            By name: rho, j and E, or their components, and in one dimension the modes from the third on.
         """
         found = {"rho": self._even(state, "rho", 0, 1.0)}
         for name, column in self._odd_parts.items():

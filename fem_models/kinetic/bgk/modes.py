@@ -19,6 +19,9 @@ from fem_models.core.errors import InputError
 _Array = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int32]
 
+MODE = "f_mode_"
+"""What the names of fields of modes begin with; the degree follows."""
+
 Collisions = Literal["relaxation", "fokker-planck"]
 """Relaxation to ρM, (1.2), damps all modes but the first alike; Fokker–Planck collisions, (1.5), by
 degree."""
