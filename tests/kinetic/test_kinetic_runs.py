@@ -29,9 +29,9 @@ COLUMNS = [
 
 
 def changed(**tables):
-    return {
-        name: {**TABLES.get(name, {}), **tables.get(name, {})} for name in dict.fromkeys([*TABLES, *tables])
-    }
+    """The tables with other entries; None leaves one out."""
+    found = {name: TABLES.get(name, {}) | tables.get(name, {}) for name in dict.fromkeys([*TABLES, *tables])}
+    return {name: {k: v for k, v in table.items() if v is not None} for name, table in found.items()}
 
 
 @pytest.mark.parallel
@@ -99,7 +99,6 @@ def test_f_over_m_rates_bounds_and_the_other_system(tmp_path):
         "parameters": {"a": 0.5},
         "time": {"end": 0.08, "step": 0.04, "scheme": "backward-euler"},
     }
-    del tables["system"]["alpha"]
     done = fm.run_file(tables, tmp_path / "bgk")
     assert done.summary["warnings"] == [] and done.series["max_f_over_M"].max() < 1.5
     tables = changed(system={"name": "kinetic-fokker-planck"})
@@ -109,7 +108,25 @@ def test_f_over_m_rates_bounds_and_the_other_system(tmp_path):
 def test_a_wave_without_an_eigenvalue_is_told(tmp_path):
     done = fm.run_file(changed(system={"epsilon": 1.5}, time={"end": 0.08}), tmp_path / "out")
     assert done.summary["decay"]["linear_rate"] is None
-    assert "has no eigenvalue: k·epsilon/rate = 1.5 is not below 1.2533" in done.summary["warnings"][0]
+    (warning,) = done.summary["warnings"]
+    assert "has no eigenvalue: k·epsilon/rate = 1.5 is not below 1.2533" in warning
+    assert "Hermite modes converge slowly" in warning
+
+
+# √(π/2) = 1.2533 times the rate of the mean density.
+@pytest.mark.parametrize(
+    ("mean", "alpha", "limit"), [(1.0, 1.0, 1.2533), (2.0, 1.0, 2.5066), (2.0, -1.0, 0.6267)]
+)
+def test_the_warning_follows_the_rate_of_the_mean_density(mean, alpha, limit, tmp_path):
+    for number, factor in enumerate((0.99, 1.01)):
+        tables = changed(
+            system={"epsilon": factor * limit, "alpha": alpha},
+            initial={"rho": f"{mean} + 0.1*cos(x)"},
+            time={"end": 0.04},
+        )
+        done = fm.run_file(tables, tmp_path / f"{number}")
+        assert len(done.summary["warnings"]) == number
+        assert (done.summary["decay"]["linear_rate"] is None) == (number == 1)
 
 
 REFUSED = [
@@ -125,7 +142,37 @@ REFUSED = [
     ({"initial": {"mass": 1.0}}, r"\[initial\] mass does not go with"),
     ({"system": {"bounds": 1.1}}, "outside of 1/A to A for bounds = A = 1.1"),
     ({"exact": {"rho": "1"}}, r"\[exact\] does not go with"),
+    (
+        {"system": {"alpha": -1.0}, "initial": {"rho": "1 + cos(x)"}},
+        r"density is 0 somewhere.*ρ\^-1 needs a pos",
+    ),
+    ({"system": {"epsilon": -0.1}}, r"\[system\] epsilon = -0.1 must be greater than 0"),
+    ({"system": {"modes": 257}}, "must be at most 255, not 257"),
+    ({"system": {"bounds": 1.0}}, "bounds = 1.0 must be greater than 1"),
+    (
+        {"initial": {"odd_x": "5"}, "system": {"bounds": 3.0}},
+        "gives f/M from -.* outside of 1/A to A for bounds",
+    ),
+    ({"mesh": {"cells": [2]}}, r"\[mesh\] cells must be at least 3 around a torus, not \[2\]"),
+    ({"mesh": {"lengths": [1.0, 1.0], "h": 0.5, "cells": None}}, "too large for a torus: take at most 0.333"),
+    ({"mesh": {"domain": "interval", "lengths": None}}, "needs a torus, and this mesh has a boundary"),
 ]
+# Rates in place of alpha, with initial densities from 0.8 to 1.2.
+RATES = [
+    ("rho + x", r"\[system\] rate: unknown name 'x'; allowed are .* the variables rho,"),
+    ("1 - rho", r"\[initial\] the collision rate 1 - rho is (0|-\S+) for rho = 1"),
+    ("log(rho)", r"\[initial\] the collision rate log\(rho\) is -0.223 for rho = 0.8"),
+    ("-2", "The collision rate -2 is -2, and must be positive and finite"),
+    ("a - 2", "The collision rate a - 2 is 0, and must be positive and finite"),
+]
+# A square with opposite sides that are one, and two edges around.
+COARSE = """SetFactory("OpenCASCADE");
+Rectangle(1) = {0, 0, 0, 1, 1};
+Periodic Curve {2} = {4} Translate {1, 0, 0};
+Periodic Curve {3} = {1} Translate {0, 1, 0};
+Mesh.MeshSizeMin = 0.5;
+Mesh.MeshSizeMax = 0.5;
+"""
 
 
 @pytest.mark.parametrize(("tables", "sentence"), REFUSED)
@@ -135,10 +182,20 @@ def test_bad_input_is_told_in_a_sentence(tables, sentence, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_mesh_with_a_boundary_is_refused(tmp_path):
-    tables = {**TABLES, "mesh": {"domain": "interval", "cells": [16]}}
-    with pytest.raises(InputError, match="needs a torus, and this mesh has a boundary"):
+@pytest.mark.parametrize(("rate", "sentence"), RATES)
+def test_a_rate_that_is_none_is_told_in_a_sentence(rate, sentence, tmp_path):
+    tables = changed(system={"alpha": None, "rate": rate}) | {"parameters": {"a": 2.0}}
+    with pytest.raises(InputError, match=sentence):
         fm.run_file(tables, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_periodic_mesh_file_with_too_few_cells_around_is_refused(tmp_path):
+    (tmp_path / "coarse.geo").write_text(COARSE)
+    tables = {**TABLES, "mesh": {"file": str(tmp_path / "coarse.geo")}}
+    with pytest.raises(InputError, match="facets with more than two cells where its opposite sides are one"):
+        fm.run_file(tables, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_density_is_needed_unless_f_is_there():

@@ -21,6 +21,8 @@ _Ints = npt.NDArray[np.int32]
 
 MODE = "f_mode_"
 """What the names of fields of modes begin with; the degree follows."""
+MOST = 255
+"""The largest degree: some way above, modes at Gauss–Hermite nodes leave the range of numbers."""
 
 Collisions = Literal["relaxation", "fokker-planck"]
 """Relaxation to ρM, (1.2), damps all modes but the first alike; Fokker–Planck collisions, (1.5), by
@@ -41,7 +43,7 @@ class HermiteModes:
         tensor: Whether the modes are those of a tensor product.
 
     Raises:
-        InputError: The degree is even or not positive.
+        InputError: The degree is even, not positive, or more than `MOST`.
 
     Attributes:
         even: Exponents n with |n| even, the density's n = 0 first, shape (even modes, d).
@@ -54,6 +56,8 @@ class HermiteModes:
                 f"The degree of the Hermite modes must be odd and positive, not {degree}: with an even "
                 "one some modes do not diffuse; take one more or one less."
             )
+        if degree > MOST:
+            raise InputError(f"The degree of the Hermite modes must be at most {MOST}, not {degree}.")
         self.dimension, self.degree, self.tensor = dimension, degree, tensor
         found = [n for n in product(range(degree + 1), repeat=dimension) if tensor or sum(n) <= degree]
         found.sort(key=lambda n: (sum(n), tuple(-k for k in n)))

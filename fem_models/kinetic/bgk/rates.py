@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from fem_models.core.errors import InputError
 from fem_models.expressions import Expression
 
 _Array = npt.NDArray[np.float64]
@@ -20,7 +21,7 @@ class CollisionRate:
         given: α, or an expression in rho or its text; it must be positive for the densities that occur.
 
     Raises:
-        InputError: An expression that names something else.
+        InputError: An expression that names something else, or a constant that is not positive.
 
     Attributes:
         alpha: α; None for an expression.
@@ -34,6 +35,8 @@ class CollisionRate:
                 given if isinstance(given, Expression) else Expression(given, (DENSITY,), where="rate")
             )
         self.is_constant = self.alpha == 0.0 or (self._expression is not None and not self._expression.names)
+        if self.is_constant and not 0.0 < (value := float(self(np.ones(1))[0])) < np.inf:
+            raise InputError(f"The collision rate {self} is {value:.3g}, and must be positive and finite.")
 
     def __str__(self) -> str:
         """As a formula."""
