@@ -23,7 +23,10 @@ def torus(*cells):
 
 def smooth(model, odd=0.0):
     """ρ = 1 + ½ cos(2πx) …, with a flux that is `odd` times as large."""
-    wave = lambda x: 0.5 * np.cos(K * x).prod(axis=0)  # noqa: E731
+
+    def wave(x):
+        return 0.5 * np.cos(K * x).prod(axis=0)
+
     return state_of_moments(model, lambda x: 1.0 + wave(x), {0: lambda x: odd * wave(x)} if odd else None)
 
 

@@ -38,9 +38,8 @@ class KineticProblem(Problem[KineticState]):
 
     Raises:
         InputError: A mesh with a boundary, initial data that do not go together, are not finite, outside of
-        the
-            bounds or without a collision rate, keys that such a system does not have, or options that PETSc
-            refuses.
+            the bounds or without a collision rate, keys that such a system does not have, or options that
+            PETSc refuses.
     """
 
     def __init__(self, system: Kinetic, config: RunConfig, marked: MarkedMesh) -> None:

@@ -33,6 +33,18 @@ SYMMETRIC: dict[str, Option] = {
 """Options of a factorisation LDLᵀ of a symmetric matrix, definite or not, whose option SYMMETRIC is set."""
 
 
+def symmetric_factors(ranks: int) -> dict[str, Option]:
+    """Options of a factorisation of a symmetric, positive definite matrix: PETSc's own on one rank.
+
+    Args:
+        ranks: Number of MPI ranks.
+
+    Returns:
+        The options, without a leading dash.
+    """
+    return SYMMETRIC | ({"pc_factor_mat_solver_type": "petsc"} if ranks == 1 else {})
+
+
 class MumpsMemory:
     """The working memory that MUMPS is given beyond its estimate: at first little, then more."""
 

@@ -172,24 +172,28 @@ def structured_torus(comm: MPI.Comm, lengths: _Numbers, counts: Sequence[int]) -
         # Products of whole numbers come first: the last lattice point is then at the length, in all digits.
         return lattice(numbers) * sides / around
 
-    cells = (lattice(_share(comm, total)) % around) @ strides
+    cells = (lattice(share(comm, total)) % around) @ strides
     return with_corners(create_folded(comm, cells, int(around.prod())), corners, np.zeros(dim), sides)
 
 
-def create_simplices(comm: MPI.Comm, cells: _Indices, points: _Array) -> dmesh.Mesh:
-    """A mesh of simplices with ghost cells across shared facets. Collective.
+def create_simplices(
+    comm: MPI.Comm, cells: _Indices, points: _Array, partitioner: Callable[..., Any] | None = None
+) -> dmesh.Mesh:
+    """A mesh of simplices. Collective.
 
     Args:
         comm: The ranks that share it.
         cells: This rank's share of the cells, numbers of vertices, shape (cells, dim + 1).
         points: This rank's share of the vertices, shape (vertices, dim).
+        partitioner: What shares the cells out; the usual one without it, with ghost cells across facets.
 
     Returns:
         The mesh.
     """
     dim = points.shape[1]
-    # Its stub asks for an argument of another overload.
-    partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
+    if partitioner is None:
+        # Its stub asks for an argument of another overload.
+        partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet, 2)  # type: ignore[call-arg]
     return dmesh.create_mesh(comm, cells, ufl.Mesh(_element(dim)), points, partitioner)
 
 
@@ -204,7 +208,7 @@ def create_folded(comm: MPI.Comm, cells: _Indices, vertices: int) -> dmesh.Mesh:
     Returns:
         The mesh, with ghost cells across shared facets.
     """
-    return create_simplices(comm, cells, np.zeros((len(_share(comm, vertices)), cells.shape[1] - 1)))
+    return create_simplices(comm, cells, np.zeros((len(share(comm, vertices)), cells.shape[1] - 1)))
 
 
 def with_corners(folded: dmesh.Mesh, corners: _Corners, corner: _Numbers, lengths: _Numbers) -> Torus:
@@ -244,8 +248,16 @@ def _element(dim: int) -> Any:
     return basix.ufl.element("Lagrange", CELL_NAME[dim], 1, shape=(dim,), dtype=np.float64)
 
 
-def _share(comm: MPI.Comm, total: int) -> _Indices:
-    """Numbers of this rank's share of so many things, in the order of the ranks."""
+def share(comm: MPI.Comm, total: int) -> _Indices:
+    """Numbers of this rank's share of so many things, in the order of the ranks.
+
+    Args:
+        comm: The ranks.
+        total: How many things there are.
+
+    Returns:
+        The numbers, from 0.
+    """
     return np.arange(total * comm.rank // comm.size, total * (comm.rank + 1) // comm.size, dtype=np.int64)
 
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-import basix.ufl
 import numpy as np
 import numpy.typing as npt
-import ufl
 from dolfinx import fem, graph
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 from fem_models.linalg.exchange import sums
 from fem_models.meshes.parts import Part
-from fem_models.meshes.torus import Torus
+from fem_models.meshes.torus import Torus, create_simplices, share
 
 _Array = npt.NDArray[np.float64]
 
@@ -100,10 +98,8 @@ def _brick(torus: Torus, owned: int) -> dmesh.Mesh:
     upper = np.abs(corners - lower)[:, :, :dim] > 0.5 * np.asarray(torus.lengths)
     sides = 2**dim
     vertices = torus.geometry.input_global_indices[nodes] * sides + upper @ 2 ** np.arange(dim)
-    element = basix.ufl.element("Lagrange", torus.basix_cell(), 1, shape=(dim,), dtype=np.float64)
-    total = torus.topology.index_map(0).size_global * sides
-    share = total * (comm.rank + 1) // comm.size - total * comm.rank // comm.size
-    mesh = dmesh.create_mesh(comm, vertices, ufl.Mesh(element), np.zeros((share, dim)), _stay)
+    mine = share(comm, torus.topology.index_map(0).size_global * sides)
+    mesh = create_simplices(comm, vertices, np.zeros((len(mine), dim)), _stay)
     first = comm.exscan(owned) or 0
     origins = np.asarray(mesh.topology.original_cell_index, dtype=np.int64) - first
     mesh.geometry.x[mesh.geometry.dofmaps[0]] = corners[origins]

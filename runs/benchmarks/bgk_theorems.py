@@ -91,9 +91,7 @@ def eigenvalues(report: Report, quick: bool) -> None:
 
 def gap(model: KineticModel, state: KineticState) -> float:
     """‖f - ρ̄M‖²."""
-    change = state.even.copy()
-    change[:, 0] -= model.mass(state) / model.space.volume
-    difference = KineticState(change, state.odd)
+    difference = state.less(model.mass(state) / model.space.volume)
     return model.product(difference, difference)
 
 
@@ -182,9 +180,7 @@ def asymptotics(report: Report, quick: bool) -> None:
         schemes, furthest = (KineticBdf2(model), KineticBdf2(limit)), 0.0
         for _ in range(steps):
             state, wanted = schemes[0].step(state, tau).state, schemes[1].step(wanted, tau).state
-            change = state.even.copy()
-            change[:, 0] -= wanted.even[:, 0]
-            difference = KineticState(change, state.odd)
+            difference = state.less(wanted.even[:, 0])
             furthest = max(furthest, model.product(difference, difference) ** 0.5)
         power = np.log(furthest / last[1]) / np.log(epsilon / last[0]) if last else None
         report.row(f"{epsilon:g}", f"{furthest:.3e}", "–" if power is None else f"{power:.3f}")

@@ -11,7 +11,6 @@ import numpy as np
 from fem_models.core.protocols import Row, Step
 from fem_models.exact.bgk import LARGEST, bgk_eigenvalue
 from fem_models.kinetic.bgk.model import KineticModel
-from fem_models.kinetic.bgk.perturbed import PerturbedNorm
 from fem_models.kinetic.bgk.state import KineticState
 from fem_models.meshes.torus import lengths_of
 
@@ -40,8 +39,7 @@ class Decay:
         space = model.space
         mean = model.mass(initial) / space.volume
         self._equilibrium2 = mean**2 * space.volume
-        level = model.rate_level()
-        self._gamma = 1.0 / (4.0 * PerturbedNorm.CONSTANT * level * (1.0 + level**2))
+        self._gamma = 1.0 / (4.0 * model.perturbation())
         self._rate = float(model.rate(np.array([mean]))[0])
         lengths = lengths_of(space.mesh)
         self._wave = 2.0 * math.pi / max(lengths) if lengths else math.nan
@@ -60,16 +58,14 @@ class Decay:
         """
         model, space = self._model, self._model.space
         # Of nearly equal numbers, from their difference.
-        change = state.even.copy()
-        change[:, 0] -= row["mass"] / space.volume
-        other = KineticState(change, state.odd)
+        other = state.less(row["mass"] / space.volume)
         distance2 = model.product(other, other)
         self._seen.append((row["time"], distance2))
         start, first = self._seen[0]
         flux = slice(0, space.modes.dimension)
         rates = model.averaged(tuple(model.rate(density) for density in model.densities(state)))[1]
         slopes = np.zeros_like(state.even)
-        slopes[:, 0] = change[:, 0]
+        slopes[:, 0] = other.even[:, 0]
         residual = (
             space.slopes(slopes)[:, :, flux] + rates[:, :, None] * state.odd[:, :, flux] / model.epsilon
         )

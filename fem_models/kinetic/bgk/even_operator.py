@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from fem_models.kinetic.bgk.kernels import fill_gradients
 from fem_models.kinetic.bgk.space import KineticSpace
 
 _Array = npt.NDArray[np.float64]
@@ -85,12 +86,9 @@ class EvenOperator:
 
     def _couplings(self) -> _Array:
         """(B_b B_aᵀ)_{n'n} over the odd modes of each group, shape (groups · d², even modes, even modes)."""
-        modes = self._space.modes
-        where, values = modes.couplings
-        b = np.zeros((modes.dimension, len(modes.even), len(modes.odd)))
-        b[where[:, 0], where[:, 1], where[:, 2]] = values
+        b, count = self._space.modes.matrices, len(self._space.modes.even)
         found = [np.einsum("anm,bkm->abkn", b[:, :, group], b[:, :, group]) for group in self._groups]
-        return np.array(found).reshape(-1, len(modes.even), len(modes.even))
+        return np.array(found).reshape(-1, count, count)
 
     def fill(self, q: _Array, masses: _Array, rates: _Array) -> None:
         """Take the coefficients of a step.
@@ -143,11 +141,7 @@ def _fill_transport(
     gradients = np.empty((nodes, dim))
     for c in range(len(places)):
         for q in range(points):
-            for i in range(nodes):
-                for a in range(dim):
-                    gradients[i, a] = 0.0
-                    for r in range(dim):
-                        gradients[i, a] += slopes[q, i, r] * inverse[c, r, a]
+            fill_gradients(inverse[c], slopes[q], gradients)
             for i in range(nodes):
                 for j in range(nodes):
                     entry = places[c, i, j]

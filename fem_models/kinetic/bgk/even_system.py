@@ -24,6 +24,7 @@ from fem_models.linalg.callbacks import product_matrix, reason_name, weak
 from fem_models.linalg.coordinates import block_coordinates, coordinate_matrix, global_numbers
 from fem_models.linalg.garbage import collect
 from fem_models.linalg.krylov import KrylovSolver, factorises
+from fem_models.linalg.mumps import symmetric_factors
 from fem_models.linalg.newton import NewtonSettings
 from fem_models.linalg.options import Option
 
@@ -53,7 +54,6 @@ _GAMG: dict[str, Option] = {
     "mg_levels_ksp_max_it": 2,
     "mg_levels_pc_type": "sor",
 }
-_FACTORS: dict[str, Option] = {"ksp_type": "preonly", "pc_type": "cholesky"}
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,7 @@ class EvenSystem:
         self._matrix = product_matrix((sizes, sizes), weak(self._multiply), space.comm)
         dimension = space.mesh.topology.dim
         direct = factorises("step", index_map.size_global, dimension, settings.linear)
-        block: dict[str, Option] = dict(_FACTORS if direct else _GAMG)
-        if direct:
-            block["pc_factor_mat_solver_type"] = "petsc" if space.comm.size == 1 else "mumps"
+        block = symmetric_factors(space.comm.size) if direct else dict(_GAMG)
         if modes > 1:
             block = _SPLIT | {
                 f"fieldsplit_{n}_{key}": value for n in range(modes) for key, value in block.items()

@@ -48,8 +48,7 @@ def state_of_moments(
 
     Raises:
         InputError: A function that is not finite, a density for which the rate is none, or values outside of
-        the
-            bounds.
+            the bounds.
     """
     space = model.space
     points = space.node_points()
@@ -109,10 +108,8 @@ def _started(model: KineticModel, even: _Array, odd: _Array) -> KineticState:
     space = model.space
     shape = (len(space.cells), len(space.weights), len(space.modes.odd))
     state = KineticState(space.with_ghosts(even[: space.owned]), odd.reshape(shape))
-    problem = next((words for d in model.densities(state) if (words := model.rate.problem(d))), "")
-    if model.comm.allreduce(bool(problem), op=MPI.LOR):
-        words = next(words for words in model.comm.allgather(problem) if words)
-        raise InputError(f"[initial] {words}; change the initial data or the rate.")
+    if problem := model.rate_problem(model.densities(state)):
+        raise InputError(f"[initial] {problem}; change the initial data or the rate.")
     return model.bounded(state)
 
 

@@ -106,6 +106,23 @@ def add_divergence(
 
 
 @numba.njit(cache=True, error_model="numpy")
+def fill_gradients(inverse: _Array, slopes: _Array, out: _Array) -> None:
+    """Fill in the gradients of the basis functions at a point of a cell.
+
+    Args:
+        inverse: Gradients of the reference coordinates of the cell, shape (d, d).
+        slopes: On the reference cell, shape (nodes of a cell, d).
+        out: Result, shape (nodes of a cell, d).
+    """
+    nodes, dim = out.shape
+    for i in range(nodes):
+        for a in range(dim):
+            out[i, a] = 0.0
+            for r in range(dim):
+                out[i, a] += slopes[i, r] * inverse[r, a]
+
+
+@numba.njit(cache=True, error_model="numpy")
 def fill_stiffness(inverse: _Array, slopes: _Array, coefficients: _Array, out: _Array) -> None:
     """Fill in Σ_a (c_a ∂_a φ_j, ∂_a φ_i) of each cell.
 
@@ -120,11 +137,7 @@ def fill_stiffness(inverse: _Array, slopes: _Array, coefficients: _Array, out: _
     for c in range(len(inverse)):
         out[c] = 0.0
         for q in range(points):
-            for i in range(nodes):
-                for a in range(dim):
-                    gradients[i, a] = 0.0
-                    for r in range(dim):
-                        gradients[i, a] += slopes[q, i, r] * inverse[c, r, a]
+            fill_gradients(inverse[c], slopes[q], gradients)
             for i in range(nodes):
                 for j in range(nodes):
                     for a in range(dim):

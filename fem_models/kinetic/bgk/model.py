@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from dolfinx import fem
 from dolfinx.mesh import Mesh
+from mpi4py import MPI
 
 from fem_models.core.checks import positive
 from fem_models.core.errors import InputError
@@ -41,8 +42,7 @@ class KineticModel:
         degree: 1 or 2, of the even modes in x; odd ones have one less.
         collisions: "relaxation" for (1.2), "fokker-planck" for (1.5).
         bounds: A, for which A⁻¹ ≤ f/M ≤ A is kept at the Gauss–Hermite nodes (Theorem 2.1), with degree 1
-        and a
-            tensor product of modes; None to leave f as it is.
+            and a tensor product of modes; None to leave f as it is.
 
     Raises:
         InputError: ε or A out of range, an even p, bounds with degree 2, or a mesh with a boundary.
@@ -51,8 +51,7 @@ class KineticModel:
         space: The discrete modes.
         bounds: A of the bounds that are kept, or None.
         spread: A of the perturbed norm (4.6): A⁻¹ ≤ ρ ≤ A; that of the bounds, or what `spread_of` gives for
-        the
-            initial density.
+            the initial density.
     """
 
     expectations: ClassVar[Mapping[str, Expectation]] = {
@@ -149,6 +148,20 @@ class KineticModel:
         """
         return self.space.at_mass_points(state.even[:, 0]), self.space.at_points(state.even[:, 0])
 
+    def rate_problem(self, densities: tuple[_Array, ...]) -> str:
+        """What is wrong with densities for which there must be a rate. Collective.
+
+        Args:
+            densities: Of any shapes.
+
+        Returns:
+            A part of a sentence, the same on all ranks; empty where nothing is.
+        """
+        problem = next((words for density in densities if (words := self.rate.problem(density))), "")
+        if not self.comm.allreduce(bool(problem), op=MPI.LOR):
+            return ""
+        return next(words for words in self.comm.allgather(problem) if words)
+
     def averaged(self, rates: tuple[_Array, ...]) -> tuple[_Array, _Array]:
         """Rates as the discretisation has them: with degree 1 one for each cell, the mean over its vertices.
 
@@ -209,20 +222,23 @@ class KineticModel:
         deviation = float(even[1:].sum() + odd.sum())
         norm = float(even[0]) + deviation
         nodes, grid = self._extremes.at_nodes(state), self._extremes.on_grid(state)
-        level = self.rate_level()
-        factor = self.epsilon / (PerturbedNorm.CONSTANT * level * (1.0 + level**2))
         return {
             "mass": self.mass(state),
             "norm2_f": norm,
             "norm2_deviation": deviation,
             "identity_residual": state.residual,
-            "perturbed_norm": norm + factor * self._perturbed(state),
+            "perturbed_norm": norm + self.epsilon / self.perturbation() * self._perturbed(state),
             "min_f_over_M": nodes[0],
             "max_f_over_M": nodes[1],
             "min_f_over_M_grid": grid[0],
             "max_f_over_M_grid": grid[1],
             "loss_by_projection": state.loss,
         }
+
+    def perturbation(self) -> float:
+        """CΛ(1 + Λ²), which divides the perturbation of the norm in (4.6): C = 3, and Λ is `rate_level`."""
+        level = self.rate_level()
+        return PerturbedNorm.CONSTANT * level * (1.0 + level**2)
 
     def rate_level(self) -> float:
         """The largest of λ and 1/λ for densities from A⁻¹ to A: A^|α| for a power, A^α in the paper's

@@ -13,6 +13,8 @@ from fem_models.kinetic.bgk.state import KineticState
 from fem_models.linalg.coordinates import block_coordinates, coordinate_matrix, global_numbers
 from fem_models.linalg.garbage import collect
 from fem_models.linalg.krylov import KrylovSolver, factorises
+from fem_models.linalg.mumps import symmetric_factors
+from fem_models.linalg.options import Option
 
 
 class PerturbedNorm:
@@ -37,14 +39,10 @@ class PerturbedNorm:
         values = space.laplacian_parts(ones) + space.volumes[:, None, None] * masses
         matrix.setValuesCOO(values.ravel(), PETSc.InsertMode.INSERT_VALUES)
         direct = factorises("step", index_map.size_global, space.modes.dimension)
-        kind = (
-            {"ksp_type": "preonly", "pc_type": "cholesky"}
-            if direct
-            else {"ksp_type": "cg", "pc_type": "gamg"}
-        )
-        if direct:
-            kind["pc_factor_mat_solver_type"] = "petsc" if space.comm.size == 1 else "mumps"
-        self._solver = KrylovSolver(space.comm, "perturbed_", {**kind, "ksp_rtol": 1e-8}, operator=matrix)
+        matrix.setOption(PETSc.Mat.Option.SPD, True)
+        multigrid: dict[str, Option] = {"ksp_type": "cg", "pc_type": "gamg"}
+        kind = symmetric_factors(space.comm.size) if direct else multigrid
+        self._solver = KrylovSolver(space.comm, "perturbed_", kind | {"ksp_rtol": 1e-8}, operator=matrix)
         self._right, self._found = matrix.createVecRight(), matrix.createVecRight()
 
     def __call__(self, state: KineticState) -> float:

@@ -22,7 +22,6 @@ from typing import override
 
 import numpy as np
 import numpy.typing as npt
-from mpi4py import MPI
 
 from fem_models.core.errors import InputError, SolveError
 from fem_models.core.protocols import Law, Memory, Step
@@ -116,12 +115,8 @@ class KineticScheme(ABC):
 
     def _rates(self, densities: tuple[_Array, _Array]) -> tuple[_Array, _Array]:
         """The rates for densities at the points for masses and at those for odd modes."""
-        problems = (self._model.rate.problem(density) for density in densities)
-        problem = next((words for words in problems if words), "")
-        if self._model.comm.allreduce(bool(problem), op=MPI.LOR):
-            every = self._model.comm.allgather(problem)
-            first = next(words for words in every if words)
-            raise SolveError(f"{first[0].upper()}{first[1:]}; smaller steps or a finer mesh may help.")
+        if problem := self._model.rate_problem(densities):
+            raise SolveError(f"{problem[0].upper()}{problem[1:]}; smaller steps or a finer mesh may help.")
         return self._model.averaged((self._model.rate(densities[0]), self._model.rate(densities[1])))
 
 

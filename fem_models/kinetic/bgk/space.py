@@ -47,8 +47,8 @@ class KineticSpace:
         corners: Coordinates of the corners of each cell, shape (cells, d + 1, d), as the cell has them.
         volumes: Shape (cells,).
         inverse: Gradients of the reference coordinates, row by row, shape (cells, d, d).
-        reference_slopes: Of the basis functions at the points for odd modes, shape (points, nodes of a cell,
-        d).
+        reference_slopes: Of the basis functions at the points for odd modes, shape
+            (points, nodes of a cell, d).
         node_masses: ∫ of the basis function of each node, ghosts included, shape (nodes,).
         volume: Of the torus.
         owned: Number of nodes of this rank.

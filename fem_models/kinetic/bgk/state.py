@@ -39,3 +39,16 @@ class KineticState:
             Tables of even and of odd modes.
         """
         return own * self.even + factor * other.even, own * self.odd + factor * other.odd
+
+    def less(self, density: _Array | float) -> KineticState:
+        """The modes of f - ρM.
+
+        Args:
+            density: ρ at nodes, ghosts included, shape (nodes,); or one number for all.
+
+        Returns:
+            A state with the difference, and what is said of steps left out.
+        """
+        even = self.even.copy()
+        even[:, 0] -= density
+        return KineticState(even, self.odd)
