@@ -55,9 +55,9 @@ def test_mass_and_the_tested_equation_hold_for_bdf2_with_steps_of_any_size():
     mass = model.mass(state)
     for tau in (0.01, 0.02, 0.013, 0.03):
         state = scheme.step(state, tau).state
-        # Rounding of some ten terms, which may cancel.
-        assert 0.0 <= state.residual < 1e-13
-    assert abs(model.mass(state) / mass - 1.0) < 1e-13
+        # On several ranks the terms may cancel to the last bit.
+        assert 0.0 <= state.residual < 1e-14
+    assert abs(model.mass(state) / mass - 1.0) < 1e-14
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 0.05])
